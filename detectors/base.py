@@ -1,0 +1,109 @@
+"""What a detector is: windows of all series in, claims about some of them out.
+
+A detector is pure. It looks at all series of one kind at once, keeps its memory in arrays with one row a series (so
+that the memory can be stored, restored and compared), and is asked once for each event-time tick, in order.
+
+Time is in integer minutes since 1970-01-01 UTC. Tick `T` sees the minutes before `T`: the last column of a window is
+minute `T - 1`. Ticks come one a minute; a series that appears gets a fresh row at the end of every array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.series import SeriesKey, SeriesKind
+from schemas.words import DetectorName, Tier
+
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+State = dict[str, NDArray[Any]]
+"""A detector's memory: named arrays whose first axis is the series. Only NumPy types that `numpy.save` stores without
+pickling. The engine appends rows from `fresh`, drops rows of expired series, and stores and restores the arrays."""
+
+MINUTES = 120
+"""Minutes that a window view holds."""
+
+HOURS = 28 * 24
+"""Hours that a window view can be asked for."""
+
+
+class WindowView(Protocol):
+    """The windows of all series of one kind, as of tick `tick`."""
+
+    kind: SeriesKind
+    tick: int
+    keys: Sequence[SeriesKey]
+    """[S] in order of (tick of first appearance, key), so that sums over rows are the same in every run."""
+    group: NDArray[np.int64]
+    """[S] code of each series' (environment, system), 0 to G - 1: the fleet that a young series borrows from."""
+    first_minute: NDArray[np.int64]
+    """[S] the minute in which each series was first seen."""
+    last_minute: NDArray[np.int64]
+    """[S] the latest minute before `tick` in which each series had an event."""
+
+    def minutes(self, last: int) -> Counts:
+        """[S, last, C] counts of the minutes `tick - last` to `tick - 1`; `last` is at most `MINUTES`. Read only."""
+        ...
+
+    def hours(self, last: int) -> Counts:
+        """[S, last, C] counts of the `last` full hours before the hour of `tick`. Costly: not for every tick. Read only."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a detector says of one series at one tick: it opens, is raised from warning to page, goes on, or recovered.
+
+    The engine turns a claim into a published firing. Numbers are those of `schemas.outputs.Trigger`.
+    """
+
+    series: int
+    """Row of the series in the view."""
+    change: str
+    """`opened`, `raised`, `recovered`."""
+    tier: Tier
+    observed: float
+    baseline: float
+    threshold: float
+    unit: str
+    sample_count: int
+    baseline_count: float
+    confidence: float
+    fired_minute: int
+    """Tick at which the firing was opened."""
+    onset_minute: int
+    """Estimated change point."""
+    window_start_minute: int
+    window_end_minute: int
+    summary: str
+    ratio_30m: float | None = None
+    meets_3x: bool | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ratio(self) -> float | None:
+        """`observed / baseline`, or None where the baseline is zero."""
+        return self.observed / self.baseline if self.baseline > 0 else None
+
+
+class Detector(Protocol):
+    """One detector: its name, the series that it looks at, and one step for each tick."""
+
+    name: ClassVar[DetectorName]
+    kind: ClassVar[SeriesKind]
+
+    def fresh(self, size: int) -> State:
+        """Memory for `size` new series."""
+        ...
+
+    def step(self, view: WindowView, state: State) -> tuple[State, list[Claim]]:
+        """The memory after this tick, and the claims that changed at it, in order of the series' keys.
+
+        `state` may be changed in place and returned. Raises nothing on data: a series without evidence has no claim.
+        """
+        ...

@@ -1,0 +1,61 @@
+"""Series: the identities that windows are kept for, and the counters that each kind of series has.
+
+All counters are integers, so that sums do not depend on their order: money in micro-dollars, scores in thousandths.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+SeriesKind = Literal[
+    "flow", "flow_version", "flow_reason", "agent", "denial", "dependency", "score", "score_version", "budget"
+]
+
+DIMENSIONS: Final[dict[SeriesKind, tuple[str, ...]]] = {
+    "flow": ("flow",),
+    "flow_version": ("flow", "version"),
+    "flow_reason": ("flow", "reason"),
+    "agent": ("agent",),
+    "denial": ("agent", "action", "principal"),
+    "dependency": ("dependency",),
+    "score": ("flow", "criterion"),
+    "score_version": ("flow", "criterion", "version"),
+    "budget": ("budget",),
+}
+"""The names of a series' own dimensions, beside environment and system."""
+
+COUNTERS: Final[dict[SeriesKind, tuple[str, ...]]] = {
+    "flow": ("interactions", "escalations", "failures"),
+    "flow_version": ("interactions", "escalations"),
+    "flow_reason": ("escalations",),
+    "agent": ("requests", "denials"),
+    "denial": ("denials",),
+    "dependency": ("calls", "errors", "timeouts"),
+    "score": ("scores", "score_sum", "score_sumsq"),
+    "score_version": ("scores", "score_sum", "score_sumsq"),
+    "budget": ("requests", "cost"),
+}
+"""The names of the counters, in the order of the last axis of a window. `score_sum` is in thousandths of a point,
+`score_sumsq` in millionths of a squared point, `cost` in micro-dollars; the others are counts."""
+
+KINDS: Final[tuple[SeriesKind, ...]] = tuple(DIMENSIONS)
+
+SCORE_UNIT: Final = 1000
+"""Thousandths of a score point: the fixed point in which scores are summed."""
+
+MICRO_USD: Final = 1_000_000
+"""Micro-dollars to the dollar."""
+
+
+class SeriesKey(NamedTuple):
+    """The identity of a series. `dims` has one value for each name in `DIMENSIONS[kind]`."""
+
+    kind: SeriesKind
+    environment: str
+    system: str
+    dims: tuple[str, ...]
+
+    def labels(self) -> dict[str, str]:
+        """Environment, system and the named dimensions."""
+        named = dict(zip(DIMENSIONS[self.kind], self.dims, strict=True))
+        return {"environment": self.environment, "system": self.system, **named}

@@ -1,0 +1,92 @@
+"""The configuration of an engine: read from a TOML file and the environment, checked whole, then never changed.
+
+`MIDWATCH_SECTION__KEY` in the environment overrides `key` in `[section]`. Secrets come from the environment or from
+files alone. Every problem is reported at once, with the key and what to do about it (`SettingsError`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from pydantic import BaseModel, Field, create_model
+
+from schemas.canonical import content_id
+from stream.settings_plugins import detectors_section, triage_section
+from stream.settings_problems import Problem, SettingsError, find_problems
+from stream.settings_sections import (
+    Budget,
+    EngineSettings,
+    HttpSettings,
+    KafkaSettings,
+    LimitsSettings,
+    LinksSettings,
+    LogSettings,
+    RedisSettings,
+    Section,
+)
+from stream.settings_source import read_source
+
+__all__ = ["Problem", "Settings", "SettingsError", "load_settings", "settings_model"]
+
+SHAPING_ENGINE_KEYS = ("lateness_seconds", "max_future_seconds", "max_age_days", "max_series_per_shard")
+"""The engine's keys that change what is said about the same telemetry; the others change how fast, and where."""
+
+
+class Settings(Section):
+    """The whole configuration; its attributes are the sections of the file.
+
+    `detectors` and `triage` hold the settings models of the detectors and checks that are installed, so they are known
+    at run time only: see `settings_model`.
+    """
+
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    redis: RedisSettings = Field(default_factory=RedisSettings)
+    engine: EngineSettings = Field(default_factory=EngineSettings)
+    detectors: BaseModel
+    triage: BaseModel
+    budgets: dict[str, Budget] = Field(default_factory=dict, description="Monthly budgets by name.")
+    http: HttpSettings = Field(default_factory=HttpSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+    limits: LimitsSettings = Field(default_factory=LimitsSettings)
+    links: LinksSettings = Field(default_factory=LinksSettings)
+
+    def config_hash(self) -> str:
+        """A content id of what shapes the answers; hosts, ports, names and secrets are not part of it."""
+        engine = self.engine.model_dump(mode="json", include=set(SHAPING_ENGINE_KEYS))
+        shaping = {
+            "detectors": self.detectors.model_dump(mode="json"),
+            "triage": self.triage.model_dump(mode="json"),
+            "budgets": {name: budget.model_dump(mode="json") for name, budget in self.budgets.items()},
+            "limits": self.limits.model_dump(mode="json"),
+        }
+        return content_id("cfg", {**shaping, "engine": engine})
+
+
+@cache
+def settings_model() -> type[Settings]:
+    """`Settings` with the sections of the installed detectors and checks filled in."""
+    detectors, triage = detectors_section(), triage_section()
+    return create_model(
+        "Settings",
+        __base__=Settings,
+        __doc__=Settings.__doc__,
+        detectors=(detectors, Field(default_factory=detectors)),
+        triage=(triage, Field(default_factory=triage)),
+    )
+
+
+def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """The settings of the TOML file at `path` (defaults if None) under the overrides in `environ`.
+
+    Raises `SettingsError` with every problem found: an unreadable file, wrong TOML, unknown keys, wrong values,
+    secrets in the file, overrides that name nothing.
+    """
+    model = settings_model()
+    source = read_source(path, environ, model)
+    problems = [*source.problems, *find_problems(model, source.data, source.variables)]
+    if problems:
+        raise SettingsError(problems, path)
+    return model.model_validate_json(json.dumps(source.data, default=str))

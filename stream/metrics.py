@@ -1,0 +1,84 @@
+"""What the engine tells Prometheus about itself.
+
+One object, made once in a process and passed to whoever counts; it has its own registry, so tests and several engines
+in one process do not mix. Every label has a closed or capped set of values: types, reasons, kinds, detectors, topics,
+shards. No label ever holds an identifier of a conversation, a trace, a user or a series.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+SHORT_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Buckets for round trips to Redis and for checks."""
+
+TICK_SECONDS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Buckets for the evaluation of one tick of one shard."""
+
+
+class Metrics:
+    """All instruments, by attribute. `registry` is what `/metrics` shows."""
+
+    def __init__(self, version: str, config_hash: str) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        Info("midwatch_build", "Version and configuration of the engine.", registry=self.registry).info(
+            {"version": version, "config_hash": config_hash}
+        )
+        self._ingest()
+        self._commits()
+        self._evaluation()
+        self._answers()
+
+    def forget_shard(self, shard: int) -> None:
+        """Drop what is shown of a shard whose lease this process has lost."""
+        for gauge in (self.inbox_bytes, self.watermark, self.heartbeat, self.open_incidents):
+            gauge.remove_by_labels({"shard": str(shard)})
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"midwatch_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"midwatch_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"midwatch_{name}", text, labels, buckets=buckets, registry=self.registry)
+
+    def _ingest(self) -> None:
+        self.records_read = self._counter("records_read_total", "Records taken from Kafka.", "topic")
+        self.tombstones = self._counter("tombstones_total", "Records without a value, skipped.", "topic")
+        self.events_read = self._counter("events_read_total", "Valid events decoded.", "type")
+        self.events_folded = self._counter("events_folded_total", "Events counted in windows.", "type")
+        self.events_late = self._counter("events_late_total", "Events behind their partition's watermark.", "type")
+        self.events_duplicate = self._counter("events_duplicate_total", "Events seen before, by id.", "type")
+        self.unknown_fields = self._counter("unknown_fields_total", "Fields that no event of the type has.", "type")
+        self.dead_letters = self._counter("dead_letters_total", "Records that could not be read.", "reason")
+        self.lag = self._gauge("consumer_lag_records", "Records not yet read, of the partitions assigned.", "topic")
+
+    def _commits(self) -> None:
+        self.commits = self._counter("commits_total", "Commits to Redis: applied, stale, fenced.", "result")
+        self.commit_duration = self._histogram("commit_duration_seconds", "Time of a commit to Redis.", SHORT_SECONDS)
+        self.inbox_bytes = self._gauge("inbox_bytes", "Committed and not yet trimmed, in Redis.", "shard")
+        self.back_pressure = self._gauge("ingest_paused", "1 while ingest waits for evaluation.")
+
+    def _evaluation(self) -> None:
+        self.leases = self._gauge("shard_leases_held", "Shards that this process evaluates.")
+        self.watermark = self._gauge("watermark_timestamp_seconds", "Event time up to which all is seen.", "shard")
+        self.heartbeat = self._gauge("heartbeat_timestamp_seconds", "Wall time of the last committed tick.", "shard")
+        self.ticks = self._counter("ticks_total", "Event-time ticks evaluated and committed.")
+        self.tick_duration = self._histogram("tick_duration_seconds", "Time of one shard's tick.", TICK_SECONDS)
+        self.series = self._gauge("series", "Series that windows are held for.", "kind")
+        self.series_refused = self._counter("series_refused_total", "New series refused at the cap.", "kind")
+
+    def _answers(self) -> None:
+        self.firings = self._counter("firings_total", "Firings published.", "detector", "tier", "status")
+        self.verdicts = self._counter("verdicts_total", "Verdicts published.", "status", "triage_result")
+        self.open_incidents = self._gauge("open_incidents", "Incidents that are not resolved.", "shard")
+        self.incidents_refused = self._counter("incidents_refused_total", "Incidents refused at the cap.")
+        self.check_duration = self._histogram("check_duration_seconds", "Time of one check.", SHORT_SECONDS, "check")
+        self.checks = self._counter("checks_total", "Checks by outcome.", "check", "status")

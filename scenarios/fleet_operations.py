@@ -1,0 +1,123 @@
+"""What operations report: the phases of rollouts, and the states of circuit breakers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from scenarios.fleet_effects import VersionTimeline, failed_share
+from scenarios.fleet_events import Emitted, common, format_times
+from scenarios.fleet_model import (
+    ENVIRONMENT,
+    HOUR_MS,
+    MINUTE_MS,
+    SHIFT_MS,
+    Effect,
+    Flow,
+    Outage,
+    Rollout,
+    System,
+    of_kind,
+)
+from schemas.base import JsonObject
+
+REPORT_MS = 5 * MINUTE_MS
+"""How often a breaker reports its state."""
+
+REPORT_CALLS = 100
+"""Calls in a breaker's sliding window."""
+
+PROBE_MS = 30_000
+"""How long a breaker stays half open before it closes."""
+
+
+def rollout_events(system: System, flow: Flow, effects: tuple[Effect, ...]) -> Iterator[Emitted]:
+    """The deployment events of every rollout of `flow`."""
+    timeline = VersionTimeline.of(flow, effects)
+    for rollout in timeline.rollouts:
+        previous = timeline.previous(rollout)
+        for at, phase, percent in _phases(rollout):
+            yield Emitted(at, _deployment(system, rollout, previous, at, phase, percent))
+
+
+def _phases(rollout: Rollout) -> Iterator[tuple[int, str, float]]:
+    """(time, phase, percent): started at the first step, progressed on the way, completed at 100 %, rolled back."""
+    for index, (minutes, percent) in enumerate(rollout.ramp):
+        at = rollout.start_ms + minutes * MINUTE_MS
+        if index == 0:
+            yield at, "started", percent
+        elif percent < 100:
+            yield at, "progressed", percent
+        if percent == 100:
+            yield at + SHIFT_MS, "completed", percent
+    if rollout.rolled_back_ms is not None:
+        yield rollout.rolled_back_ms, "rolled_back", 0.0
+
+
+def _deployment(system: System, rollout: Rollout, previous: str, at: int, phase: str, percent: float) -> JsonObject:
+    event_id = f"dep-{rollout.flow}-{rollout.version}-{phase}-{percent:g}"
+    event = common("deployment", event_id, _stamp(at), system)
+    event["change"] = rollout.change
+    event["component"] = rollout.flow
+    event["version"] = rollout.version
+    event["previous_version"] = previous
+    event["phase"] = phase
+    event["canary_percent"] = percent
+    event["target"] = {
+        "kind": "argo_rollout",
+        "ref": {"cluster": f"{ENVIRONMENT}-eu", "namespace": system.name, "name": rollout.flow},
+    }
+    event["artifact"] = f"registry.example/{system.name}/{rollout.flow}:{rollout.version}"
+    return event
+
+
+def breaker_events(system: System, effects: tuple[Effect, ...], hour: int) -> Iterator[Emitted]:
+    """The reports of every breaker of the system in `hour`: one each five minutes, and one at each change."""
+    start, end = hour * HOUR_MS, (hour + 1) * HOUR_MS
+    outages = [outage for outage in of_kind(effects, Outage) if outage.open_ms is not None]
+    for index, dependency in enumerate(system.dependencies):
+        own = [outage for outage in outages if outage.dependency == dependency]
+        changes = [change for outage in own for change in _changes(outage)]
+        for at, previous, state, reason in changes:
+            if start <= at < end:
+                yield Emitted(at, _report(system, dependency, effects, at, state, previous, reason))
+        for at in range(start + (index + 1) * 1_000, end, REPORT_MS):
+            state = next((new for when, _, new, _ in reversed(changes) if when <= at), "closed")
+            yield Emitted(at, _report(system, dependency, effects, at, state))
+
+
+def _changes(outage: Outage) -> Iterator[tuple[int, str, str, str]]:
+    """(time, previous state, state, reason) of a breaker that does its duty."""
+    if outage.open_ms is not None:
+        end = outage.period.end_ms
+        yield outage.open_ms, "closed", "open", "failure rate above threshold"
+        yield end, "open", "half_open", "probing"
+        yield end + PROBE_MS, "half_open", "closed", "probes succeeded"
+
+
+def _report(
+    system: System,
+    dependency: str,
+    effects: tuple[Effect, ...],
+    at: int,
+    state: str,
+    previous: str | None = None,
+    reason: str | None = None,
+) -> JsonObject:
+    event = common("circuit_breaker", f"brk-{dependency}-{at:x}-{state}", _stamp(at), system)
+    event["dependency"] = dependency
+    event["breaker"] = dependency
+    event["instance"] = f"{system.name}-0"
+    event["state"] = state
+    event["calls"] = REPORT_CALLS if state == "closed" else 0
+    if state == "closed":
+        event["failure_rate"] = round(float(failed_share(effects, dependency, np.array([at]))[0]), 3)
+    if previous is not None:
+        event["previous_state"] = previous
+        event["reason"] = reason
+    return event
+
+
+def _stamp(at: int) -> str:
+    return format_times(np.array([at], dtype=np.int64))[0]

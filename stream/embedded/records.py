@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stream.embedded.batches import split_batches
+from stream.embedded.batches import Batch, split_batches
 from stream.embedded.codes import Code, Refused
 from stream.embedded.log import PartitionLog
-from stream.embedded.topics import Topics
+from stream.embedded.topics import Topic, Topics
 from stream.embedded.wire import Fields, Request
 
 _EARLIEST = -2
@@ -58,12 +59,19 @@ class Records:
         """
         log = self.topics.partition(name, part["partition"])
         batches = list(split_batches(part["messages"] or b""))
-        limit = int(self.topics.config(self.topics.get(name), "max.message.bytes"))
-        if any(len(batch.data) > limit for batch in batches):
-            raise Refused(Code.MESSAGE_TOO_LARGE, f"a batch exceeds max.message.bytes={limit}")
         if not batches:
             raise Refused(Code.CORRUPT_MESSAGE, "no record batch")
+        self._check_limits(self.topics.get(name), batches)
         return log.append(batches), log.start_offset
+
+    def _check_limits(self, topic: Topic, batches: list[Batch]) -> None:
+        limit = int(self.topics.config(topic, "max.message.bytes"))
+        if any(len(batch.data) > limit for batch in batches):
+            raise Refused(Code.MESSAGE_TOO_LARGE, f"a batch exceeds max.message.bytes={limit}")
+        ahead = int(self.topics.config(topic, "message.timestamp.after.max.ms"))
+        latest = time.time_ns() // 1_000_000 + ahead
+        if any(batch.max_timestamp > latest for batch in batches):
+            raise Refused(Code.INVALID_TIMESTAMP, f"a record is more than {ahead} ms in the future")
 
     async def fetch(self, request: Request) -> Fields:
         """Read; waits up to `max_wait_time` ms until `min_bytes` are there or something is wrong.

@@ -13,7 +13,14 @@ DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 
 _FIXED = {"compression.type": "producer", "message.timestamp.type": "CreateTime", "min.insync.replicas": "1"}
 """Settings that say how the broker works; another value is refused, because it would not be kept to."""
-_INTEGERS = ("max.message.bytes", "retention.bytes", "retention.ms", "segment.bytes", "segment.ms")
+_INTEGERS = (
+    "max.message.bytes",
+    "message.timestamp.after.max.ms",
+    "retention.bytes",
+    "retention.ms",
+    "segment.bytes",
+    "segment.ms",
+)
 _CLEANUP = ("delete", "compact", "compact,delete", "delete,compact")
 
 
@@ -35,8 +42,9 @@ class Topic:
 class Topics:
     """All topics of the broker.
 
-    Only `retention.bytes` and `max.message.bytes` have an effect. `retention.ms` and `cleanup.policy` are kept and can
-    be read, but nothing is dropped by time or compacted: a demo replays weeks in minutes, and old event times must stay.
+    `retention.bytes`, `max.message.bytes` and `message.timestamp.after.max.ms` have their effect. `retention.ms` and
+    `cleanup.policy` are kept and can be read, but nothing is dropped by time or compacted: a demo replays weeks in
+    minutes, and old event times must stay.
 
     Args:
         partitions: of a topic that does not say how many.
@@ -48,6 +56,7 @@ class Topics:
         self.defaults = {
             "cleanup.policy": "delete",
             "max.message.bytes": str(DEFAULT_MAX_MESSAGE_BYTES),
+            "message.timestamp.after.max.ms": "3600000",
             "retention.bytes": str(retention_bytes),
             "retention.ms": "-1",
             "segment.bytes": "1073741824",

@@ -1,0 +1,167 @@
+"""The contract for programs: a JSON Schema of each event and answer, and one AsyncAPI 3.0 document of the topics.
+
+All are generated from the models. Inputs and answers alike are described as a reader may meet them: fields that are
+None are left out of what Midwatch writes, so they are optional here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from schemas.base import JsonObject
+from schemas.events import EVENT, Authorization, CircuitBreaker, Deployment, Evaluation, EventBase, Interaction, Usage
+from schemas.outputs import DeadLetter, Firing, Heartbeat, Verdict
+from schemas.words import (
+    DEAD_LETTERS_TOPIC,
+    FIRINGS_TOPIC,
+    HEARTBEATS_TOPIC,
+    TOPIC_OF_TYPE,
+    VERDICTS_TOPIC,
+    EventType,
+)
+
+CONTRACT_VERSION: Final = "0.1.0"
+"""Version of the contract: the last number for words, the middle for additions, the first for breaks."""
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+EVENT_MODELS: Final[dict[EventType, type[EventBase]]] = {
+    "interaction": Interaction,
+    "authorization": Authorization,
+    "circuit_breaker": CircuitBreaker,
+    "evaluation": Evaluation,
+    "deployment": Deployment,
+    "usage": Usage,
+}
+
+ANSWER_MODELS: Final[dict[str, tuple[type[BaseModel], str, str]]] = {
+    "verdict": (
+        Verdict,
+        VERDICTS_TOPIC,
+        "The incident's id, so that its revisions are in order.",
+    ),
+    "firing": (Firing, FIRINGS_TOPIC, "The firing's id."),
+    "dead_letter": (DeadLetter, DEAD_LETTERS_TOPIC, "Topic, partition and offset of the record that was refused."),
+    "heartbeat": (Heartbeat, HEARTBEATS_TOPIC, "The shard's number."),
+}
+"""By name: the model, its topic, and what the record's key is."""
+
+CLOUDEVENT_HEADERS: Final[JsonObject] = {
+    "type": "object",
+    "description": "CloudEvents 1.0 attributes, so that the record is a CloudEvent in binary mode (Kafka binding).",
+    "properties": {
+        "ce_specversion": {"const": "1.0"},
+        "ce_id": {"type": "string", "description": "The content-derived id of the value."},
+        "ce_source": {"type": "string"},
+        "ce_type": {"type": "string"},
+        "ce_time": {"type": "string", "format": "date-time", "description": "Wall time of publication."},
+        "ce_subject": {"type": "string"},
+        "content-type": {"const": "application/json"},
+    },
+}
+
+
+def documents() -> dict[str, bytes]:
+    """Every document by its relative path, as the bytes of its file."""
+    schemas: dict[str, JsonObject] = {"event": EVENT.json_schema()}
+    schemas.update((name, model.model_json_schema()) for name, model in EVENT_MODELS.items())
+    schemas.update((name, row[0].model_json_schema()) for name, row in ANSWER_MODELS.items())
+    files = {f"json/{name}.json": _document(_with_head(name, schema)) for name, schema in sorted(schemas.items())}
+    return {"asyncapi.json": _document(asyncapi()), **files}
+
+
+def asyncapi() -> JsonObject:
+    """The AsyncAPI 3.0 document, seen from Midwatch: it receives events and sends answers."""
+    answers = [row[0] for row in ANSWER_MODELS.values()]
+    _, defined = models_json_schema(
+        [(model, "validation") for model in [*EVENT_MODELS.values(), *answers]],
+        ref_template="#/components/schemas/{model}",
+    )
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Midwatch",
+            "version": CONTRACT_VERSION,
+            "description": "Telemetry of AI agents in; firings, verdicts, dead letters and heartbeats out.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "channels": _channels(),
+        "operations": _operations(),
+        "components": {"messages": _messages(), "schemas": defined["$defs"]},
+    }
+
+
+def _with_head(name: str, schema: Mapping[str, Any]) -> JsonObject:
+    return {"$schema": DIALECT, "$id": f"urn:midwatch:{name}:{CONTRACT_VERSION}", **schema}
+
+
+def _document(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _identifier(topic: str) -> str:
+    return "".join(part.capitalize() for part in topic.replace(".", "-").split("-"))
+
+
+def _channel(topic: str, description: str, messages: list[str]) -> JsonObject:
+    return {
+        "address": topic,
+        "description": description,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+        "bindings": {"kafka": {"topic": topic, "bindingVersion": "0.5.0"}},
+    }
+
+
+def _channels() -> JsonObject:
+    found: JsonObject = {}
+    every_event: list[str] = list(EVENT_MODELS)
+    for kind, topic in TOPIC_OF_TYPE.items():
+        text = f"Telemetry, by habit of type {kind}. Any event type may come on any input topic; keys mean nothing."
+        found[_identifier(topic)] = _channel(topic, text, every_event)
+    for name, (model, topic, _) in ANSWER_MODELS.items():
+        found[_identifier(topic)] = _channel(topic, _first_paragraph(model), [name])
+    return found
+
+
+def _operations() -> JsonObject:
+    found: JsonObject = {}
+    for topic in TOPIC_OF_TYPE.values():
+        channel = _identifier(topic)
+        found[f"receive{channel}"] = {"action": "receive", "channel": {"$ref": f"#/channels/{channel}"}}
+    for _, topic, _ in ANSWER_MODELS.values():
+        channel = _identifier(topic)
+        found[f"send{channel}"] = {"action": "send", "channel": {"$ref": f"#/channels/{channel}"}}
+    return found
+
+
+def _messages() -> JsonObject:
+    found: JsonObject = {}
+    for kind, event in EVENT_MODELS.items():
+        found[kind] = _message(kind, event)
+    for name, (model, _, key) in ANSWER_MODELS.items():
+        found[name] = {
+            **_message(name, model),
+            "headers": CLOUDEVENT_HEADERS,
+            "bindings": {"kafka": {"key": {"type": "string", "description": key}, "bindingVersion": "0.5.0"}},
+        }
+    return found
+
+
+def _message(name: str, model: type[BaseModel]) -> JsonObject:
+    return {
+        "name": name,
+        "title": model.__name__,
+        "summary": _first_paragraph(model),
+        "contentType": "application/json",
+        "payload": {"$ref": f"#/components/schemas/{model.__name__}"},
+    }
+
+
+def _first_paragraph(model: type[BaseModel]) -> str:
+    return " ".join((model.__doc__ or "").split("\n\n")[0].split())

@@ -1,0 +1,218 @@
+"""What `midwatch doctor` looks at: whether all that the engine stands on is there and fit for its promises.
+
+Each examination gives lines: ok, warn (works, but a promise is weaker) or fail (the engine cannot keep its word).
+A line that is not ok says what to do. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from stream.settings import Settings
+from stream.settings_clients import kafka_options, redis_client
+from stream.settings_sections import EngineSettings
+from stream.topics import DAY_MS, TopicReport, TopicsError, inspect_topics, plan_topics
+
+Level = Literal["ok", "warn", "fail"]
+Clock = Callable[[], int]
+"""Wall time in milliseconds since 1970-01-01 UTC."""
+
+TIMEOUT_SECONDS: Final = 10.0
+REDIS_MAJOR: Final = 7
+CLOCK_WARN_MS: Final = 500
+CLOCK_FAIL_MS: Final = 5_000
+HOUR_MS: Final = 3_600_000
+WINDOW_DAYS: Final = 28
+"""The longest window of any detector."""
+
+MINIMUM_RETENTION_MS: Final = 3 * HOUR_MS
+"""The minute windows, lateness and some room: with less, even a short outage loses telemetry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One finding: what was looked at, how it stands, in words, and what to do if it is not ok."""
+
+    level: Level
+    subject: str
+    detail: str
+    remedy: str = ""
+
+
+async def examine(settings: Settings, clock: Clock) -> list[Line]:
+    """Everything, Kafka first. Raises nothing that a broken system could cause: it is in the lines."""
+    kafka, redis = await asyncio.gather(examine_kafka(settings, clock), examine_redis(settings, clock))
+    return [*kafka, *redis]
+
+
+async def examine_kafka(settings: Settings, clock: Clock) -> list[Line]:
+    """Reachable, topics, partitions, retention, compaction, and records stamped in the future."""
+    address = settings.kafka.bootstrap_servers
+    remedy = "check kafka.bootstrap_servers, security_protocol and that the brokers are up"
+    try:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            return await _examine_kafka(settings, clock)
+    except TimeoutError:
+        return [Line("fail", "kafka", f"no answer from {address} within {TIMEOUT_SECONDS:.0f} s", remedy)]
+    except (KafkaError, TopicsError, OSError) as error:
+        return [Line("fail", "kafka", f"{address}: {type(error).__name__}: {error}", remedy)]
+
+
+async def _examine_kafka(settings: Settings, clock: Clock) -> list[Line]:
+    admin = AIOKafkaAdminClient(**kafka_options(settings.kafka))
+    try:
+        await admin.start()
+        brokers = len((await admin.describe_cluster())["brokers"])
+        reports = await inspect_topics(admin, plan_topics(settings.kafka))
+    finally:
+        await admin.close()
+    lines = [Line("ok", "kafka", f"{settings.kafka.bootstrap_servers} answers, {brokers} broker(s)")]
+    lines.extend(line for report in reports for line in topic_lines(report, settings))
+    counts = {report.plan.name: report.partitions for report in reports if report.partitions}
+    inputs = {name: counts[name] for name in settings.kafka.input_topics if name in counts}
+    lines.extend(await _future_records(settings, inputs, clock()))
+    return lines
+
+
+def topic_lines(report: TopicReport, settings: Settings) -> list[Line]:
+    """What there is to say about one topic."""
+    subject = f"topic {report.plan.name}"
+    if report.status == "missing":
+        return [Line("fail", subject, "does not exist", "run: midwatch topics create")]
+    configs = report.configs or {}
+    lines = []
+    if report.plan.name in settings.kafka.input_topics:
+        lines.extend(_retention_lines(subject, configs, settings.engine))
+    elif set(configs["cleanup.policy"].split(",")) != set(report.plan.configs["cleanup.policy"].split(",")):
+        lines.append(_policy_line(subject, configs["cleanup.policy"], report.plan.configs["cleanup.policy"]))
+    if report.partitions < report.plan.partitions:
+        detail = f"{report.partitions} partition(s), planned {report.plan.partitions}"
+        lines.append(Line("warn", subject, detail, "more workers than partitions would stand idle: add partitions"))
+    return lines or [Line("ok", subject, f"{report.partitions} partition(s), {_policy(configs)}")]
+
+
+def _retention_lines(subject: str, configs: Mapping[str, str], engine: EngineSettings) -> list[Line]:
+    if "delete" not in configs["cleanup.policy"].split(","):
+        return [_policy_line(subject, configs["cleanup.policy"], "delete")]
+    keep = int(configs.get("retention.ms", "-1"))
+    needed = WINDOW_DAYS * DAY_MS + int(engine.lateness_seconds * 1000)
+    lines = []
+    if -1 < keep < MINIMUM_RETENTION_MS:
+        detail = f"keeps records for {keep / HOUR_MS:.1f} h only: a short outage loses telemetry"
+        lines.append(Line("fail", subject, detail, f"set retention.ms to at least {needed}"))
+    elif -1 < keep < needed:
+        detail = (
+            f"keeps records for {keep / DAY_MS:.1f} days, the longest window is {WINDOW_DAYS}: "
+            "a wiped Redis is rebuilt from the last checkpoint, not from the telemetry alone"
+        )
+        lines.append(Line("warn", subject, detail, f"set retention.ms to at least {needed}"))
+    if int(configs.get("retention.bytes", "-1")) != -1:
+        detail = f"retention.bytes is {configs['retention.bytes']} a partition: a surge shortens what is kept"
+        lines.append(Line("warn", subject, detail, "set retention.bytes to -1, or be sure that it holds that time"))
+    return lines
+
+
+def _policy_line(subject: str, found: str, wanted: str) -> Line:
+    return Line("fail", subject, f"cleanup.policy is {found}", f"set cleanup.policy to {wanted}")
+
+
+def _policy(configs: Mapping[str, str]) -> str:
+    keep = int(configs.get("retention.ms", "-1"))
+    kept = "for good" if keep == -1 else f"for {keep / DAY_MS:.0f} days"
+    policy = configs["cleanup.policy"]
+    return f"{policy}" if policy == "compact" else f"{policy}, kept {kept}"
+
+
+async def _future_records(settings: Settings, topics: Mapping[str, int], now_ms: int) -> list[Line]:
+    """Records stamped later than events may be: some producer's clock, or ours, is wrong."""
+    if not topics:
+        return []
+    limit = now_ms + settings.engine.max_future_seconds * 1000
+    partitions = {TopicPartition(name, index): limit for name, count in topics.items() for index in range(count)}
+    consumer = AIOKafkaConsumer(**kafka_options(settings.kafka), enable_auto_commit=False)
+    await consumer.start()
+    try:
+        found = await consumer.offsets_for_times(partitions)
+    finally:
+        await consumer.stop()
+    ahead = sorted({partition.topic for partition, offset in found.items() if offset is not None})
+    if not ahead:
+        return [Line("ok", "kafka clock", "no record is stamped in the future")]
+    detail = f"records in {', '.join(ahead)} are stamped more than {settings.engine.max_future_seconds} s ahead"
+    return [Line("warn", "kafka clock", detail, "synchronise the producers' clocks: such events are refused")]
+
+
+async def examine_redis(settings: Settings, clock: Clock) -> list[Line]:
+    """Reachable, version, eviction, persistence, scripts, and how far its clock is from ours."""
+    client = redis_client(settings.redis)
+    try:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            return await _examine_redis(client, clock)
+    except TimeoutError:
+        return [_redis_down(settings, f"no answer within {TIMEOUT_SECONDS:.0f} s")]
+    except (RedisError, OSError) as error:
+        return [_redis_down(settings, f"{type(error).__name__}: {error}")]
+    finally:
+        await client.aclose()
+
+
+def _redis_down(settings: Settings, reason: str) -> Line:
+    remedy = "check redis.url, username and password, and that the server is up"
+    return Line("fail", "redis", f"{settings.redis.url}: {reason}", remedy)
+
+
+async def _examine_redis(client: Redis, clock: Clock) -> list[Line]:
+    info: dict[str, Any] = await client.info()
+    await client.eval("return 1", 0)
+    before = clock()
+    seconds, micros = await client.time()
+    after = clock()
+    return [*redis_lines(info), clock_line(int(seconds) * 1000 + int(micros) // 1000, before, after)]
+
+
+def redis_lines(info: Mapping[str, Any]) -> list[Line]:
+    """What a server's INFO says about its fitness."""
+    version = str(info.get("redis_version", "0"))
+    name = f"Valkey {info['valkey_version']} (Redis {version})" if "valkey_version" in info else f"Redis {version}"
+    if int(version.partition(".")[0]) < REDIS_MAJOR:
+        lines = [Line("fail", "redis", f"{name} is too old", f"use Redis {REDIS_MAJOR} or later, or Valkey")]
+    else:
+        lines = [Line("ok", "redis", f"{name} answers and runs scripts")]
+    policy = str(info.get("maxmemory_policy", "unknown"))
+    if policy == "noeviction":
+        lines.append(Line("ok", "redis memory", "noeviction"))
+    else:
+        level: Level = "fail" if int(info.get("maxmemory", 0)) else "warn"
+        detail = f"maxmemory-policy is {policy}: under pressure it would throw windows away"
+        lines.append(Line(level, "redis memory", detail, "set maxmemory-policy noeviction"))
+    if int(info.get("aof_enabled", 0)):
+        lines.append(Line("ok", "redis persistence", "append-only file"))
+    else:
+        detail = "no append-only file: a restart is a rewind to the last checkpoint"
+        lines.append(Line("warn", "redis persistence", detail, "set appendonly yes (appendfsync everysec is enough)"))
+    return lines
+
+
+def clock_line(server_ms: int, before_ms: int, after_ms: int) -> Line:
+    """How far a server's clock is from ours, given ours before and after asking it."""
+    offset = max(before_ms - server_ms, server_ms - after_ms, 0)
+    detail = f"at most {offset + (after_ms - before_ms)} ms from ours"
+    if offset <= CLOCK_WARN_MS:
+        return Line("ok", "redis clock", detail)
+    level: Level = "warn" if offset <= CLOCK_FAIL_MS else "fail"
+    return Line(level, "redis clock", detail, "synchronise the clocks (NTP): leases and lateness are measured by them")
+
+
+def worst(lines: Sequence[Line]) -> Level:
+    """The gravest level of all lines."""
+    order: tuple[Level, ...] = ("fail", "warn", "ok")
+    return next((level for level in order if any(line.level == level for line in lines)), "ok")

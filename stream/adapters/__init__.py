@@ -1,0 +1,31 @@
+"""The decoding edge: Kafka records of any supported format in, events or rejections out."""
+
+from stream.adapters.deadletter import dead_letter
+from stream.adapters.decoder import Counters, Decoded, Decoder, Limits, Record
+from stream.adapters.native import (
+    Authorization,
+    CircuitBreaker,
+    Deployment,
+    Evaluation,
+    Interaction,
+    NativeEvent,
+    Usage,
+)
+from stream.adapters.rejection import Rejection
+
+__all__ = [
+    "Authorization",
+    "CircuitBreaker",
+    "Counters",
+    "Decoded",
+    "Decoder",
+    "Deployment",
+    "Evaluation",
+    "Interaction",
+    "Limits",
+    "NativeEvent",
+    "Record",
+    "Rejection",
+    "Usage",
+    "dead_letter",
+]

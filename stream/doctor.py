@@ -64,7 +64,7 @@ async def examine_kafka(settings: Settings, clock: Clock) -> list[Line]:
     except TimeoutError:
         return [Line("fail", "kafka", f"no answer from {address} within {TIMEOUT_SECONDS:.0f} s", remedy)]
     except (KafkaError, TopicsError, OSError) as error:
-        return [Line("fail", "kafka", f"{address}: {type(error).__name__}: {error}", remedy)]
+        return [Line("fail", "kafka", str(error) or f"{address}: {type(error).__name__}", remedy)]
 
 
 async def _examine_kafka(settings: Settings, clock: Clock) -> list[Line]:

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 import structlog
 from pydantic import BaseModel, SecretStr
 
+from stream.redact import redact_text
 from stream.settings_schema import model_of
 from stream.settings_sections import LogSettings
 
@@ -23,10 +24,30 @@ SECRET_KEY = re.compile(
 )
 REDACTED = "[redacted]"
 MAX_TEXT = 2048
+MAX_SCANNED = 16_384
 MAX_ITEMS = 50
 MAX_DEPTH = 4
 MIN_SECRET = 4
 """Secrets shorter than this are not searched for in texts: they would blot out ordinary words."""
+
+OWN_WORDS = frozenset(
+    {
+        "address",
+        "event",
+        "host",
+        "level",
+        "logger",
+        "partition",
+        "shard",
+        "timestamp",
+        "topic",
+        "url",
+        "version",
+        "worker",
+    }
+)
+"""Keys whose values are the engine's own words or the operator's, not telemetry: they are not searched for personal
+data, which would hide the brokers' addresses."""
 
 QUIET_LIBRARIES = ("aiokafka", "aiohttp", "asyncio", "faust", "httpx", "openai")
 """Their debug and info records are of no use to the operator of an engine."""
@@ -50,17 +71,18 @@ class Redactor:
         if value is None or isinstance(value, bool | int | float):
             return value
         if depth == 0:
-            return self._text(repr(value))
+            return self._text(key, repr(value))
         if isinstance(value, Mapping):
             items = list(value.items())[:MAX_ITEMS]
-            return {self._text(str(name)): self.value(str(name), item, depth - 1) for name, item in items}
+            return {self._text("", str(name)): self.value(str(name), item, depth - 1) for name, item in items}
         if isinstance(value, list | tuple | set | frozenset):
             return [self.value("", item, depth - 1) for item in list(value)[:MAX_ITEMS]]
-        return self._text(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
+        return self._text(key, value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
 
-    def _text(self, text: str) -> str:
+    def _text(self, key: str, text: str) -> str:
         # Secrets go first: cutting first could leave the half of one at the end.
         clean = self._secrets.sub(REDACTED, text) if self._secrets is not None else text
+        clean = clean if key in OWN_WORDS else redact_text(clean[:MAX_SCANNED])
         return clean if len(clean) <= MAX_TEXT else f"{clean[:MAX_TEXT]}... ({len(clean)} characters)"
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, create_model
 
+from costs.budgets import BudgetRule
 from schemas.canonical import content_id
 from stream.settings_plugins import detectors_section, triage_section
 from stream.settings_problems import Problem, SettingsError, find_problems
@@ -22,7 +23,6 @@ from stream.settings_sections import (
     HttpSettings,
     KafkaSettings,
     LimitsSettings,
-    LinksSettings,
     LogSettings,
     RedisSettings,
     Section,
@@ -31,7 +31,7 @@ from stream.settings_source import read_source
 
 __all__ = ["Problem", "Settings", "SettingsError", "load_settings", "settings_model"]
 
-SHAPING_ENGINE_KEYS = ("lateness_seconds", "max_future_seconds", "max_age_days", "max_series_per_shard")
+SHAPING_ENGINE_KEYS = ("lateness_seconds", "max_future_seconds", "max_age_days", "max_series_per_kind")
 """The engine's keys that change what is said about the same telemetry; the others change how fast, and where."""
 
 
@@ -51,7 +51,13 @@ class Settings(Section):
     http: HttpSettings = Field(default_factory=HttpSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
-    links: LinksSettings = Field(default_factory=LinksSettings)
+
+    def budget_rules(self) -> tuple[BudgetRule, ...]:
+        """Which usage counts against which budget, by name."""
+        return tuple(
+            BudgetRule(name, budget.environment, budget.system, tuple(sorted(budget.tags.items())))
+            for name, budget in sorted(self.budgets.items())
+        )
 
     def config_hash(self) -> str:
         """A content id of what shapes the answers; hosts, ports, names and secrets are not part of it."""

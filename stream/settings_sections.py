@@ -7,14 +7,12 @@ stands in the file: it comes from the environment, or from the file that the `..
 from __future__ import annotations
 
 import ipaddress
-import string
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from schemas.base import MAX_STEPS
 from schemas.words import INPUT_TOPICS
 
 Topic = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
@@ -121,13 +119,18 @@ class EngineSettings(Section):
     max_age_days: int = Field(28, ge=1, le=366, description="Events older than this are refused.")
     lease_seconds: float = Field(10.0, ge=1, le=600, description="How long a shard's lease lasts without renewal.")
     checkpoint_ticks: int = Field(10, ge=1, le=1440, description="Ticks (minutes) between checkpoints of a shard.")
-    max_series_per_shard: int = Field(
-        20_000, ge=1, le=1_000_000, description="Cap on series; one beyond it is refused and counted. About 3 kB each."
+    max_series_per_kind: int = Field(
+        20_000,
+        ge=1,
+        le=1_000_000,
+        description="Series of one kind in a shard, at about 3 kB; more are refused, counted.",
     )
-    max_open_incidents: int = Field(200, ge=1, le=100_000, description="Cap on open incidents of a shard.")
     stuck_seconds: float = Field(60.0, ge=5, le=3600, description="No progress for this long while behind: exit.")
     pending_bytes_limit: int = Field(
         67_108_864, ge=65_536, description="Inbox size of a shard, in bytes, above which ingest waits for evaluation."
+    )
+    dead_letter_payloads: bool = Field(
+        default=False, description="Put the payload, redacted and capped, into dead letters; else only where it is."
     )
 
 
@@ -168,33 +171,8 @@ class LogSettings(Section):
 class LimitsSettings(Section):
     """What one record may be; beyond it is a dead letter."""
 
-    max_record_bytes: int = Field(1_048_576, ge=1024, le=67_108_864, description="Longest record value, in bytes.")
-    max_depth: int = Field(32, ge=4, le=128, description="Deepest nesting of JSON.")
-    max_steps: int = Field(MAX_STEPS, ge=1, le=MAX_STEPS, description="Most steps of one interaction.")
-
-
-def _known_fields(template: str) -> str:
-    allowed = {"environment", "system", "incident_id", "verdict_id", "triage_result", "trace_id"}
-    try:
-        used = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
-    except ValueError as error:
-        raise ValueError(f"not a template: {error}") from None
-    if used - allowed:
-        raise ValueError(f"unknown field {{{min(used - allowed)}}}; known are {', '.join(sorted(allowed))}")
-    if urlsplit(template).scheme not in {"http", "https"}:
-        raise ValueError("must be an http or https address")
-    return template
-
-
-LinkTemplate = Annotated[str, Field(max_length=1024), AfterValidator(_known_fields)]
-
-
-class LinksSettings(Section):
-    """Addresses to put into verdicts, with {environment}, {system}, {incident_id}, {triage_result}, {trace_id}."""
-
-    dashboard: LinkTemplate | None = Field(None, description="Page of an incident.")
-    runbook: LinkTemplate | None = Field(None, description="Runbook of a triage result.")
-    trace: LinkTemplate | None = Field(None, description="Page of a trace.")
+    max_record_bytes: int = Field(2_097_152, ge=1024, le=67_108_864, description="Longest record value, in bytes.")
+    max_depth: int = Field(64, ge=4, le=256, description="Deepest nesting of JSON.")
 
 
 def is_loopback(host: str) -> bool:

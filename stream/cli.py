@@ -1,0 +1,57 @@
+"""The command line. Every command is thin, and imports what it needs when it runs, so that --help is quick."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from stream.cli_base import quiet_libraries
+from stream.cli_config import check_config, doctor, schemas_app, topics_app
+from stream.cli_look import verdicts
+
+app = typer.Typer(
+    name="midwatch",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Stands watch over a fleet of AI agents: telemetry from Kafka in, one verdict out.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("midwatch"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _show: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Stands watch over a fleet of AI agents: telemetry from Kafka in, one verdict out."""
+
+
+app.command("verdicts")(verdicts)
+app.command("doctor")(doctor)
+app.command("check-config")(check_config)
+app.add_typer(topics_app, name="topics")
+app.add_typer(schemas_app, name="schemas")
+
+
+def main() -> None:
+    """Entry point of the `midwatch` script and of `python -m stream.cli`."""
+    quiet_libraries()
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

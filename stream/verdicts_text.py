@@ -1,0 +1,59 @@
+"""A verdict for people: the few lines that someone reads on a terminal at two in the morning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from schemas.base import format_time
+from schemas.outputs import Finding, Scope, Verdict
+
+MARKS = {"critical": "!!", "warning": "! ", "info": "i ", "none": "  "}
+
+
+def verdict_lines(verdict: Verdict) -> Iterator[str]:
+    """The lines, without colours or line breaks. Texts that came from telemetry are made printable."""
+    for line in _lines(verdict):
+        yield printable(line)
+
+
+def _lines(verdict: Verdict) -> Iterator[str]:
+    head = f"{format_time(verdict.decided_at)}  {verdict.severity.upper()}  {verdict.status}  {place(verdict.scope)}"
+    yield f"{head}  [{verdict.incident_id} #{verdict.revision}]"
+    if verdict.status == "resolved":
+        yield f"  resolved; it began {format_time(verdict.onset_at)}. The answer was {verdict.triage_result}."
+        return
+    yield f"  {verdict.trigger.summary}"
+    yield f"  since {format_time(verdict.onset_at)}; {verdict.triage_result} -> {verdict.action}"
+    if verdict.probable_cause is not None:
+        yield f"  because: {verdict.probable_cause.summary}"
+    for finding in verdict.findings:
+        yield _finding_line(finding)
+    if verdict.causes:
+        ranked = ", ".join(f"{one.cause} {one.probability:.0%}" for one in verdict.causes[:3])
+        yield f"  causes: {ranked}"
+    advice = verdict.recommendation
+    terms = [f"{advice.confidence:.0%} sure", *(["needs approval"] if advice.requires_approval else [])]
+    yield f"  do: {advice.kind} ({', '.join(terms)}, until {format_time(advice.not_after)}): {advice.reason}"
+    if verdict.target is not None:
+        target = verdict.target
+        back = f" -> {target.to_version}" if target.to_version is not None else ""
+        yield f"  target: {target.component} {target.from_version}{back} ({target.kind})"
+
+
+def place(scope: Scope) -> str:
+    """Where it happened, as `environment/system` and the dimension."""
+    named = {"flow": scope.flow, "agent": scope.agent, "budget": scope.budget, "criterion": scope.criterion}
+    rest = " ".join(f"{name}={value}" for name, value in named.items() if value is not None)
+    return f"{scope.environment}/{scope.system} {rest}".rstrip()
+
+
+def printable(text: str) -> str:
+    """Text without control characters: names come from telemetry, and a terminal obeys escape sequences."""
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def _finding_line(finding: Finding) -> str:
+    mark = MARKS[finding.severity] if finding.status == "evaluated" else "? "
+    note = " (after the stop)" if finding.after_stop else ""
+    state = "" if finding.status == "evaluated" else f" [{finding.status}]"
+    return f"  {mark} {finding.check}{state}{note}: {finding.summary}"

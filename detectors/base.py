@@ -35,23 +35,45 @@ HOURS = 28 * 24
 class WindowView(Protocol):
     """The windows of all series of one kind, as of tick `tick`."""
 
-    kind: SeriesKind
-    tick: int
-    keys: Sequence[SeriesKey]
-    """[S] in order of (tick of first appearance, key), so that sums over rows are the same in every run."""
-    group: NDArray[np.int64]
-    """[S] code of each series' (environment, system), 0 to G - 1: the fleet that a young series borrows from."""
-    first_minute: NDArray[np.int64]
-    """[S] the minute in which each series was first seen."""
-    last_minute: NDArray[np.int64]
-    """[S] the latest minute before `tick` in which each series had an event."""
+    @property
+    def kind(self) -> SeriesKind:
+        """The kind of series, which gives the counters their meaning."""
+        ...
+
+    @property
+    def tick(self) -> int:
+        """The tick: the last minute seen is `tick - 1`."""
+        ...
+
+    @property
+    def keys(self) -> Sequence[SeriesKey]:
+        """[S] in order of (tick of first appearance, key), so that sums over rows are the same in every run."""
+        ...
+
+    @property
+    def group(self) -> NDArray[np.int64]:
+        """[S] code of each series' (environment, system), 0 to G - 1: the fleet that a young series borrows from."""
+        ...
+
+    @property
+    def first_minute(self) -> NDArray[np.int64]:
+        """[S] the minute in which each series was first seen."""
+        ...
+
+    @property
+    def last_minute(self) -> NDArray[np.int64]:
+        """[S] the latest minute before `tick` in which each series had an event."""
+        ...
 
     def minutes(self, last: int) -> Counts:
         """[S, last, C] counts of the minutes `tick - last` to `tick - 1`; `last` is at most `MINUTES`. Read only."""
         ...
 
     def hours(self, last: int) -> Counts:
-        """[S, last, C] counts of the `last` full hours before the hour of `tick`. Costly: not for every tick. Read only."""
+        """[S, last, C] counts of the `last` full hours before the hour of `tick`. Read only.
+
+        Costly: not for every tick.
+        """
         ...
 
 

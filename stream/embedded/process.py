@@ -87,7 +87,8 @@ class EmbeddedKafkaProcess:
         address = "" if process.stdout is None else _first_line(process.stdout, _START_SECONDS)
         if not address:
             process.kill()
-            raise RuntimeError(f"the embedded broker did not start (exit code {process.wait()}); see stderr")
+            process.communicate()
+            raise RuntimeError(f"the embedded broker did not start (exit code {process.returncode}); see stderr")
         self._process, self._bootstrap, self._guard = process, address, Guard(process.pid)
         return address
 

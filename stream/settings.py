@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, Field, create_model
 
@@ -58,6 +59,15 @@ class Settings(Section):
             BudgetRule(name, budget.environment, budget.system, tuple(sorted(budget.tags.items())))
             for name, budget in sorted(self.budgets.items())
         )
+
+    def detector_settings(self) -> dict[str, dict[str, Any]]:
+        """What `detectors.registry.build` takes: each detector's settings, the budgets among them."""
+        found: dict[str, dict[str, Any]] = self.detectors.model_dump(mode="json")
+        found["burn_rate"]["budgets"] = {
+            name: {"amount_usd": budget.amount_usd, "flat_usd": budget.flat_usd}
+            for name, budget in sorted(self.budgets.items())
+        }
+        return found
 
     def config_hash(self) -> str:
         """A content id of what shapes the answers; hosts, ports, names and secrets are not part of it."""

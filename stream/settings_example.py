@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from stream.settings_plugins import DERIVED
 from stream.settings_schema import KeyPath, model_of, secrets_below
 from stream.settings_sections import Budget
 from stream.settings_source import variable_of
@@ -37,7 +38,7 @@ def _table(path: KeyPath, model: type[BaseModel]) -> Iterator[str]:
     secrets = {found for found, _ in secrets_below(model)}
     yield from ("", *_comment((model.__doc__ or "").split("\n\n")[0]), f"[{'.'.join(path)}]")
     for name, field in model.model_fields.items():
-        if model_of(field.annotation) is None and (name,) not in secrets:
+        if model_of(field.annotation) is None and (name,) not in secrets and (*path, name) not in DERIVED:
             yield from _comment(field.description or "")
             yield _assignment(name, defaults[name])
     for name, field in model.model_fields.items():

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Final
+
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from detectors.registry import available
+from stream.settings_schema import KeyPath
 from triage.settings import TriageSettings
 
-
-class OpenSection(BaseModel):
-    """Takes any key: stands for a package that is not there."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
+DERIVED: Final[Mapping[KeyPath, str]] = {("detectors", "burn_rate", "budgets"): "budgets"}
+"""Keys of installed models that the configuration fills from another section, which is named."""
 
 
 def detectors_section() -> type[BaseModel]:
-    """A model with one field for each detector: its own settings."""
-    try:
-        from detectors.registry import DETECTORS
-    except ImportError:
-        return OpenSection
-    fields = {
-        name: (detector.Settings, Field(default_factory=detector.Settings)) for name, detector in DETECTORS.items()
+    """A model with one field for each detector, built-in or of an installed package: its own settings."""
+    fields: dict[str, Any] = {
+        name: (detector.Settings, Field(default_factory=detector.Settings)) for name, detector in available().items()
     }
-    config = ConfigDict(frozen=True, extra="forbid")
-    return create_model("DetectorsSection", __config__=config, __doc__="The detectors, by name.", **fields)
+    return create_model(
+        "DetectorsSection",
+        __config__=ConfigDict(frozen=True, extra="forbid"),
+        __doc__="The detectors, by name.",
+        **fields,
+    )
 
 
 def triage_section() -> type[BaseModel]:

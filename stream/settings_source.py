@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from stream.settings_plugins import DERIVED
 from stream.settings_problems import Problem, did_you_mean, dotted
 from stream.settings_schema import UNKNOWN, KeyPath, at, keys_of, model_of, secrets_below
 
@@ -54,6 +55,7 @@ def read_source(path: Path | None, environ: Mapping[str, str], model: type[BaseM
         source.data = _read_toml(path, source.problems)
     _refuse_secrets_in_file(source, model)
     _apply_environment(source, environ, model)
+    _refuse_derived(source)
     _read_secret_files(source, model)
     return source
 
@@ -80,6 +82,13 @@ def _refuse_secrets_in_file(source: Source, model: type[BaseModel]) -> None:
                 )
             )
             source.put(path, None)
+
+
+def _refuse_derived(source: Source) -> None:
+    for path, section in DERIVED.items():
+        if source.get(path) is not None:
+            where = source.variables.get(path, dotted(path))
+            source.problems.append(Problem(where, f"is filled from [{section}]; put it there"))
 
 
 def _apply_environment(source: Source, environ: Mapping[str, str], model: type[BaseModel]) -> None:

@@ -27,9 +27,6 @@ HEARTBEAT_DAYS: Final = 7
 OUTPUT_PARTITIONS: Final = 4
 """Partitions of the topics that Midwatch writes: far fewer records than it reads."""
 
-SNAPSHOT_BYTES: Final = 8 * 1024 * 1024
-"""Largest record of the topic of checkpoints."""
-
 TOPIC_EXISTS: Final = 36
 """Kafka's error code TOPIC_ALREADY_EXISTS: another process was quicker."""
 
@@ -82,7 +79,7 @@ def plan_topics(kafka: KafkaSettings) -> tuple[TopicPlan, ...]:
             SNAPSHOTS_TOPIC,
             "checkpoints, by shard",
             OUTPUT_PARTITIONS,
-            {"cleanup.policy": "compact", "max.message.bytes": str(SNAPSHOT_BYTES)},
+            {"cleanup.policy": "compact"},
         ),
     ]
     return (*inputs, *answers)

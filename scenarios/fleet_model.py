@@ -185,7 +185,7 @@ class Rollout:
     rolled_back_ms: int | None = None
 
 
-SHIFT_MS = 2 * MINUTE_MS
+SHIFT_MS = 5 * MINUTE_MS
 """How long traffic takes to follow a step of a rollout: pods are replaced one after the other."""
 
 FULL_CANARY: tuple[tuple[int, float], ...] = ((0, 5.0), (30, 25.0), (60, 50.0), (120, 100.0))

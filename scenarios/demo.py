@@ -1,0 +1,91 @@
+"""`midwatch demo`: the whole engine on an embedded Kafka and Redis, a simulated fleet, labelled incidents, verdicts.
+
+The engine runs as it would in production, as `midwatch run` in a process of its own. It reads days of ordinary
+telemetry first; then the live phase is played in fast motion, and what Midwatch says is held against what happened.
+Event time is the only clock that counts, so the same seed tells the same story.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from scenarios.demo_engine import EngineError
+from scenarios.demo_judge import judge
+from scenarios.demo_print import make_console, print_story, print_table, say
+from scenarios.demo_stage import LIVE_START_MS, Stage, open_stage
+from scenarios.fleet import Fleet
+from scenarios.incidents import Incident, happenings, incidents
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """How to run: `headless` ends after the scenario; `speed` is event time to real time in the live phase."""
+
+    headless: bool = False
+    speed: float = 300.0
+    seed: int = 1
+
+
+async def run_demo(options: DemoOptions, console: Console | None = None) -> int:
+    """Run the demonstration. Returns 0 if every verdict is right, 1 if not, 130 if it was interrupted before the end.
+
+    Raises ValueError for options that make no sense, RuntimeError where an embedded server does not start.
+    """
+    if not options.speed > 0:
+        raise ValueError(f"speed must be above 0, not {options.speed}")
+    console = make_console() if console is None else console
+    _cancel_on_sigterm()
+    try:
+        return await _run(options, console)
+    except EngineError as error:
+        say(console, str(error))
+        return 1
+    except asyncio.CancelledError:
+        say(console, "Interrupted. Everything that was started is ended.")
+        return INTERRUPTED
+
+
+async def _run(options: DemoOptions, console: Console) -> int:
+    labelled = incidents(LIVE_START_MS)
+    fleet = Fleet(options.seed, happenings=happenings(LIVE_START_MS))
+    print_story(console, labelled)
+    async with open_stage(fleet, console) as stage:
+        await stage.run(stage.catch_up())
+        await stage.run(stage.play(fleet, options.speed))
+        code = _report(stage, labelled)
+        if not options.headless:
+            say(
+                console, f"Kafka stays at {stage.bootstrap}; the verdicts are in midwatch.verdicts. Ctrl-C ends it all."
+            )
+            with suppress(asyncio.CancelledError):
+                await stage.run(asyncio.sleep(float("inf")))
+        return code
+
+
+def _report(stage: Stage, labelled: tuple[Incident, ...]) -> int:
+    """Print the table of expected and found. Returns 0 if all is right, else 1."""
+    judgements = judge(labelled, stage.listener.verdicts, stage.listener.firings)
+    print_table(stage.console, judgements)
+    letters = stage.listener.dead_letters
+    if letters:
+        say(stage.console, f"{len(letters)} dead letters; the first: {letters[0].reason}, {letters[0].detail}")
+    wrong = sum(bool(judgement.problems) for judgement in judgements)
+    right = len(judgements) - wrong
+    stage.console.print(f"{right} of {len(judgements)} right.", style="bold red" if wrong else "bold green")
+    return 1 if wrong or letters else 0
+
+
+def _cancel_on_sigterm() -> None:
+    """End as after Ctrl-C when asked to by a supervisor."""
+    task = asyncio.current_task()
+    if task is not None:
+        with suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

@@ -1,0 +1,128 @@
+"""The stage of the demonstration: broker, Redis, engine, the player and the listener, started and ended together."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from scenarios.demo_engine import LATENESS_SECONDS, EngineProcess, engine_process, write_config
+from scenarios.demo_kafka import Listener, Player, listener, make_topics, player
+from scenarios.demo_print import clock, print_verdict, say
+from scenarios.fleet import Fleet
+from scenarios.fleet_model import HOUR_MS, MINUTE_MS
+from scenarios.incidents import LIVE_MINUTES
+from stream.embedded import EmbeddedKafkaProcess, EmbeddedRedis, free_port
+
+LIVE_START_MS = 1_772_611_200_000
+"""2026-03-04T08:00Z, a Wednesday morning."""
+
+LIVE_END_MS = LIVE_START_MS + LIVE_MINUTES * MINUTE_MS
+HISTORY_HOURS = 40
+TAIL_MINUTES = 3
+"""Played after the live phase, so that its last minutes are certain to be behind the watermark."""
+
+PATIENCE_SECONDS = 120.0
+"""Longest wait for the engine to evaluate what it was given; several times what it takes on two slow cores."""
+
+RETENTION_BYTES = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Everything that runs.
+
+    `companions` run all the time: the listener, and the watch over the engine. Neither ends unless something is wrong.
+    """
+
+    bootstrap: str
+    player: Player
+    listener: Listener
+    engine: EngineProcess
+    console: Console
+    companions: tuple[asyncio.Task[None], ...]
+
+    async def run(self, phase: Coroutine[Any, Any, None]) -> None:
+        """Run a phase; when a companion ends meanwhile, end the phase and raise why."""
+        task = asyncio.create_task(phase)
+        try:
+            await asyncio.wait({task, *self.companions}, return_when=asyncio.FIRST_COMPLETED)
+            for ended in (task, *self.companions):
+                if ended.done():
+                    await ended
+        finally:
+            await _cancel(task)
+
+    async def catch_up(self) -> None:
+        """Wait until the history is evaluated."""
+        began = time.monotonic()
+        await self._evaluated(LIVE_START_MS)
+        say(self.console, f"Caught up: the history is evaluated, in {time.monotonic() - began:.1f} s")
+
+    async def play(self, fleet: Fleet, speed: float) -> None:
+        """Play the live phase, `speed` times faster than the clock, and wait until it is evaluated."""
+        began, sent = time.monotonic(), self.player.sent
+        say(
+            self.console, f"Live: {clock(LIVE_START_MS)} to {clock(LIVE_END_MS)}, {speed:g} times faster than the clock"
+        )
+        events = fleet.events(LIVE_START_MS, LIVE_END_MS + TAIL_MINUTES * MINUTE_MS)
+        await self.player.play(events, LIVE_START_MS, speed)
+        await self._evaluated(LIVE_END_MS)
+        took = time.monotonic() - began
+        say(self.console, f"Live phase over: {self.player.sent - sent:,} events in {took:.1f} s")
+
+    async def _evaluated(self, time_ms: int) -> None:
+        """Wait until the engine is through with what came before `time_ms`, less what its lateness holds back."""
+        held_back_ms = (LATENESS_SECONDS * 1000 // MINUTE_MS + 2) * MINUTE_MS
+        try:
+            await asyncio.wait_for(self.listener.reach(time_ms - held_back_ms), PATIENCE_SECONDS)
+        except TimeoutError:
+            minute = self.listener.minute
+            reached = (
+                "not every shard gave a sign of life" if minute is None else f"it got to {clock(minute * MINUTE_MS)}"
+            )
+            what = f"The engine did not get to {clock(time_ms)} within {PATIENCE_SECONDS:.0f} s: {reached}."
+            raise self.engine.failure(what) from None
+
+
+@asynccontextmanager
+async def open_stage(fleet: Fleet, console: Console) -> AsyncIterator[Stage]:
+    """Start broker and Redis, produce the fleet's history, start the engine; end all in the opposite order."""
+    async with AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="midwatch-demo-")))
+        kafka = stack.enter_context(EmbeddedKafkaProcess(retention_bytes=RETENTION_BYTES))
+        redis = stack.enter_context(EmbeddedRedis())
+        say(console, f"Embedded Kafka at {kafka.bootstrap}, embedded Redis at {redis.url}")
+        await make_topics(kafka.bootstrap)
+        fleet_player = await stack.enter_async_context(player(kafka.bootstrap))
+        await _produce_history(fleet_player, fleet, console)
+        metrics, config = free_port(), directory / "midwatch.toml"
+        write_config(config, kafka.bootstrap, redis.url, metrics)
+        engine = await stack.enter_async_context(engine_process(config, directory / "engine.log"))
+        say(console, f"Engine (midwatch run) started, metrics at http://127.0.0.1:{metrics}/metrics")
+        ears = await stack.enter_async_context(
+            listener(kafka.bootstrap, lambda verdict: print_verdict(console, verdict))
+        )
+        companions = (asyncio.create_task(ears.run()), asyncio.create_task(engine.watch()))
+        stack.push_async_callback(_cancel, *companions)
+        yield Stage(kafka.bootstrap, fleet_player, ears, engine, console, companions)
+
+
+async def _produce_history(fleet_player: Player, fleet: Fleet, console: Console) -> None:
+    began = time.monotonic()
+    await fleet_player.send(fleet.events(LIVE_START_MS - HISTORY_HOURS * HOUR_MS, LIVE_START_MS))
+    took = time.monotonic() - began
+    say(console, f"History: {fleet_player.sent:,} events of {HISTORY_HOURS} hours produced in {took:.1f} s")
+
+
+async def _cancel(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

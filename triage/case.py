@@ -7,12 +7,15 @@ whatever order the telemetry arrived in. Times are minutes or milliseconds since
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from schemas.events import Deployment
 from schemas.outputs import Exemplar, Firing
 from schemas.words import BreakerState
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,9 @@ class AgentDenials:
 class BreakerReading:
     """The latest state of one instance of a breaker at the tick, and since when (`changed_ms`).
 
-    `recent_changes` counts its state changes since the reference period began: a flapping breaker shows here.
+    `recent_changes` counts its state changes since the reference period began (a first report is not a change), and
+    `recent_openings` those that left `closed` for `open` or `forced_open`: a flapping breaker shows there, while a
+    breaker that probes a long outage by `half_open` does not. None where that was not counted.
     """
 
     breaker: str
@@ -60,6 +65,7 @@ class BreakerReading:
     reported_ms: int
     failure_rate: float | None
     recent_changes: int
+    recent_openings: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,8 @@ class DependencyHealth:
     """Calls of one dependency as the steps of interactions saw them, and its breakers (by breaker, instance).
 
     `recent.hits` and `before.hits` are failed calls: errors and time-outs together; `recent_timeouts` those that timed
-    out. `routed` counts the recent escalations whose reason is `dependency_unavailable`.
+    out. A dependency that is known by its breaker alone has empty rates. Which escalations were routed away from a
+    dependency is in `Case.reasons["dependency_unavailable"]`.
     """
 
     dependency: str
@@ -80,7 +87,7 @@ class DependencyHealth:
 
 @dataclass(frozen=True, slots=True)
 class ScoreSummary:
-    """Scores of one criterion over a period: how many, their mean (points) and variance (points squared)."""
+    """Scores of one criterion over a period: how many, their mean (points) and sample variance (points squared)."""
 
     count: int
     mean: float
@@ -110,10 +117,11 @@ class VersionOutcome:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentHistory:
-    """One rollout: every event of one component and version, in time order, that began before the tick.
+    """One rollout: every event of one component and version before the tick, in order of (time, id).
 
     `canary_percents` are the shares of traffic in time order; `first_ms` is when it first took traffic, `full_ms`
-    when it reached 100 %, None if it did not.
+    when it reached 100 %, None if it did not. `rolled_back` says that the last event took it out of traffic. All
+    four follow from `events`; `DeploymentHistory.of` derives them.
     """
 
     component: str
@@ -123,6 +131,33 @@ class DeploymentHistory:
     first_ms: int
     full_ms: int | None
     rolled_back: bool
+
+    @classmethod
+    def of(cls, events: Iterable[Deployment]) -> DeploymentHistory | None:
+        """The history that these events of one component and version make; None where it never took traffic."""
+        ordered = tuple(sorted(events, key=lambda event: (event.time, event.id)))
+        carrying = [event for event in ordered if takes_traffic(event)]
+        if not carrying:
+            return None
+        full = next((event for event in carrying if event.canary_percent >= 100), None)
+        return cls(
+            component=ordered[0].component,
+            version=ordered[0].version,
+            events=ordered,
+            canary_percents=tuple(event.canary_percent for event in ordered),
+            first_ms=_millis(carrying[0]),
+            full_ms=_millis(full) if full else None,
+            rolled_back=ordered[-1].phase == "rolled_back",
+        )
+
+
+def takes_traffic(event: Deployment) -> bool:
+    """Whether the event says that the version serves requests."""
+    return event.phase != "rolled_back" and (event.canary_percent > 0 or event.phase == "completed")
+
+
+def _millis(event: Deployment) -> int:
+    return (event.time - _EPOCH) // timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +186,8 @@ class Case:
     versions: tuple[VersionOutcome, ...] = ()
     """By flow, version."""
     deployments: tuple[DeploymentHistory, ...] | None = None
-    """By first_ms, component, version: those that first took traffic in the look-back before the tick."""
+    """By first_ms, component, version: those with any event in the look-back (and its grace) before the tick, each with
+    all of its events that are known, so that a ramp that began earlier is seen whole."""
     tags: Mapping[str, str] = field(default_factory=dict)
     exemplars: tuple[Exemplar, ...] = ()
     """Escalated interactions of the recent period."""

@@ -1,0 +1,1 @@
+"""The runbook's checks, one file each; `triage.registry` knows their order."""

@@ -2,9 +2,9 @@
 
 A rollback is recommended only on positive evidence of more than one kind: the cause `deployment` is at least 90 %
 probable, `recent_deployments` is critical and names a target, the change precedes the onset, and a measured signal
-stands behind it besides the deployment event: a firing that does not rest on a judge's scores, or the outcome by version.
-It may go without approval only if the settings allow that and the outcome by version, in the same period, is proof:
-one forged event, or a judge that was lied to, never moves anything by itself.
+stands behind it besides the deployment event: a firing that does not rest on a judge's scores, or the outcome by
+version. It may go without approval only if the settings allow that and the outcome by version, in the same period, is
+proof: one forged event, or a judge that was lied to, never moves anything by itself.
 """
 
 from __future__ import annotations
@@ -70,12 +70,11 @@ def _decide(
     deployment = probabilities["deployment"]
     if target is not None and deployment >= settings.rollback_probability and _supported(case, result):
         back = f" to {quoted(target.to_version)}" if target.to_version else ""
-        return (
-            "rollback",
-            deployment,
+        reason = (
             f"Roll {quoted(target.component)} {quoted(target.from_version)} back{back}: the cause is a deployment "
-            f"with probability {deployment:.2f}, and {_support_words(case, result)}.",
+            f"with probability {deployment:.2f}, and {_support_words(case, result)}."
         )
+        return "rollback", deployment, reason
     if result.triage_result == "authorization_denials":
         probability = probabilities["authorization_scope"]
         return (

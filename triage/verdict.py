@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from schemas.outputs import Engine, Firing, Link, Recommendation, RollbackTarget, Scope, Trigger, Verdict
+from schemas.outputs import Engine, Firing, Link, Recommendation, Scope, Trigger, Verdict
 from schemas.words import Cause, Severity, VerdictStatus
 from triage.case import Case
-from triage.chain import ChainResult
-from triage.posterior import rank
+from triage.chain import ChainResult, Guard, run_chain, run_guarded
+from triage.checks.base import Check
+from triage.evidence import observe
+from triage.posterior import learned, posterior, rank
 from triage.recommendation import advise, idempotency_key
 from triage.settings import LinkSettings, TriageSettings
 from triage.words import moment
@@ -31,15 +33,24 @@ class Occasion:
     related: tuple[Scope, ...] = ()
 
 
-def build_verdict(
-    occasion: Occasion,
-    case: Case,
-    result: ChainResult,
-    probabilities: Mapping[Cause, float],
-    settings: TriageSettings,
-    engine: Engine,
-) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What triage makes of one case: the chain's answer and the probability of each cause."""
+
+    case: Case
+    result: ChainResult
+    probabilities: Mapping[Cause, float]
+
+
+def assess(checks: Sequence[Check], case: Case, run: Guard = run_guarded) -> Assessment:
+    """Run the chain on the case and weigh all its findings."""
+    result = run_chain(checks, case, run)
+    return Assessment(case, result, posterior(observe(case, result.findings), learned()))
+
+
+def build_verdict(occasion: Occasion, assessment: Assessment, settings: TriageSettings, engine: Engine) -> Verdict:
     """The verdict on this occasion. Its id is derived from its content."""
+    case, result, probabilities = assessment.case, assessment.result, assessment.probabilities
     advice = advise(occasion.incident_id, case, result, probabilities, settings.recommendation)
     verdict = Verdict(
         verdict_id=_PENDING,
@@ -142,8 +153,10 @@ def _links(occasion: Occasion, case: Case, result: ChainResult, settings: LinkSe
     if settings.runbook:
         links.append(_link("runbook", settings.runbook, f"Runbook: {result.triage_result}", values))
     if settings.trace:
-        for trace_id in _traces(case, result)[: settings.max_traces]:
-            links.append(_link("trace", settings.trace, f"Trace {trace_id[:32]}", {**values, "trace_id": trace_id}))
+        links += [
+            _link("trace", settings.trace, f"Trace {trace_id[:32]}", {**values, "trace_id": trace_id})
+            for trace_id in _traces(case, result)[: settings.max_traces]
+        ]
     return tuple(links)
 
 

@@ -1,0 +1,161 @@
+"""One incident: firings that belong together, from onset to resolution, and the answer that was last given to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from schemas.base import JsonObject
+from schemas.canonical import content_id, jsonable
+from schemas.outputs import Firing, Scope, Verdict
+from schemas.words import CHECK_ORDER, DetectorName, RecommendationKind, Severity
+from triage.words import millis
+
+LEADERS: Final[tuple[DetectorName, ...]] = (
+    "authorization_denials",
+    "escalation_rate",
+    "evaluation_drop",
+    "silence",
+    "burn_rate",
+)
+"""Which detector leads among firings of one tier that fired at the same tick, gravest first."""
+
+_SEVERITIES: Final[tuple[Severity, ...]] = ("info", "warning", "critical")
+_KINDS: Final[tuple[RecommendationKind, ...]] = ("none", "investigate", "escalate", "escalate_security", "rollback")
+
+Answer = tuple[str, str, str, str, str]
+"""What makes two verdicts the same answer: result, action, severity, kind of recommendation, its key."""
+
+
+@dataclass(slots=True)
+class Member:
+    """A firing of the incident, as of its latest record, and whether it is still open."""
+
+    firing: Firing
+    open: bool
+
+
+@dataclass(slots=True)
+class Incident:
+    """The state of one open incident. Everything in it is JSON, so that it can be stored and taken up again."""
+
+    incident_id: str
+    environment: str
+    system: str
+    opened_ms: int
+    active_ms: int
+    """When a firing last joined or was raised."""
+    members: dict[str, Member] = field(default_factory=dict)
+    revision: int = 0
+    """Of the next verdict."""
+    last: Verdict | None = None
+    """The verdict that was given last."""
+    triaged_ms: int = 0
+    pending: Answer | None = None
+    """A softer answer that waits until it has held."""
+    pending_ticks: int = 0
+    withdrawn: bool = False
+    """A rollback was recommended and taken back: it is not recommended again before that has held."""
+
+    @classmethod
+    def opened_by(cls, firing: Firing, tick_ms: int) -> Incident:
+        """The incident that `firing` opens. Its id follows from the firing's."""
+        return cls(
+            incident_id=content_id("inc", {"firing_id": firing.firing_id}),
+            environment=firing.scope.environment,
+            system=firing.scope.system,
+            opened_ms=tick_ms,
+            active_ms=tick_ms,
+        )
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every firing has recovered."""
+        return not any(member.open for member in self.members.values())
+
+    @property
+    def groups(self) -> bool:
+        """Whether other firings may join: a budget's burn is an incident of its own."""
+        return all(member.firing.detector != "burn_rate" for member in self.members.values())
+
+    @property
+    def lead(self) -> Firing:
+        """The firing that speaks for the incident: of those still open the first in `leading` order."""
+        candidates = [member.firing for member in self.members.values() if member.open]
+        return min(candidates or [member.firing for member in self.members.values()], key=leading)
+
+    @property
+    def onset_ms(self) -> int:
+        """The earliest onset of all its firings."""
+        return min(millis(member.firing.onset_at) for member in self.members.values())
+
+    def related(self) -> list[Scope]:
+        """The other scopes that fired, in the order in which they did."""
+        own = self.lead.scope
+        ordered = sorted((member.firing for member in self.members.values()), key=lambda f: (f.fired_at, f.firing_id))
+        found: list[Scope] = []
+        for scope in (firing.scope for firing in ordered):
+            if scope != own and scope not in found:
+                found.append(scope)
+        return found
+
+    def to_json(self) -> JsonObject:
+        """The state as JSON."""
+        return {
+            "incident_id": self.incident_id,
+            "environment": self.environment,
+            "system": self.system,
+            "opened_ms": self.opened_ms,
+            "active_ms": self.active_ms,
+            "members": [{"firing": jsonable(item.firing), "open": item.open} for item in self.members.values()],
+            "revision": self.revision,
+            "last": jsonable(self.last) if self.last else None,
+            "triaged_ms": self.triaged_ms,
+            "pending": list(self.pending) if self.pending else None,
+            "pending_ticks": self.pending_ticks,
+            "withdrawn": self.withdrawn,
+        }
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> Incident:
+        """The incident that `to_json` stored."""
+        firings = [(Firing.model_validate_json(json.dumps(item["firing"])), item["open"]) for item in data["members"]]
+        plain = {key: data[key] for key in data if key not in ("members", "last", "pending")}
+        pending = data["pending"]
+        return cls(
+            **plain,
+            members={firing.firing_id: Member(firing, still) for firing, still in firings},
+            last=Verdict.model_validate_json(json.dumps(data["last"])) if data["last"] else None,
+            pending=None if pending is None else (pending[0], pending[1], pending[2], pending[3], pending[4]),
+        )
+
+
+def leading(firing: Firing) -> tuple[bool, int, int, str]:
+    """The order in which firings lead: page before warning, then the earliest, then the gravest detector, then id.
+
+    The earliest, so that the trigger of an incident stays the same while others join.
+    """
+    return firing.tier != "page", millis(firing.fired_at), LEADERS.index(firing.detector), firing.firing_id
+
+
+def in_order(firings: Iterable[Firing]) -> list[Firing]:
+    """The firings of a tick in the order in which they are taken in: those that fire first, leaders first."""
+    return sorted(firings, key=lambda firing: (firing.status != "firing", leading(firing)))
+
+
+def answer_of(verdict: Verdict) -> Answer:
+    """What the verdict says, without its evidence."""
+    advice = verdict.recommendation
+    return verdict.triage_result, verdict.action, verdict.severity, advice.kind, advice.idempotency_key
+
+
+def gravity(verdict: Verdict) -> tuple[int, int, int]:
+    """How grave the answer is: by severity, then by the runbook's order, then by what it recommends."""
+    order = [*CHECK_ORDER, "inconclusive"]
+    return (
+        _SEVERITIES.index(verdict.severity),
+        -order.index(verdict.triage_result),
+        _KINDS.index(verdict.recommendation.kind),
+    )

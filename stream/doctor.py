@@ -139,8 +139,8 @@ async def _future_records(settings: Settings, topics: Mapping[str, int], now_ms:
     limit = now_ms + settings.engine.max_future_seconds * 1000
     partitions = {TopicPartition(name, index): limit for name, count in topics.items() for index in range(count)}
     consumer = AIOKafkaConsumer(**kafka_options(settings.kafka), enable_auto_commit=False)
-    await consumer.start()
     try:
+        await consumer.start()
         found = await consumer.offsets_for_times(partitions)
     finally:
         await consumer.stop()

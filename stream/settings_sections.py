@@ -129,9 +129,6 @@ class EngineSettings(Section):
     pending_bytes_limit: int = Field(
         67_108_864, ge=65_536, description="Inbox size of a shard, in bytes, above which ingest waits for evaluation."
     )
-    dead_letter_payloads: bool = Field(
-        default=False, description="Put the payload, redacted and capped, into dead letters; else only where it is."
-    )
 
 
 class Budget(Section):
@@ -176,6 +173,10 @@ class LimitsSettings(Section):
 
     max_record_bytes: int = Field(2_097_152, ge=1024, le=67_108_864, description="Longest record value, in bytes.")
     max_depth: int = Field(64, ge=4, le=256, description="Deepest nesting of JSON.")
+    dead_letter_payloads: bool = Field(
+        default=True,
+        description="Put the start of a bad record, redacted, into its dead letter; false: where it is, only.",
+    )
 
 
 def is_loopback(host: str) -> bool:

@@ -6,9 +6,10 @@ differs is said, and whether it matters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+import asyncio
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -26,6 +27,12 @@ ANSWER_DAYS: Final = 90
 HEARTBEAT_DAYS: Final = 7
 OUTPUT_PARTITIONS: Final = 4
 """Partitions of the topics that Midwatch writes: far fewer records than it reads."""
+
+UNKNOWN_TOPIC: Final = 3
+"""Kafka's error code UNKNOWN_TOPIC_OR_PARTITION."""
+
+SETTLE_TRIES: Final = 100
+SETTLE_SECONDS: Final = 0.1
 
 TOPIC_EXISTS: Final = 36
 """Kafka's error code TOPIC_ALREADY_EXISTS: another process was quicker."""
@@ -87,13 +94,11 @@ def plan_topics(kafka: KafkaSettings) -> tuple[TopicPlan, ...]:
 
 async def inspect_topics(admin: AIOKafkaAdminClient, plans: Sequence[TopicPlan]) -> list[TopicReport]:
     """How each planned topic stands; changes nothing. Raises TopicsError when the cluster does not answer."""
-    existing = set(await admin.list_topics())
-    names = [plan.name for plan in plans if plan.name in existing]
-    partitions = {one["topic"]: len(one["partitions"]) for one in await admin.describe_topics(names)} if names else {}
-    configs = await _read_configs(admin, names)
+    partitions = {one["topic"]: len(one["partitions"]) for one in await admin.describe_topics()}
+    configs = await _read_configs(admin, [plan.name for plan in plans if plan.name in partitions])
     reports = []
     for plan in plans:
-        if plan.name not in existing:
+        if plan.name not in configs:
             reports.append(TopicReport(plan, "missing"))
             continue
         found, count = configs[plan.name], partitions[plan.name]
@@ -104,18 +109,47 @@ async def inspect_topics(admin: AIOKafkaAdminClient, plans: Sequence[TopicPlan])
 async def create_topics(
     admin: AIOKafkaAdminClient, plans: Sequence[TopicPlan], replication_factor: int
 ) -> list[TopicReport]:
-    """Make the topics that are missing. May be repeated, and run from several places at once."""
-    reports = {report.plan.name: report for report in await inspect_topics(admin, plans)}
-    wanted = [
-        NewTopic(plan.name, plan.partitions, replication_factor, topic_configs=dict(plan.configs))
-        for plan in plans
-        if reports[plan.name].status == "missing"
-    ]
-    if wanted:
-        response = await admin.create_topics(wanted)
-        for name, code, message in _created(response):
-            reports[name] = _after_creation(reports[name].plan, code, message)
+    """Make the topics that are missing, and return once the cluster shows them.
+
+    May be repeated, and run from several places at once.
+    """
+    missing = [report.plan for report in await inspect_topics(admin, plans) if report.status == "missing"]
+    answers = await _ask_for(admin, missing, replication_factor) if missing else {}
+    refused = {name: reason for name, (code, reason) in answers.items() if code not in {0, TOPIC_EXISTS}}
+    reports = {report.plan.name: report for report in await _settled(admin, plans, refused)}
+    for name, (code, _) in answers.items():
+        if code == 0:
+            reports[name] = replace(reports[name], status="created")
+    for name, reason in refused.items():
+        reports[name] = replace(reports[name], status="failed", error=reason)
     return [reports[plan.name] for plan in plans]
+
+
+async def _ask_for(
+    admin: AIOKafkaAdminClient, plans: Sequence[TopicPlan], replication_factor: int
+) -> dict[str, tuple[int, str]]:
+    """Kafka's error code and message for each topic asked for."""
+    wanted = [
+        NewTopic(plan.name, plan.partitions, replication_factor, topic_configs=dict(plan.configs)) for plan in plans
+    ]
+    answers = (await admin.create_topics(wanted)).to_object()["topic_errors"]
+    return {
+        one["topic"]: (one["error_code"], one.get("error_message") or f"Kafka's error code {one['error_code']}")
+        for one in answers
+    }
+
+
+async def _settled(
+    admin: AIOKafkaAdminClient, plans: Sequence[TopicPlan], refused: Container[str]
+) -> list[TopicReport]:
+    """How the topics stand once none is missing: a broker shows a new topic a moment after it was made."""
+    for _ in range(SETTLE_TRIES):
+        reports = await inspect_topics(admin, plans)
+        if all(report.status == "exists" or report.plan.name in refused for report in reports):
+            return reports
+        await asyncio.sleep(SETTLE_SECONDS)
+    absent = ", ".join(report.plan.name for report in reports if report.status == "missing")
+    raise TopicsError(f"the cluster took the order but does not show {absent}; look at the brokers' logs")
 
 
 def differences(plan: TopicPlan, partitions: int, configs: Mapping[str, str]) -> tuple[str, ...]:
@@ -140,25 +174,14 @@ def _keep(days: int) -> dict[str, str]:
     return {"cleanup.policy": "delete", "retention.ms": str(days * DAY_MS)}
 
 
-def _created(response: Any) -> list[tuple[str, int, str]]:
-    errors = response.to_object()["topic_errors"]
-    return [(one["topic"], one["error_code"], one.get("error_message") or "") for one in errors]
-
-
-def _after_creation(plan: TopicPlan, code: int, message: str) -> TopicReport:
-    if code == 0:
-        return TopicReport(plan, "created", plan.partitions, plan.configs)
-    if code == TOPIC_EXISTS:
-        return TopicReport(plan, "exists", plan.partitions, plan.configs)
-    return TopicReport(plan, "failed", error=message or f"Kafka's error code {code}")
-
-
 async def _read_configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
     if not names:
         return {}
     found: dict[str, dict[str, str]] = {}
     for response in await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names]):
         for resource in response.to_object()["resources"]:
+            if resource["error_code"] == UNKNOWN_TOPIC:
+                continue
             if resource["error_code"]:
                 reason = resource["error_message"] or f"Kafka's error code {resource['error_code']}"
                 raise TopicsError(f"the configuration of {resource['resource_name']} cannot be read: {reason}")

@@ -36,8 +36,8 @@ async def follow(kafka: KafkaSettings, *, keep_on: bool) -> AsyncIterator[Publis
     aiokafka's KafkaError when the cluster does not answer.
     """
     consumer = AIOKafkaConsumer(**kafka_options(kafka), enable_auto_commit=False, auto_offset_reset="earliest")
-    await consumer.start()
     try:
+        await consumer.start()
         ends = await _assign(consumer)
         for published in await _history(consumer, ends):
             yield published

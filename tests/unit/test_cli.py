@@ -1,0 +1,95 @@
+"""The command line: what goes where, and with which exit code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from stream.cli import app
+
+runner = CliRunner()
+
+
+def test_help_names_every_command() -> None:
+    """`midwatch --help` lists the commands, and imports no client to do so."""
+    code = (
+        "import sys, stream.cli; print(sorted({'aiokafka', 'redis', 'scipy', 'pyarrow', 'faust'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    result = runner.invoke(app, ["--help"])
+    assert result.exit_code == 0
+    for command in ("verdicts", "doctor", "check-config", "topics", "schemas"):
+        assert command in result.stdout
+
+
+def test_version() -> None:
+    """`--version` prints the version alone."""
+    assert runner.invoke(app, ["--version"]).stdout.strip() == "0.1.0"
+
+
+def test_check_config_of_a_sound_file(tmp_path: Path) -> None:
+    """A sound configuration: exit 0, its hash on standard output, with --json all of it but the secrets."""
+    path = tmp_path / "midwatch.toml"
+    path.write_text("[engine]\nshards = 3\n", encoding="utf-8")
+    result = runner.invoke(app, ["check-config", "--config", str(path)])
+    assert result.exit_code == 0
+    assert "config_hash cfg_" in result.stdout
+    result = runner.invoke(
+        app, ["check-config", "-c", str(path), "--json"], env={"MIDWATCH_REDIS__PASSWORD": "hunter2-hunter2"}
+    )
+    shown = json.loads(result.stdout)
+    assert shown["engine"]["shards"] == 3
+    assert "hunter2" not in result.output
+
+
+def test_check_config_of_a_bad_file(tmp_path: Path) -> None:
+    """A bad configuration: exit 2, every problem on standard error, nothing on standard output."""
+    path = tmp_path / "midwatch.toml"
+    path.write_text("[engine]\nshards = 0\nworker = 1\n", encoding="utf-8")
+    result = runner.invoke(app, ["check-config", "--config", str(path)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "engine.shards" in result.stderr
+    assert "did you mean 'workers'?" in result.stderr
+
+
+def test_check_config_example_is_the_example() -> None:
+    """`--example` prints the example file."""
+    example = Path(__file__).parents[2] / "midwatch.example.toml"
+    assert runner.invoke(app, ["check-config", "--example"]).stdout == example.read_text(encoding="utf-8")
+
+
+def test_schemas_export(tmp_path: Path) -> None:
+    """The documents are written where asked, and named on standard output."""
+    result = runner.invoke(app, ["schemas", "export", str(tmp_path / "out")])
+    assert result.exit_code == 0
+    assert json.loads((tmp_path / "out" / "asyncapi.json").read_text())["asyncapi"] == "3.0.0"
+    assert (tmp_path / "out" / "json" / "verdict.json").exists()
+    assert len(result.stdout.splitlines()) == len(list((tmp_path / "out").rglob("*.json")))
+
+
+def test_schemas_export_into_a_file(tmp_path: Path) -> None:
+    """A directory that cannot be made is an error on standard error, exit 1, without a traceback."""
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    result = runner.invoke(app, ["schemas", "export", str(tmp_path / "file")])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("midwatch: ")
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("arguments", [["verdicts"], ["topics", "create"], ["doctor"]])
+def test_no_cluster(arguments: list[str]) -> None:
+    """Without Kafka, the commands that need it say so and exit 1."""
+    environ = {"MIDWATCH_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1", "MIDWATCH_REDIS__URL": "redis://127.0.0.1:1"}
+    result = runner.invoke(app, arguments, env=environ)
+    assert result.exit_code == 1
+    assert "Unable to bootstrap" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_unknown_command() -> None:
+    """A wrong command line exits 2."""
+    assert runner.invoke(app, ["watch"]).exit_code == 2

@@ -17,7 +17,7 @@ ONSET_SLACK_MS = 15 * MINUTE_MS
 class Judgement:
     """One labelled incident (or the unexpected rest, with `incident` None): what was said, and what is wrong with it.
 
-    `found` is the answer that stood before the incident resolved; `detected_minutes` counts from the true start.
+    `found` is the answer that stood when the cause ended; `detected_minutes` counts from the true start.
     """
 
     incident: Incident | None
@@ -74,7 +74,7 @@ def _judge_one(incident: Incident, stories: list[list[Verdict]], detectors: tupl
     if incident.expected.detectors[0] not in detectors:
         problems.append(f"{incident.expected.detectors[0]} claimed nothing")
     detected = (_millis(story[0]) - incident.start_ms) / MINUTE_MS
-    return Judgement(incident, _standing(story), detected, _is_resolved(story), tuple(problems))
+    return Judgement(incident, _standing(incident, story), detected, _is_resolved(story), tuple(problems))
 
 
 def _story_problems(incident: Incident, expected: Expected, story: list[Verdict]) -> Iterator[str]:
@@ -92,7 +92,7 @@ def _story_problems(incident: Incident, expected: Expected, story: list[Verdict]
         yield f"onset at {story[0].onset_at:%H:%M}"
     for verdict in story:
         yield from _never_problems(expected, verdict)
-    for name, (wanted, found) in _answers(expected, _standing(story)).items():
+    for name, (wanted, found) in _answers(expected, _standing(incident, story)).items():
         if found not in wanted:
             yield f"{name}: {found} instead of {' or '.join(map(str, wanted))}"
 
@@ -134,9 +134,9 @@ def _rollback(target: RollbackTarget | None) -> Rollback | None:
     return Rollback(target.kind, target.component, target.from_version, target.to_version or "", ref)
 
 
-def _standing(story: list[Verdict]) -> Verdict:
-    """The last answer before the incident resolved."""
-    return next((verdict for verdict in reversed(story) if verdict.status != "resolved"), story[-1])
+def _standing(incident: Incident, story: list[Verdict]) -> Verdict:
+    """The last answer while the cause was there: afterwards its evidence fades, and people have acted."""
+    return next((verdict for verdict in reversed(story) if _millis(verdict) <= incident.end_ms), story[0])
 
 
 def _is_resolved(story: list[Verdict]) -> bool:

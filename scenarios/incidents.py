@@ -96,11 +96,19 @@ def incidents(live_start_ms: int) -> tuple[Incident, ...]:
 
 def background(live_start_ms: int) -> dict[str, tuple[Effect, ...]]:
     """Ordinary changes in the days before: each went through its full canary ramp, long before the live phase."""
+    changes: tuple[tuple[str, str, ChangeKind, int, str], ...] = (
+        ("refunds", "refund-request", "prompt", 26, "2026.02.4"),
+        ("onboarding", "kyc-onboarding", "schema", 21, "5.9.0"),
+        ("claims", "claim-triage", "flow", 22, "3.15.0"),
+        ("disputes", "chargeback-dispute", "config", 27, "1.22.1"),
+        ("lending", "loan-prequalification", "flow", 24, "7.4.0"),
+        ("orders", "returns", "prompt", 25, "4.1.0"),
+        ("underwriting", "policy-quote", "flow", 23, "2.10.0"),
+        ("helpdesk", "software-request", "model", 28, "6.5.0"),
+    )
     return {
-        "refunds": (_careful("refund-request", "prompt", live_start_ms - 26 * HOUR_MS, "2026.02.4"),),
-        "claims": (_careful("claim-triage", "flow", live_start_ms - 22 * HOUR_MS, "3.15.0"),),
-        "lending": (_careful("loan-prequalification", "flow", live_start_ms - 24 * HOUR_MS, "7.4.0"),),
-        "helpdesk": (_careful("software-request", "model", live_start_ms - 28 * HOUR_MS, "6.5.0"),),
+        system: (_careful(flow, change, live_start_ms - hours * HOUR_MS, version),)
+        for system, flow, change, hours, version in changes
     }
 
 
@@ -225,7 +233,7 @@ def _judgement_regression(live_start_ms: int) -> Incident:
 
 def _bad_deployment(live_start_ms: int) -> Incident:
     start, end = live_start_ms + 80 * MINUTE_MS, live_start_ms + 145 * MINUTE_MS
-    rollout = Rollout("loan-prequalification", "flow", start, "7.5.0", AT_ONCE, 0.28, "ambiguous", end)
+    rollout = Rollout("loan-prequalification", "flow", start, "7.5.0", AT_ONCE, 0.35, "ambiguous", end)
     return Incident(
         "bad deployment",
         "Version 7.5.0 of the loan flow goes to all traffic at once and escalates far more, until it is rolled back.",

@@ -118,10 +118,9 @@ def label(trajectory: JsonObject) -> Label:
 
 def _steps(messages: Sequence[JsonObject]) -> Iterator[JsonObject]:
     """The tool calls. A tool that answered with an error is a step with status `error`."""
-    results = {message["tool_call_id"]: message for message in messages if message["role"] == "tool"}
     for position, message in enumerate(messages):
         for call in message.get("tool_calls") or ():
-            answer = (results.get(call["id"], {}).get("content")) or ""
+            answer = _answer(messages[position + 1 :], call["id"])
             yield {
                 "agent": "airline-agent",
                 "operation": "execute_tool",
@@ -130,6 +129,11 @@ def _steps(messages: Sequence[JsonObject]) -> Iterator[JsonObject]:
                 "duration_ms": MESSAGE_MS,
                 "status": "error" if answer.startswith("Error") else "ok",
             }
+
+
+def _answer(later: Sequence[JsonObject], call_id: str) -> str:
+    """The first answer to a call. Ids of calls do come twice in a conversation, so the next one is the right one."""
+    return next((message["content"] or "" for message in later if message.get("tool_call_id") == call_id), "")
 
 
 def _calls(message: JsonObject, tool: str) -> bool:

@@ -1,0 +1,89 @@
+"""Real telemetry that nobody here wrote: the counts come out exactly as the files have them.
+
+The data is looked for in `MIDWATCH_DATA`, else in `../shared/data` beside the project.
+"""
+
+import csv
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scenarios import azure_trace, taubench
+from schemas.canonical import canonical_json
+from schemas.events import Interaction, Usage
+
+ROOT = Path(__file__).resolve().parents[2]
+TAU = Path("tau-bench") / "gpt-4o-airline.json"
+AZURE = Path("azure-llm-trace")
+
+
+def data(name: Path) -> Path:
+    """The path of a data set; without it the test is skipped, or fails where real parts are required."""
+    path = Path(os.environ.get("MIDWATCH_DATA") or ROOT.parent / "shared" / "data") / name
+    if path.exists():
+        return path
+    reason = f"{path} is not there; MIDWATCH_DATA says where the real data is"
+    if os.environ.get("MIDWATCH_REQUIRE_REAL") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def conversations() -> list[Interaction]:
+    events = taubench.interactions(taubench.load(data(TAU)))
+    return [Interaction.model_validate_json(canonical_json(event)) for event in events]
+
+
+def requests(path: Path) -> Iterator[Usage]:
+    for event in azure_trace.usage_events(path):
+        yield Usage.model_validate_json(canonical_json(event))
+
+
+def test_taubench_is_200_interactions_of_which_48_escalate(conversations: list[Interaction]) -> None:
+    """All trajectories are valid interactions, each with an id of its own, and 48 of them hand over."""
+    outcomes = Counter(event.outcome for event in conversations)
+    assert outcomes == {"resolved": 147, "escalated": 48, "abandoned": 5}
+    assert len({event.id for event in conversations}) == 200
+    assert all((event.escalation is not None) == (event.outcome == "escalated") for event in conversations)
+
+
+def test_taubench_keeps_every_tool_call_and_the_words(conversations: list[Interaction]) -> None:
+    """The steps are all 1,164 tool calls of the file, and no interaction is without words for the judge."""
+    assert sum(len(event.steps or ()) for event in conversations) == 1_164
+    assert sum(step.status == "error" for event in conversations for step in event.steps or ()) == 73
+    assert all(event.request and event.context for event in conversations)
+
+
+def test_taubench_labels_are_the_gold_actions() -> None:
+    """A transfer was wanted in 16 interactions: 6 done, 10 missed; 42 were done unneeded."""
+    labels = map(taubench.label, taubench.load(data(TAU)))
+    assert Counter((label.wanted, label.escalated) for label in labels) == {
+        (True, True): 6,
+        (True, False): 10,
+        (False, True): 42,
+        (False, False): 142,
+    }
+
+
+@pytest.mark.parametrize(("service", "rows"), [("conv", 19_366), ("code", 8_819)])
+def test_azure_token_sums_equal_the_files(service: str, rows: int) -> None:
+    """Every row is a valid usage event, and the tokens add up to what the file itself adds up to."""
+    path = data(AZURE / f"AzureLLMInferenceTrace_{service}.csv")
+    with path.open(encoding="utf-8", newline="") as lines:
+        truth = [(int(row["ContextTokens"]), int(row["GeneratedTokens"])) for row in csv.DictReader(lines)]
+    found = [(event.input_tokens, event.output_tokens) for event in requests(path)]
+    assert len(found) == rows
+    assert found == truth
+
+
+def test_commands_write_what_the_functions_make(
+    capfdbinary: pytest.CaptureFixture[bytes], conversations: list[Interaction]
+) -> None:
+    """The command line prints the same events, one a line."""
+    assert taubench.main([str(data(TAU))]) == 0
+    lines = capfdbinary.readouterr().out.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [event.id for event in conversations]

@@ -101,14 +101,15 @@ class EvaluationDrop:
             best >= self._settings.page_score, PAGE, np.where(best >= self._settings.warning_score, WARNING, NONE)
         )
         wanted = self._one_at_a_time(view, state, wanted.astype(np.int8), best)
-        changes = lifecycle.advance(state, tick, wanted, self._quiet(counts, means, state), self._settings)
-        window = z.argmax(axis=1)
+        quiet, telling = self._quiet(counts, means, state)
+        changes = lifecycle.advance(state, tick, wanted, quiet, self._settings)
+        loudest = z.argmax(axis=1)
         claims = [
             self._claim(view, state, row, change, tier, counts[row], means[row], int(window[row]))
-            for change, rows, tiers in (
-                ("opened", changes.opened, wanted[changes.opened]),
-                ("raised", changes.raised, wanted[changes.raised]),
-                ("recovered", changes.recovered, changes.ended_tiers),
+            for change, rows, tiers, window in (
+                ("opened", changes.opened, wanted[changes.opened], loudest),
+                ("raised", changes.raised, wanted[changes.raised], loudest),
+                ("recovered", changes.recovered, changes.ended_tiers, telling),
             )
             for row, tier in zip(rows.tolist(), tiers.tolist(), strict=True)
         ]
@@ -162,13 +163,16 @@ class EvaluationDrop:
         enough = (counts >= [w.least_scores for w in _WINDOWS]) & (drop >= [w.least_drop for w in _WINDOWS])
         return np.where(enough & (state["base_n"] >= s.min_baseline)[:, None], z, -np.inf)
 
-    def _quiet(self, counts: Counts, means: Floats, state: State) -> NDArray[np.bool_]:
-        """[S] whether the shortest window that can tell is near the baseline. Without scores nothing is known."""
+    def _quiet(self, counts: Counts, means: Floats, state: State) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+        """[S] whether the shortest window that can tell is near the baseline, and which window that is.
+
+        Without scores nothing is known, so nothing is over.
+        """
         enough = counts >= [window.least_scores // 2 for window in _WINDOWS]
         column = enough.argmax(axis=1)
         mean = np.take_along_axis(means, column[:, None], axis=1)[:, 0]
         back = state["base_mean"] - mean <= self._settings.recovery_drop
-        return np.asarray(enough.any(axis=1) & back)
+        return np.asarray(enough.any(axis=1) & back), np.asarray(column)
 
     def _claim(
         self, view: WindowView, state: State, row: int, change: str, tier: int, counts: Counts, means: Floats, best: int

@@ -67,11 +67,11 @@ class Silence:
         self._settings = settings or SilenceSettings()
 
     def fresh(self, size: int) -> State:
-        """See `Detector.fresh`. 726 bytes a series, most of them the week."""
+        """See `Detector.fresh`. 730 bytes a series, most of them the week."""
         single = ("trend_x", "trend_e", "scatter_d", "scatter_e", "missing")
         state: State = {name: np.zeros(size, dtype=np.float32) for name in single}
         state["week"] = np.zeros((size, _WEEK), dtype=np.float32)
-        for name in ("hours_known", "learned_hour", "stepped", "spoke"):
+        for name in ("hours_known", "learned_hour", "stepped", "spoke", "resumed"):
             state[name] = np.zeros(size, dtype=np.int32)
         return {**lifecycle.fresh(size), **state}
 
@@ -90,6 +90,8 @@ class Silence:
         retired = tick - view.last_minute >= self._settings.retire_hours * _HOUR
         wanted = np.where(able & ~retired, wanted, NONE).astype(np.int8)
         spoken = view.last_minute >= state["fired"]
+        resumes = spoken & (state["tier"] > NONE)
+        state["resumed"][:] = np.where(resumes, np.where(state["resumed"] > 0, state["resumed"], tick - 1), 0)
         changes = lifecycle.advance(state, tick, wanted, spoken | retired, self._settings)
         claims = [self._claim(view, state, row, "opened", int(wanted[row]), score) for row in changes.opened.tolist()]
         claims += [self._claim(view, state, row, "raised", PAGE, score) for row in changes.raised.tolist()]
@@ -178,8 +180,8 @@ class Silence:
         if change == "opened":
             state["onset"][row] = last + 1
         onset, missing = int(state["onset"][row]), float(state["missing"][row])
-        ended = last + 1 if change == "recovered" and last >= int(state["fired"][row]) else view.tick
-        gap = max(ended - onset, 1)
+        resumed = int(state["resumed"][row])
+        gap = max((resumed or view.tick) - onset, 1)
         usual = gap / missing if missing > 0 and change != "recovered" else float(gap)
         facts: dict[str, Any] = {
             "gap_minutes": gap,
@@ -201,7 +203,7 @@ class Silence:
             onset_minute=onset,
             window_start_minute=onset,
             window_end_minute=view.tick,
-            summary=_summary(change, gap, missing, float(score[row]), ended < view.tick),
+            summary=_summary(change, gap, missing, float(score[row]), resumed > 0),
             evidence=facts | {"hours_known": int(state["hours_known"][row])},
         )
 

@@ -10,6 +10,7 @@ import typer
 from stream.cli_base import quiet_libraries
 from stream.cli_config import check_config, doctor, schemas_app, topics_app
 from stream.cli_look import verdicts
+from stream.cli_run import demo, replay, run
 
 app = typer.Typer(
     name="midwatch",
@@ -37,6 +38,9 @@ def _root(
     """Stands watch over a fleet of AI agents: telemetry from Kafka in, one verdict out."""
 
 
+app.command("run")(run)
+app.command("replay")(replay)
+app.command("demo")(demo)
 app.command("verdicts")(verdicts)
 app.command("doctor")(doctor)
 app.command("check-config")(check_config)

@@ -64,11 +64,11 @@ def complain(text: str) -> None:
     typer.echo(f"midwatch: {text}", err=True)
 
 
-def say(text: str) -> None:
+def say(text: str, *, err: bool = False) -> None:
     """A line of the result, on standard output."""
-    typer.echo(text)
+    typer.echo(text, err=err)
 
 
-def say_json(value: Any) -> None:
+def say_json(value: Any, *, err: bool = False) -> None:
     """A result as one line of JSON."""
-    typer.echo(json.dumps(value, sort_keys=True, ensure_ascii=False))
+    typer.echo(json.dumps(value, sort_keys=True, ensure_ascii=False), err=err)

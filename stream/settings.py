@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, create_model
 
 from costs.budgets import BudgetRule
 from schemas.canonical import content_id
-from stream.settings_plugins import detectors_section, triage_section
+from stream.settings_plugins import detectors_section
 from stream.settings_problems import Problem, SettingsError, find_problems
 from stream.settings_sections import (
     Budget,
@@ -29,6 +29,7 @@ from stream.settings_sections import (
     Section,
 )
 from stream.settings_source import read_source
+from triage.settings import TriageSettings
 
 __all__ = ["Problem", "Settings", "SettingsError", "load_settings", "settings_model"]
 
@@ -39,15 +40,15 @@ SHAPING_ENGINE_KEYS = ("lateness_seconds", "max_future_seconds", "max_age_days",
 class Settings(Section):
     """The whole configuration; its attributes are the sections of the file.
 
-    `detectors` and `triage` hold the settings models of the detectors and checks that are installed, so they are known
-    at run time only: see `settings_model`.
+    `detectors` holds the settings models of the detectors that are installed, so its class is known at run time only:
+    see `settings_model`.
     """
 
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     redis: RedisSettings = Field(default_factory=RedisSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     detectors: BaseModel
-    triage: BaseModel
+    triage: TriageSettings = Field(default_factory=TriageSettings)
     budgets: dict[str, Budget] = Field(default_factory=dict, description="Monthly budgets by name.")
     http: HttpSettings = Field(default_factory=HttpSettings)
     log: LogSettings = Field(default_factory=LogSettings)
@@ -76,21 +77,20 @@ class Settings(Section):
             "detectors": self.detectors.model_dump(mode="json"),
             "triage": self.triage.model_dump(mode="json"),
             "budgets": {name: budget.model_dump(mode="json") for name, budget in self.budgets.items()},
-            "limits": self.limits.model_dump(mode="json"),
+            "limits": self.limits.model_dump(mode="json", exclude={"dead_letter_payloads"}),
         }
         return content_id("cfg", {**shaping, "engine": engine})
 
 
 @cache
 def settings_model() -> type[Settings]:
-    """`Settings` with the sections of the installed detectors and checks filled in."""
-    detectors, triage = detectors_section(), triage_section()
+    """`Settings` with the section of the installed detectors filled in."""
+    detectors = detectors_section()
     return create_model(
         "Settings",
         __base__=Settings,
         __doc__=Settings.__doc__,
         detectors=(detectors, Field(default_factory=detectors)),
-        triage=(triage, Field(default_factory=triage)),
     )
 
 

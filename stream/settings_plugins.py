@@ -1,4 +1,4 @@
-"""The sections whose keys belong to the detectors and checks that are installed."""
+"""The section whose keys belong to the detectors that are installed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from detectors.registry import available
 from stream.settings_schema import KeyPath
-from triage.settings import TriageSettings
 
 DERIVED: Final[Mapping[KeyPath, str]] = {("detectors", "burn_rate", "budgets"): "budgets"}
 """Keys of installed models that the configuration fills from another section, which is named."""
@@ -26,8 +25,3 @@ def detectors_section() -> type[BaseModel]:
         __doc__="The detectors, by name.",
         **fields,
     )
-
-
-def triage_section() -> type[BaseModel]:
-    """The settings of the chain and its checks."""
-    return TriageSettings

@@ -147,7 +147,7 @@ class HttpSettings(Section):
     """/metrics, /healthz and /readyz."""
 
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; beyond loopback it needs a token.")
-    port: Port = Field(9464, description="Port; 0 takes a free one and says which.")
+    port: Port = Field(9464, description="Port of the first worker, one more for each further one; 0 takes free ones.")
     token: SecretStr | None = Field(None, description="Bearer token that readers must send.")
     token_file: Path | None = Field(None, description="File that holds the token.")
 

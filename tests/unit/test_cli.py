@@ -22,7 +22,7 @@ def test_help_names_every_command() -> None:
     assert done.stdout.strip() == "[]"
     result = runner.invoke(app, ["--help"])
     assert result.exit_code == 0
-    for command in ("verdicts", "doctor", "check-config", "topics", "schemas"):
+    for command in ("run", "replay", "demo", "verdicts", "doctor", "check-config", "topics", "schemas"):
         assert command in result.stdout
 
 
@@ -88,6 +88,48 @@ def test_no_cluster(arguments: list[str]) -> None:
     assert result.exit_code == 1
     assert "Unable to bootstrap" in result.output
     assert "Traceback" not in result.output
+
+
+EVENT = {
+    "type": "interaction",
+    "id": "i1",
+    "time": "2026-03-01T02:00:00Z",
+    "environment": "production",
+    "system": "claims",
+    "flow": "refund",
+    "outcome": "escalated",
+}
+
+
+def test_replay_counts_and_names_what_it_could_not_read(tmp_path: Path) -> None:
+    """The records go to --out, the numbers to standard output, bad lines by place to standard error."""
+    events = tmp_path / "events.jsonl"
+    events.write_text(json.dumps(EVENT) + "\n{broken\n\n" + json.dumps({**EVENT, "id": "i2"}) + "\n", encoding="utf-8")
+    out = tmp_path / "out.jsonl"
+    bad = tmp_path / "bad.jsonl"
+    arguments = ["replay", str(events), "--out", str(out), "--dead-letters", str(bad), "--json"]
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 0
+    stats = json.loads(result.stdout)
+    assert (stats["events"], stats["rejected"]) == ({"interaction": 2}, 1)
+    assert stats["totals"]["flow"]["escalations"] == 2
+    assert "events.jsonl, line 2: malformed_json" in result.stderr
+    assert json.loads(bad.read_text())["offset"] == 1
+    assert out.read_bytes() == b"", "two escalations are no incident"
+
+
+def test_replay_of_a_missing_file(tmp_path: Path) -> None:
+    """A file that is not there is a wrong command line."""
+    assert runner.invoke(app, ["replay", str(tmp_path / "none.jsonl")]).exit_code == 2
+
+
+def test_replay_into_a_directory(tmp_path: Path) -> None:
+    """Output that cannot be written is an error on standard error, exit 1."""
+    events = tmp_path / "events.jsonl"
+    events.write_text(json.dumps(EVENT) + "\n", encoding="utf-8")
+    result = runner.invoke(app, ["replay", str(events), "--out", str(tmp_path)])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "directory" in result.stderr
 
 
 def test_unknown_command() -> None:

@@ -1,0 +1,110 @@
+"""Commands that run the engine, or its heart over files: run, replay, demo."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated
+
+import typer
+
+from stream.cli_base import USAGE, ConfigOption, JsonOption, complain, failures, say, say_json, settings_of
+
+if TYPE_CHECKING:
+    from stream.replay import ReplayStats
+    from stream.settings import Settings
+
+SHOWN_REJECTIONS = 10
+"""Bad lines that a replay names; all are counted."""
+
+STDOUT = Path("-")
+
+
+class Format(StrEnum):
+    """How the lines of a replayed file are written."""
+
+    NATIVE = "native"
+
+
+def run(
+    config: ConfigOption = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Worker processes; else engine.workers.")
+    ] = None,
+) -> None:
+    """Run the engine: telemetry from Kafka in, firings and verdicts out."""
+    from stream.run import run_workers
+
+    settings = settings_of(config)
+    raise typer.Exit(run_workers(settings, workers if workers is not None else settings.engine.workers))
+
+
+def replay(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="EVENTS.jsonl", exists=True, dir_okay=False, help="Events, one a line.")
+    ],
+    config: ConfigOption = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="OUT.jsonl", help="Where to write; - for stdout.")
+    ] = STDOUT,
+    dead_letters: Annotated[
+        Path | None, typer.Option("--dead-letters", metavar="FILE", help="Where to write what could not be read.")
+    ] = None,
+    _format: Annotated[Format, typer.Option("--format", help="How the events are written.")] = Format.NATIVE,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the engine's heart over files of events: firings and verdicts out. The same input gives the same bytes."""
+    settings = settings_of(config)
+    with failures():
+        stats = _replay_files(files, settings, out, dead_letters)
+    for letter in stats.rejections[:SHOWN_REJECTIONS]:
+        complain(f"{letter.topic}, line {letter.offset + 1}: {letter.reason}: {letter.detail}")
+    if stats.rejected > SHOWN_REJECTIONS:
+        complain(f"{stats.rejected} lines could not be read, the first {SHOWN_REJECTIONS} are above")
+    # With the records on standard output, the summary would be in the way there.
+    if as_json:
+        say_json(stats.to_json(), err=out == STDOUT)
+    else:
+        say(_summary(stats), err=out == STDOUT)
+
+
+def _replay_files(files: list[Path], settings: Settings, out: Path, dead_letters: Path | None) -> ReplayStats:
+    from stream.replay import replay as replay_files
+
+    with ExitStack() as stack:
+        target: IO[bytes] = sys.stdout.buffer if out == STDOUT else stack.enter_context(out.open("wb"))
+        bad = stack.enter_context(dead_letters.open("wb")) if dead_letters is not None else None
+        return replay_files(files, settings, target, bad)
+
+
+def _summary(stats: ReplayStats) -> str:
+    kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(stats.events.items())) or "none"
+    return (
+        f"events: {kinds}; rejected: {stats.rejected}; ticks: {stats.ticks}; "
+        f"firings: {stats.firings}; verdicts: {stats.verdicts}"
+    )
+
+
+def demo(
+    headless: Annotated[
+        bool, typer.Option("--headless", help="End after the scenario; exit 0 if all is right.")
+    ] = False,
+    speed: Annotated[
+        float, typer.Option("--speed", min=1.0, help="Event time to real time in the live phase.")
+    ] = 300.0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed is another fleet.")] = 1,
+) -> None:
+    """Show the whole engine at work on this machine alone: embedded Kafka and Redis, a simulated fleet, incidents."""
+    from scenarios.demo import DemoOptions, run_demo
+
+    try:
+        options = DemoOptions(headless=headless, speed=speed, seed=seed)
+        with failures(RuntimeError):
+            code = asyncio.run(run_demo(options))
+    except ValueError as error:
+        complain(str(error))
+        raise typer.Exit(USAGE) from None
+    raise typer.Exit(code)

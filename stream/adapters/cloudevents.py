@@ -40,16 +40,14 @@ def read_binary(payload: Payload) -> list[JsonObject]:
 
 
 def is_structured(payload: Payload) -> bool:
-    """Whether the content type says so or, in the lack of that header, the value looks like one."""
-    if _says_structured(payload):
-        return True
-    return not payload.header("content-type") and _looks_structured(payload.object)
+    """Whether the content type says so or, since some producers forget it, the value has an envelope's fields."""
+    return _says_structured(payload) or _looks_structured(payload.object)
 
 
 def read_structured(payload: Payload) -> list[JsonObject]:
     """The event that is wrapped in the value."""
-    media = _media_type(payload.header("content-type")) or _STRUCTURED_JSON
-    if media not in (_STRUCTURED, _STRUCTURED_JSON):
+    media = _media_type(payload.header("content-type"))
+    if _says_structured(payload) and media not in (_STRUCTURED, _STRUCTURED_JSON):
         raise RejectedRecord("unsupported_format", f"CloudEvents as {quote(media)}; only {_STRUCTURED_JSON} is read")
     envelope = payload.object
     _check_version(envelope.get("specversion"))

@@ -7,14 +7,15 @@ and if it is still no event, the contract's models say why.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, cast
 
 import msgspec
 
 from schemas.base import JsonObject
-from stream.adapters.explain import check_age, check_type, explain
+from stream.adapters.explain import check_age, check_type, explain, explain_time
 from stream.adapters.formats import read_events
 from stream.adapters.native import NativeEvent
 from stream.adapters.payload import Headers, Payload, without_registry_prefix
@@ -23,6 +24,9 @@ from stream.adapters.times import MINUTE_CHARACTERS, TimeReader
 from stream.adapters.unknown import SHAPES, UnknownFields, drop_unknown
 
 _NO_BOUND: Final = 2**62
+
+# All that msgspec raises on bytes that are no event: text that is not UTF-8 is a ValueError.
+_UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
 Record = tuple[bytes | None, Headers, int]
 """Value, headers, and the record's timestamp in ms, negative if it has none."""
@@ -47,6 +51,9 @@ class Limits:
     max_age_ms: int | None = 28 * 86_400_000
 
 
+_DEFAULT_LIMITS: Final = Limits()
+
+
 @dataclass(slots=True)
 class Counters:
     """What was passed over without a dead letter."""
@@ -63,15 +70,25 @@ class Decoded:
     positions: list[int] = field(default_factory=list)
     rejections: list[tuple[int, Rejection]] = field(default_factory=list)
 
+    def add(self, position: int, outcomes: Iterable[Outcome]) -> None:
+        """What the record at `position` held."""
+        for outcome in outcomes:
+            if isinstance(outcome, Rejection):
+                self.rejections.append((position, outcome))
+            else:
+                self.events.append(outcome)
+                self.positions.append(position)
+
 
 class Decoder:
     """Decodes records of any format and any event type. Raises nothing on data. Not for use by two threads at once."""
 
-    def __init__(self, limits: Limits = Limits()) -> None:
+    def __init__(self, limits: Limits = _DEFAULT_LIMITS) -> None:
         self.limits = limits
         self.counters = Counters()
         self._times = TimeReader()
-        self._decode = msgspec.json.Decoder(NativeEvent).decode
+        # Typed by hand: until `_timed` or `decode_batch` has put the number there, the event's time is text.
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(NativeEvent).decode
         self._newest_lag = limits.max_age_ms if limits.max_age_ms is not None else _NO_BOUND
         self._oldest_lag = -limits.max_future_ms if limits.max_future_ms is not None else -_NO_BOUND
 
@@ -95,70 +112,72 @@ class Decoder:
         minutes, endings = self._times.minutes, self._times.endings
         oldest_lag, newest_lag, max_bytes = self._oldest_lag, self._newest_lag, self.limits.max_bytes
         for position, (value, headers, received_ms) in enumerate(records):
+            if value is None or len(value) > max_bytes:
+                batch.add(position, self._unread(value))
+                continue
             try:
-                if value is not None and len(value) <= max_bytes:
-                    event = decode(value)
-                    text = event.time
-                    time = minutes[text[:MINUTE_CHARACTERS]] + endings[text[MINUTE_CHARACTERS:]]
-                    if oldest_lag <= received_ms - time <= newest_lag:
-                        set_time(event, "time", time)
-                        add_event(event)
-                        add_position(position)
-                        continue
-            except (msgspec.MsgspecError, LookupError, ValueError, RecursionError):
-                pass
-            self._add_carefully(batch, position, value, headers, received_ms)
+                event = decode(value)
+            except _UNREADABLE:
+                batch.add(position, self._read_carefully(value, headers, received_ms))
+                continue
+            text = event.time
+            try:
+                time = minutes[text[:MINUTE_CHARACTERS]] + endings[text[MINUTE_CHARACTERS:]]
+            except KeyError:
+                batch.add(position, [self._timed(event, received_ms)])
+                continue
+            if oldest_lag <= received_ms - time <= newest_lag:
+                set_time(event, "time", time)
+                add_event(event)
+                add_position(position)
+            else:
+                batch.add(position, [self._timed(event, received_ms)])
         return batch
 
-    def _add_carefully(
-        self, batch: Decoded, position: int, value: bytes | None, headers: Headers, received_ms: int
-    ) -> None:
+    def _unread(self, value: bytes | None) -> list[Outcome]:
         if value is None:
             self.counters.tombstones += 1
-            return
-        for outcome in self._read(value, headers, received_ms):
-            if isinstance(outcome, Rejection):
-                batch.rejections.append((position, outcome))
-            else:
-                batch.events.append(outcome)
-                batch.positions.append(position)
+            return []
+        detail = f"the value has {len(value):,} bytes; at most {self.limits.max_bytes:,} are read"
+        return [Rejection("too_large", detail)]
 
-    def _read(self, value: bytes, headers: Headers, received_ms: int) -> list[Outcome]:
-        limits = self.limits
-        if len(value) > limits.max_bytes:
-            detail = f"the value has {len(value):,} bytes; at most {limits.max_bytes:,} are read"
-            return [Rejection("too_large", detail)]
+    def _timed(self, event: Any, received_ms: int) -> Outcome:
+        """The event with its time as a number, or why that time will not do."""
+        text = event.time
         try:
-            return [self._native(without_registry_prefix(value), received_ms)]
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            pass
+            time = self._times.read(text)
+        except ValueError:
+            return explain_time(text)
+        too_far = check_age(time, received_ms, self.limits.max_future_ms, self.limits.max_age_ms)
+        if too_far is not None:
+            return too_far
+        msgspec.structs.force_setattr(event, "time", time)
+        return cast("NativeEvent", event)
+
+    def _read_carefully(self, value: bytes, headers: Headers, received_ms: int) -> list[Outcome]:
+        """What is in a record that is no native event as it stands."""
+        content = without_registry_prefix(value)
+        if content is not value:
+            with contextlib.suppress(*_UNREADABLE):
+                return [self._timed(self._decode(content), received_ms)]
         try:
-            found = read_events(Payload(value, headers, limits.max_depth))
+            found = read_events(Payload(content, headers, self.limits.max_depth))
         except RejectedRecord as rejected:
             return [rejected.rejection]
         return [self._event(plain, received_ms) for plain in found]
 
     def _event(self, plain: JsonObject, received_ms: int) -> Outcome:
-        """The event that `plain` is. Unknown fields are taken out of it."""
+        """The event that `plain` is. Unknown fields are taken out of it, and counted if the rest is an event."""
         try:
             event_type = check_type(plain)
         except RejectedRecord as rejected:
             return rejected.rejection
         dropped = drop_unknown(plain, SHAPES[event_type])
         try:
-            outcome = self._native(msgspec.json.encode(plain), received_ms)
-        except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
+            event = self._decode(msgspec.json.encode(plain))
+        except (*_UNREADABLE, OverflowError):
             return explain(plain)
-        if dropped and not isinstance(outcome, Rejection):
+        outcome = self._timed(event, received_ms)
+        if dropped and outcome is event:
             self.counters.unknown_fields.add(event_type, dropped)
         return outcome
-
-    def _native(self, value: bytes, received_ms: int) -> Outcome:
-        """The native event in `value`. Raises what msgspec raises, or ValueError for a time that is none."""
-        event: NativeEvent = self._decode(value)
-        time = self._times.read(str(event.time))
-        rejection = check_age(time, received_ms, self.limits.max_future_ms, self.limits.max_age_ms)
-        if rejection is not None:
-            return rejection
-        msgspec.structs.force_setattr(event, "time", time)
-        return event

@@ -12,15 +12,16 @@ from typing import Any, Final
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from schemas.base import EARLIEST, JsonObject
+from schemas.base import EARLIEST, LATEST, JsonObject, format_time
 from schemas.events import EVENT
-from schemas.words import EVENT_TYPES
+from schemas.words import EVENT_TYPES, DeadLetterReason
 from stream.adapters.reading import kind_of
 from stream.adapters.rejection import RejectedRecord, Rejection, clip, quote
 
 _MOST_ERRORS: Final = 3
 _MAX_PATH: Final = 160
 _PLAIN_NAME: Final = re.compile(r"[a-z_]{1,32}")
+_OPENING: Final = re.compile(r"^(?:Input |String |Tuple |Dictionary |Value error, )")
 _MOMENT: Final = TypeAdapter[datetime](AwareDatetime)
 
 
@@ -52,18 +53,24 @@ def explain(plain: JsonObject) -> Rejection:
     return Rejection("invalid_field", "the event fits its model but the fast decoder refuses it")
 
 
+def explain_time(text: str) -> Rejection:
+    """Why `text` is no event time: out of the range of years, or no time at all."""
+    try:
+        moment = _MOMENT.validate_json(json.dumps(text))
+    except ValidationError as error:
+        return Rejection("invalid_field", f"`time`: {_message(error.errors()[0])} (it is {_described(text)})")
+    detail = f"`time` must lie in {format_time(EARLIEST)} to {format_time(LATEST)}"
+    return Rejection("ancient_timestamp" if moment < EARLIEST else "future_timestamp", detail)
+
+
 def _from_errors(errors: Sequence[ErrorDetails], count: int) -> Rejection:
     if count == 1 and errors[0]["loc"][1:] == ("time",) and errors[0]["type"] == "value_error":
-        return _out_of_range(errors[0])
+        return explain_time(errors[0]["input"])
     details = [_in_words(error) for error in errors[:_MOST_ERRORS]]
     if count > _MOST_ERRORS:
         details.append(f"and {count - _MOST_ERRORS} more")
-    return RejectedRecord("invalid_field", "; ".join(details)).rejection
-
-
-def _out_of_range(error: ErrorDetails) -> Rejection:
-    ancient = _MOMENT.validate_json(json.dumps(error["input"])) < EARLIEST
-    return Rejection("ancient_timestamp" if ancient else "future_timestamp", f"`time`: {error['msg']}")
+    reason: DeadLetterReason = "not_finite" if errors[0]["type"] == "finite_number" else "invalid_field"
+    return RejectedRecord(reason, "; ".join(details)).rejection
 
 
 def _in_words(error: ErrorDetails) -> str:
@@ -75,7 +82,9 @@ def _in_words(error: ErrorDetails) -> str:
 
 
 def _message(error: ErrorDetails) -> str:
-    return error["msg"].replace("Input should", "should").replace("String should", "should")
+    if error["type"].startswith(("datetime", "timezone")):
+        return "is no RFC 3339 time with a zone, such as 2026-01-05T10:00:00Z"
+    return _OPENING.sub("", error["msg"])
 
 
 def _described(said: Any) -> str:

@@ -20,11 +20,11 @@ class Payload:
     """One record. Its JSON is parsed at most once, and only if a format asks for it.
 
     Attributes:
-        value: the record's value, without the prefix that schema registry clients put before it.
+        value: the record's value, without a schema registry's prefix.
     """
 
     def __init__(self, value: bytes, headers: Headers, max_depth: int) -> None:
-        self.value = without_registry_prefix(value)
+        self.value = value
         self._max_depth = max_depth
         self._headers = {name.lower(): content for name, content in headers}
 

@@ -30,6 +30,8 @@ _KINDS: Final[dict[type, str]] = {
     type(None): "null",
 }
 
+_IN_WORDS: Final = {"Input data was truncated": "JSON is malformed: it ends inside a value, or an escape is cut short"}
+
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -97,4 +99,4 @@ def _parse(value: bytes) -> Any:
                 raise RejectedRecord(
                     "not_finite", f"{match[1].decode()} at offset {match.start()} is not a JSON number"
                 ) from None
-        raise RejectedRecord("malformed_json", f"{error}") from None
+        raise RejectedRecord("malformed_json", _IN_WORDS.get(str(error), str(error))) from None

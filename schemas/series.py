@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 SeriesKind = Literal[
-    "flow", "flow_version", "flow_reason", "agent", "denial", "dependency", "score", "score_version", "budget"
+    "flow", "flow_version", "flow_reason", "agent", "denial", "dependency", "score", "score_version", "budget", "usage"
 ]
 
 DIMENSIONS: Final[dict[SeriesKind, tuple[str, ...]]] = {
@@ -21,6 +21,7 @@ DIMENSIONS: Final[dict[SeriesKind, tuple[str, ...]]] = {
     "score": ("flow", "criterion"),
     "score_version": ("flow", "criterion", "version"),
     "budget": ("budget",),
+    "usage": ("agent", "model", "pricing"),
 }
 """The names of a series' own dimensions, beside environment and system."""
 
@@ -34,6 +35,7 @@ COUNTERS: Final[dict[SeriesKind, tuple[str, ...]]] = {
     "score": ("scores", "score_sum", "score_sumsq"),
     "score_version": ("scores", "score_sum", "score_sumsq"),
     "budget": ("requests", "cost"),
+    "usage": ("requests", "input_tokens", "cached_input_tokens", "output_tokens", "cost"),
 }
 """The names of the counters, in the order of the last axis of a window. `score_sum` is in thousandths of a point,
 `score_sumsq` in millionths of a squared point, `cost` in micro-dollars; the others are counts."""

@@ -1,0 +1,1 @@
+"""What agents cost: prices, budgets. Pure: no clock, socket or file."""

@@ -1,0 +1,182 @@
+"""A shard's whole state as bytes, and back: what a checkpoint holds.
+
+Hours are packed one block an hour and kind, so that they can be stored, and expire, on their own; everything else goes
+into one blob. The layout carries a version; a blob of another version is refused with a clear error, and the windows
+are then rebuilt from Kafka.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from triage.incidents import Incidents
+
+from schemas.series import KINDS, SeriesKey, SeriesKind
+from stream.core.deltas import KIND_CODE, Delta, pack, unpack
+from stream.core.machine import ShardMachine
+from stream.core.windows import RING, HourBlock
+
+LAYOUT: Final = 1
+"""Version of the layout. Raise it when the meaning of a checkpoint changes."""
+
+_LEVEL: Final = 1
+
+
+class LayoutError(ValueError):
+    """A checkpoint of a layout that this version cannot read."""
+
+
+class _Array(msgspec.Struct, array_like=True):
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes
+
+
+class _Kind(msgspec.Struct):
+    dims: list[tuple[str, str, tuple[str, ...]]]
+    first_minute: _Array
+    last_minute: _Array
+    ring: _Array
+
+
+class _State(msgspec.Struct):
+    layout: int
+    tick: int
+    last_seen: int
+    kinds: dict[str, _Kind]
+    detectors: dict[str, dict[str, _Array]]
+    evidence: bytes
+    score_ids: dict[str, int]
+    incidents: bytes
+    hours: list[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """`state` is the blob without hours; `hours` the blocks by (kind code, hour) that changed since the last one."""
+
+    tick: int
+    state: bytes
+    hours: dict[tuple[int, int], bytes]
+
+
+def save(machine: ShardMachine, *, all_hours: bool = False) -> Checkpoint:
+    """The machine's state. Does not mark the hours as clean: call `mark_clean` once they are stored."""
+    kinds: dict[str, _Kind] = {}
+    hours: dict[tuple[int, int], bytes] = {}
+    for kind, windows in machine.windows.items():
+        kinds[kind] = _Kind(
+            [(key.environment, key.system, key.dims) for key in windows.keys],
+            _pack_array(windows.first_minute),
+            _pack_array(windows.last_minute),
+            _pack_array(_oldest_first(windows.ring, windows.tick)),
+        )
+        for hour in sorted(windows.hour_blocks if all_hours else windows.dirty_hours & windows.hour_blocks.keys()):
+            hours[KIND_CODE[kind], hour] = _pack_block(windows.hour_blocks[hour])
+    state = _State(
+        LAYOUT,
+        machine.tick,
+        machine.last_seen,
+        kinds,
+        {
+            f"{name}/{kind}": {field: _pack_array(array) for field, array in arrays.items()}
+            for (name, kind), arrays in machine.states.items()
+        },
+        pack(Delta((), tuple(machine.evidence.records()))),
+        dict(sorted(machine.evidence.score_ids.items())),
+        msgspec.json.encode(machine.incidents.to_json()),
+        sorted((KIND_CODE[kind], hour) for kind, windows in machine.windows.items() for hour in windows.hour_blocks),
+    )
+    return Checkpoint(machine.tick, zlib.compress(msgspec.msgpack.encode(state), _LEVEL), hours)
+
+
+def mark_clean(machine: ShardMachine) -> None:
+    """Say that every hour has been stored."""
+    for windows in machine.windows.values():
+        windows.dirty_hours.clear()
+
+
+def hours_in(state: bytes) -> list[tuple[int, int]]:
+    """The hours, by (kind code, hour), that belong to a saved state. Raises LayoutError."""
+    return _read(state).hours
+
+
+def _read(state: bytes) -> _State:
+    try:
+        saved = msgspec.msgpack.decode(zlib.decompress(state), type=_State)
+    except (zlib.error, msgspec.DecodeError) as error:
+        raise LayoutError(f"the checkpoint cannot be read ({error})") from error
+    if saved.layout != LAYOUT:
+        raise LayoutError(f"the checkpoint has layout {saved.layout}, this version reads layout {LAYOUT}")
+    return saved
+
+
+def load(machine: ShardMachine, state: bytes, hours: dict[tuple[int, int], bytes]) -> None:
+    """Bring a fresh machine to the state that was saved. Raises LayoutError for a layout of another version."""
+    saved = _read(state)
+    machine.tick, machine.last_seen = saved.tick, saved.last_seen
+    blocks: dict[SeriesKind, list[tuple[int, HourBlock]]] = {kind: [] for kind in KINDS}
+    for code, hour in saved.hours:
+        blob = hours.get((code, hour))
+        if blob is None:
+            raise LayoutError(f"hour {hour} of {KINDS[code]} is missing from the checkpoint")
+        blocks[KINDS[code]].append((hour, _unpack_block(blob)))
+    for kind, windows in machine.windows.items():
+        windows.tick = saved.tick
+        part = saved.kinds.get(kind)
+        if part is None:
+            continue
+        keys = [SeriesKey(kind, environment, system, dims) for environment, system, dims in part.dims]
+        windows.restore(
+            keys,
+            _unpack_array(part.first_minute),
+            _unpack_array(part.last_minute),
+            _by_slot(_unpack_array(part.ring), saved.tick),
+            blocks[kind],
+        )
+    for name, kind in machine.states:
+        arrays = saved.detectors.get(f"{name}/{kind}")
+        if arrays is not None:
+            machine.states[name, kind] = {field: _unpack_array(array) for field, array in arrays.items()}
+    for record in unpack(saved.evidence).records:
+        machine.evidence.apply(record)
+    machine.evidence.score_ids = saved.score_ids
+    machine.incidents = Incidents.from_json(
+        machine.incidents.settings, machine.engine, msgspec.json.decode(saved.incidents), machine.checks
+    )
+
+
+def _oldest_first(ring: NDArray[Any], tick: int) -> NDArray[Any]:
+    """The ring in time order, series-major: equal counts stand together and compress well."""
+    return ring[np.arange(tick - RING, tick) % RING].transpose(1, 2, 0)
+
+
+def _by_slot(saved: NDArray[Any], tick: int) -> NDArray[Any]:
+    ring = np.empty((RING, *saved.shape[:2]), saved.dtype)
+    ring[np.arange(tick - RING, tick) % RING] = saved.transpose(2, 0, 1)
+    return ring
+
+
+def _pack_array(array: NDArray[Any]) -> _Array:
+    return _Array(array.dtype.str, array.shape, np.ascontiguousarray(array).tobytes())
+
+
+def _unpack_array(packed: _Array) -> NDArray[Any]:
+    return np.frombuffer(packed.data, np.dtype(packed.dtype)).reshape(packed.shape).copy()
+
+
+def _pack_block(block: HourBlock) -> bytes:
+    """Rows as differences and counts one counter after another: both compress to little."""
+    gaps = np.diff(block.rows, prepend=0).astype(np.int32)
+    parts = (_pack_array(gaps), _pack_array(block.counts.T))
+    return zlib.compress(msgspec.msgpack.encode(parts), _LEVEL)
+
+
+def _unpack_block(blob: bytes) -> HourBlock:
+    gaps, counts = msgspec.msgpack.decode(zlib.decompress(blob), type=tuple[_Array, _Array])
+    return HourBlock(np.cumsum(_unpack_array(gaps)).astype(np.int32), _unpack_array(counts).T)

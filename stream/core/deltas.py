@@ -1,0 +1,140 @@
+"""Deltas: what a batch of events adds to one shard at one tick, and their packed form in the shard's inbox.
+
+Counts are sums, so batches may be cut anywhere. Records (deployments, breaker states, scores) carry the event's id and
+are applied once however often they arrive. Exemplars and tags keep the smallest or latest by a stated order, so that
+merging batches in any order gives the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from schemas.series import KINDS, SeriesKey, SeriesKind
+
+KIND_CODE: Final[dict[SeriesKind, int]] = {kind: code for code, kind in enumerate(KINDS)}
+
+EXEMPLARS_PER_MINUTE: Final = 2
+"""Exemplars kept for each series and minute: those of the smallest rank."""
+
+
+class Count(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What one series gained in one minute. `amounts` follows `schemas.series.COUNTERS`."""
+
+    kind: int
+    environment: str
+    system: str
+    dims: tuple[str, ...]
+    minute: int
+    amounts: tuple[int, ...]
+
+    def key(self) -> SeriesKey:
+        """The series."""
+        return SeriesKey(KINDS[self.kind], self.environment, self.system, self.dims)
+
+
+class DeploymentRecord(msgspec.Struct, array_like=True, frozen=True, tag="d", gc=False):
+    """A deployment event; `body` is its canonical JSON."""
+
+    id: str
+    ms: int
+    environment: str
+    system: str
+    body: str
+
+
+class BreakerRecord(msgspec.Struct, array_like=True, frozen=True, tag="b", gc=False):
+    """A breaker's state as of `ms`."""
+
+    id: str
+    ms: int
+    environment: str
+    system: str
+    dependency: str
+    breaker: str
+    instance: str
+    state: str
+    failure_rate: float | None
+
+
+class ScoreRecord(msgspec.Struct, array_like=True, frozen=True, tag="s", gc=False):
+    """One evaluation score, in thousandths of a point."""
+
+    id: str
+    ms: int
+    environment: str
+    system: str
+    flow: str
+    version: str
+    criterion: str
+    score: int
+
+
+class ExemplarRecord(msgspec.Struct, array_like=True, frozen=True, tag="x", gc=False):
+    """An interaction that shows an escalation, a denial or a failed call; `rank` is a hash of its id."""
+
+    kind: int
+    environment: str
+    system: str
+    dims: tuple[str, ...]
+    minute: int
+    rank: int
+    trace_id: str | None
+    interaction_id: str
+
+
+class TagsRecord(msgspec.Struct, array_like=True, frozen=True, tag="t", gc=False):
+    """The chargeback tags that a system's events carry, as of the latest event by (`ms`, `id`)."""
+
+    id: str
+    ms: int
+    environment: str
+    system: str
+    tags: tuple[tuple[str, str], ...]
+
+
+Record = DeploymentRecord | BreakerRecord | ScoreRecord | ExemplarRecord | TagsRecord
+
+
+class Delta(msgspec.Struct, array_like=True, frozen=True):
+    """All that a batch adds to one shard at one tick."""
+
+    counts: tuple[Count, ...] = ()
+    records: tuple[Record, ...] = ()
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Delta)
+
+
+def pack(delta: Delta) -> bytes:
+    """The bytes that go into the inbox."""
+    return _encoder.encode(delta)
+
+
+def unpack(blob: bytes) -> Delta:
+    """The inverse of `pack`. Raises msgspec.DecodeError for bytes that are none of ours."""
+    return _decoder.decode(blob)
+
+
+def merge(deltas: Iterable[Delta]) -> Delta:
+    """One delta for several: counts of the same series and minute summed, in the order of (series, minute).
+
+    The result does not depend on the order of the input: records are ordered by their own fields.
+    """
+    sums: dict[tuple[int, str, str, tuple[str, ...], int], list[int]] = {}
+    records: set[Record] = set()
+    for delta in deltas:
+        records.update(delta.records)
+        for count in delta.counts:
+            place = (count.kind, count.environment, count.system, count.dims, count.minute)
+            known = sums.get(place)
+            if known is None:
+                sums[place] = list(count.amounts)
+            else:
+                for index, amount in enumerate(count.amounts):
+                    known[index] += amount
+    counts = tuple(Count(*place, tuple(sums[place])) for place in sorted(sums))
+    return Delta(counts, tuple(sorted(records, key=_encoder.encode)))

@@ -1,0 +1,274 @@
+"""Gather the case for a firing from one shard's windows and evidence, as of the tick.
+
+Everything comes from the same shard at the same tick, so the same telemetry always gives the same case. `recent` is
+from the onset to the tick; `before` is the day that ends at the onset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from schemas.outputs import Exemplar, Firing
+from schemas.series import SCORE_UNIT, SeriesKey, SeriesKind
+from stream.core.deltas import BreakerRecord, DeploymentRecord
+from stream.core.evidence import Evidence
+from stream.core.ticks import MINUTE_MS, ms_of
+from stream.core.windows import KindWindows
+from triage.case import (
+    AgentDenials,
+    BreakerReading,
+    Case,
+    DenialCount,
+    DependencyHealth,
+    DeploymentHistory,
+    Rate,
+    ScoreSummary,
+    ScoreTrend,
+    VersionOutcome,
+)
+
+REFERENCE_MINUTES: Final = 24 * 60
+DEPLOYMENT_LOOK_BACK_MINUTES: Final = 48 * 60
+AGENTS: Final = 20
+TOP: Final = 5
+EXEMPLARS: Final = 5
+
+
+class Gatherer:
+    """Builds cases from the windows and the evidence of one shard."""
+
+    def __init__(self, windows: Mapping[SeriesKind, KindWindows], evidence: Evidence) -> None:
+        self._windows = windows
+        self._evidence = evidence
+
+    def gather(self, firing: Firing) -> Case:
+        """The case for `firing` at the windows' tick. Burn rates look at the whole system of their budget."""
+        tick = self._windows["flow"].tick
+        onset = min(ms_of(firing.onset_at) // MINUTE_MS, tick - 1)
+        one = _OneCase(self._windows, self._evidence, firing, onset, tick)
+        recent, before = one.interactions()
+        return Case(
+            firing=firing,
+            tick_ms=tick * MINUTE_MS,
+            onset_ms=onset * MINUTE_MS,
+            reference_minutes=REFERENCE_MINUTES,
+            interactions=recent,
+            interactions_before=before,
+            reasons=one.reasons(),
+            denials=one.denials(),
+            dependencies=one.dependencies(),
+            scores=one.scores(),
+            versions=one.versions(),
+            deployments=one.deployments(),
+            tags=one.tags(),
+            exemplars=one.exemplars("flow"),
+        )
+
+
+class _OneCase:
+    def __init__(
+        self,
+        windows: Mapping[SeriesKind, KindWindows],
+        evidence: Evidence,
+        firing: Firing,
+        onset: int,
+        tick: int,
+    ) -> None:
+        self.windows = windows
+        self.evidence = evidence
+        self.environment = firing.scope.environment
+        self.system = firing.scope.system
+        self.flow = firing.scope.flow
+        self.onset = onset
+        self.tick = tick
+
+    def _rows(self, kind: SeriesKind, *, by_flow: bool = False) -> list[tuple[SeriesKey, int]]:
+        """Series of the firing's system in order of their keys; with `by_flow` only those of its flow, if it has one."""
+        flow = self.flow if by_flow else None
+        return sorted(
+            (key, row)
+            for key, row in self.windows[kind].rows_of(self.environment, self.system)
+            if flow is None or key.dims[0] == flow
+        )
+
+    def _spans(self, kind: SeriesKind, row: int) -> tuple[tuple[list[int], int], tuple[list[int], int]]:
+        """Counters and minutes of one series: recent, before."""
+        windows = self.windows[kind]
+        recent, recent_minutes = windows.span(row, self.onset, self.tick)
+        before, before_minutes = windows.span(row, self.onset - REFERENCE_MINUTES, self.onset)
+        return (recent.tolist(), recent_minutes), (before.tolist(), before_minutes)
+
+    def _rates(self, kind: SeriesKind, row: int) -> tuple[Rate, Rate]:
+        """The second counter out of the first: escalations of interactions, denials of requests."""
+        (recent, recent_minutes), (before, before_minutes) = self._spans(kind, row)
+        return Rate(recent[1], recent[0], recent_minutes), Rate(before[1], before[0], before_minutes)
+
+    def interactions(self) -> tuple[Rate | None, Rate | None]:
+        pairs = [self._rates("flow", row) for _, row in self._rows("flow", by_flow=True)]
+        if not pairs:
+            return None, None
+        return _total(recent for recent, _ in pairs), _total(before for _, before in pairs)
+
+    def reasons(self) -> dict[str, tuple[int, int]]:
+        found: dict[str, tuple[int, int]] = {}
+        for key, row in self._rows("flow_reason", by_flow=True):
+            (recent, _), (before, _) = self._spans("flow_reason", row)
+            known = found.get(key.dims[1], (0, 0))
+            found[key.dims[1]] = (known[0] + recent[0], known[1] + before[0])
+        return dict(sorted(found.items()))
+
+    def denials(self) -> tuple[AgentDenials, ...] | None:
+        agents = self._rows("agent")
+        if not agents:
+            return None
+        counts: dict[str, list[DenialCount]] = {}
+        for key, row in self._rows("denial"):
+            (recent, _), (before, _) = self._spans("denial", row)
+            if recent[0]:
+                agent, action, principal = key.dims
+                counts.setdefault(agent, []).append(DenialCount(agent, action, principal, recent[0], before[0]))
+        found = []
+        for key, row in agents:
+            agent = key.dims[0]
+            recent_rate, before_rate = self._rates("agent", row)
+            top = sorted(counts.get(agent, []), key=lambda d: (-d.recent, d.action, d.principal))[:TOP]
+            found.append(
+                AgentDenials(agent, recent_rate, before_rate, tuple(top), self.exemplars("agent", (agent,)))
+            )
+        most = sorted(found, key=lambda a: (-a.recent.hits, a.agent))[:AGENTS]
+        return tuple(sorted(most, key=lambda a: a.agent))
+
+    def dependencies(self) -> tuple[DependencyHealth, ...] | None:
+        rows = {key.dims[0]: row for key, row in self._rows("dependency")}
+        breakers: dict[str, list[BreakerReading]] = {}
+        for (dependency, breaker, instance), readings in sorted(
+            self.evidence.breakers.get((self.environment, self.system), {}).items()
+        ):
+            reading = self._reading(breaker, instance, [readings[at] for at in sorted(readings)])
+            if reading is not None:
+                breakers.setdefault(dependency, []).append(reading)
+        if not rows and not breakers:
+            return None
+        return tuple(
+            self._dependency(name, rows.get(name), breakers.get(name, [])) for name in sorted({*rows, *breakers})
+        )
+
+    def _dependency(self, name: str, row: int | None, breakers: list[BreakerReading]) -> DependencyHealth:
+        recent, before, timeouts = Rate(0, 0, 0), Rate(0, 0, 0), 0
+        if row is not None:
+            (r, r_minutes), (b, b_minutes) = self._spans("dependency", row)
+            recent, before, timeouts = Rate(r[1] + r[2], r[0], r_minutes), Rate(b[1] + b[2], b[0], b_minutes), r[2]
+        return DependencyHealth(
+            name, recent, before, timeouts, tuple(breakers), self.exemplars("dependency", (name,))
+        )
+
+    def _reading(self, breaker: str, instance: str, readings: list[BreakerRecord]) -> BreakerReading | None:
+        seen = [r for r in readings if r.ms < self.tick * MINUTE_MS]
+        if not seen:
+            return None
+        pairs = zip([None, *seen[:-1]], seen, strict=True)
+        changes = [r for previous, r in pairs if previous is None or previous.state != r.state]
+        since = (self.onset - REFERENCE_MINUTES) * MINUTE_MS
+        recent = sum(1 for r in changes[1:] if r.ms >= since)
+        last = seen[-1]
+        return BreakerReading(
+            breaker=breaker,
+            instance=instance,
+            state=last.state,  # type: ignore[arg-type]  # the decoder admitted only states of the vocabulary
+            changed_ms=changes[-1].ms,
+            reported_ms=last.ms,
+            failure_rate=last.failure_rate,
+            recent_changes=recent,
+        )
+
+    def scores(self) -> tuple[ScoreTrend, ...] | None:
+        rows = self._rows("score", by_flow=True)
+        if not rows:
+            return None
+        versions: dict[tuple[str, str], list[tuple[str, ScoreSummary]]] = {}
+        for key, row in self._rows("score_version", by_flow=True):
+            flow, criterion, version = key.dims
+            (recent, _), _ = self._spans("score_version", row)
+            if recent[0]:
+                versions.setdefault((flow, criterion), []).append((version, _summary(recent)))
+        found = []
+        for key, row in rows:
+            flow, criterion = key.dims
+            (recent, _), (before, _) = self._spans("score", row)
+            by_version = tuple(versions.get((flow, criterion), []))
+            found.append(ScoreTrend(flow, criterion, _summary(recent), _summary(before), by_version))
+        return tuple(found)
+
+    def versions(self) -> tuple[VersionOutcome, ...]:
+        found = []
+        for key, row in self._rows("flow_version", by_flow=True):
+            flow, version = key.dims
+            found.append(VersionOutcome(flow, version, *self._rates("flow_version", row)))
+        return tuple(found)
+
+    def deployments(self) -> tuple[DeploymentHistory, ...] | None:
+        known = self.evidence.deployments.get((self.environment, self.system))
+        if not known:
+            return None
+        rollouts: dict[tuple[str, str], list[DeploymentRecord]] = {}
+        for record in sorted(known.values(), key=lambda r: (r.ms, r.id)):
+            if record.ms < self.tick * MINUTE_MS:
+                event = self.evidence.parse(record)
+                rollouts.setdefault((event.component, event.version), []).append(record)
+        found = [self._history(component, version, records) for (component, version), records in rollouts.items()]
+        since = (self.onset - DEPLOYMENT_LOOK_BACK_MINUTES) * MINUTE_MS
+        recent = [h for h in found if h.first_ms >= since]
+        return tuple(sorted(recent, key=lambda h: (h.first_ms, h.component, h.version)))
+
+    def _history(self, component: str, version: str, records: list[DeploymentRecord]) -> DeploymentHistory:
+        events = tuple(self.evidence.parse(record) for record in records)
+        percents = tuple(event.canary_percent for event in events)
+        took = [r.ms for r, percent in zip(records, percents, strict=True) if percent > 0]
+        full = [r.ms for r, percent in zip(records, percents, strict=True) if percent >= 100]
+        return DeploymentHistory(
+            component=component,
+            version=version,
+            events=events,
+            canary_percents=percents,
+            first_ms=took[0] if took else records[0].ms,
+            full_ms=full[0] if full else None,
+            rolled_back=events[-1].phase == "rolled_back",
+        )
+
+    def tags(self) -> dict[str, str]:
+        record = self.evidence.tags.get((self.environment, self.system))
+        return dict(record.tags) if record else {}
+
+    def exemplars(self, kind: SeriesKind, dims: tuple[str, ...] | None = None) -> tuple[Exemplar, ...]:
+        """Up to `EXEMPLARS` of the recent period, of the given series or of the firing's flows."""
+        if dims is not None:
+            keys = [SeriesKey(kind, self.environment, self.system, dims)]
+        else:
+            keys = [key for key, _ in self._rows(kind, by_flow=True)]
+        found = [
+            record
+            for key in keys
+            for minute, records in self.evidence.exemplars.get(key, {}).items()
+            if self.onset <= minute < self.tick
+            for record in records
+        ]
+        found.sort(key=lambda r: (r.rank, r.interaction_id))
+        return tuple(
+            Exemplar(trace_id=record.trace_id, interaction_id=record.interaction_id) for record in found[:EXEMPLARS]
+        )
+
+
+def _total(rates: Iterable[Rate]) -> Rate:
+    every = list(rates)
+    return Rate(sum(r.hits for r in every), sum(r.total for r in every), max(r.minutes for r in every))
+
+
+def _summary(counters: list[int]) -> ScoreSummary:
+    """Count, mean and unbiased variance from sums in fixed point."""
+    n, total, squares = counters
+    if n == 0:
+        return ScoreSummary(0, 0.0, 0.0)
+    mean = total / n / SCORE_UNIT
+    variance = (squares - total * total / n) / max(n - 1, 1) / SCORE_UNIT**2
+    return ScoreSummary(n, mean, max(variance, 0.0))

@@ -1,0 +1,230 @@
+"""One shard's state machine: deltas in, tick by tick; firings and verdicts out.
+
+`step` is a function of the state and the deltas that become visible at the tick, nothing else, so the same deltas
+always give the same bytes: after a crash, on another worker, in a replay. It is the only place that couples windows,
+detectors and triage.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from triage.chain import Guard, run_guarded
+from triage.checks.base import Check
+from triage.incidents import Incidents
+from triage.registry import build as build_checks
+
+from detectors.base import Claim, Detector, State
+from schemas.outputs import Engine, Firing, Verdict
+from schemas.series import KINDS, SeriesKey, SeriesKind
+from stream.core.deltas import KIND_CODE, Count, Delta, ScoreRecord, merge
+from stream.core.evidence import Evidence
+from stream.core.firings import firing_of
+from stream.core.gather import Gatherer
+from stream.core.ticks import MINUTE_MS
+from stream.core.windows import KindWindows
+from triage.case import Case
+from triage.settings import TriageSettings
+
+HOUSEKEEPING_TICKS: Final = 60
+"""Ticks between two rounds of forgetting expired series and evidence."""
+
+QUIET_GAP_TICKS: Final = 3 * 24 * 60
+"""Ticks without any telemetry after which evaluation waits for the next event instead of going on tick by tick."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Caps that bound the memory of a shard: series of one kind, and open series in all."""
+
+    series_per_kind: int = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one tick brought. Firings are in the order of their ids, verdicts in the order of incidents."""
+
+    tick: int
+    firings: tuple[Firing, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    cases: int = 0
+
+
+@dataclass(slots=True)
+class Tallies:
+    """Counts for metrics; not part of the state, so they start at zero after every restart."""
+
+    refused_series: Counter[SeriesKind] = field(default_factory=Counter)
+    duplicate_scores: int = 0
+
+
+class ShardMachine:
+    """The windows, detectors and incidents of one shard.
+
+    `detectors` are asked in the given order. `guard` runs one check on one case; the edge passes one that limits the
+    time a check may take. `checks` are the runbook's and those of installed packages if not given.
+    """
+
+    def __init__(
+        self,
+        detectors: Sequence[Detector],
+        triage: TriageSettings,
+        engine: Engine,
+        limits: Limits = Limits(),
+        guard: Guard = run_guarded,
+        checks: Sequence[Check] | None = None,
+    ) -> None:
+        self.detectors = tuple(detectors)
+        self.engine = engine
+        self.limits = limits
+        self.tick = 0
+        self.last_seen = 0
+        self.windows: dict[SeriesKind, KindWindows] = {kind: KindWindows(kind) for kind in KINDS}
+        self.evidence = Evidence()
+        self.checks = tuple(checks) if checks is not None else build_checks(triage)
+        self.incidents = Incidents(triage, engine, self.checks)
+        self.states: dict[tuple[str, SeriesKind], State] = {(d.name, d.kind): d.fresh(0) for d in self.detectors}
+        self.tallies = Tallies()
+        self._guard = guard
+
+    def step(self, tick: int, deltas: Iterable[Delta]) -> Outcome:
+        """Evaluate tick `tick`, at which `deltas` become visible. Ticks must grow; gaps are allowed.
+
+        Raises ValueError if the tick does not lie behind the last one.
+        """
+        if tick <= self.tick:
+            raise ValueError(f"tick {tick} does not follow tick {self.tick}")
+        self.tick = tick
+        for windows in self.windows.values():
+            windows.advance(tick)
+        delta = merge(deltas)
+        if delta.counts or delta.records:
+            self.last_seen = tick
+        self._fold(delta)
+        if tick % HOUSEKEEPING_TICKS == 0:
+            self._forget()
+        firings = self._detect()
+        cases = _CountedGather(Gatherer(self.windows, self.evidence))
+        verdicts = self.incidents.step(tick * MINUTE_MS, firings, cases, self._guard)
+        return Outcome(tick, tuple(firings), tuple(verdicts), cases.count)
+
+    def run(self, inboxes: Mapping[int, Iterable[Delta]], upto: int) -> Iterator[Outcome]:
+        """Evaluate the ticks up to `upto`, given what becomes visible at those of them that have anything.
+
+        A shard begins at its first event. In a gap of more than `QUIET_GAP_TICKS` nothing is evaluated until the next
+        event. So which ticks are evaluated follows from the telemetry alone, not from when anyone looked.
+        """
+        for tick in sorted(inboxes):
+            if tick > upto:
+                break
+            yield from self._quiet_ticks(tick)
+            yield self.step(tick, inboxes[tick])
+        yield from self._quiet_ticks(upto + 1)
+        if self.tick and self.tick < upto:
+            self.tick = upto
+            for windows in self.windows.values():
+                windows.advance(upto)
+
+    def _quiet_ticks(self, end: int) -> Iterator[Outcome]:
+        """Evaluate the ticks before `end`, in which nothing came, as far as the gap is worth it."""
+        if self.tick:
+            for tick in range(self.tick + 1, min(end, self.last_seen + QUIET_GAP_TICKS + 1)):
+                yield self.step(tick, ())
+
+    def _fold(self, delta: Delta) -> None:
+        counts: dict[SeriesKind, list[Count]] = {}
+        for count in delta.counts:
+            counts.setdefault(KINDS[count.kind], []).append(count)
+        for record in delta.records:
+            if not self.evidence.apply(record):
+                self.tallies.duplicate_scores += 1
+            elif isinstance(record, ScoreRecord):
+                for count in _score_counts(record):
+                    counts.setdefault(KINDS[count.kind], []).append(count)
+        for kind in KINDS:
+            if kind in counts:
+                self._add(self.windows[kind], counts[kind])
+
+    def _add(self, windows: KindWindows, counts: list[Count]) -> None:
+        first_seen: dict[SeriesKey, int] = {}
+        for count in counts:
+            key = count.key()
+            if key not in windows.index:
+                first_seen[key] = min(first_seen.get(key, count.minute), count.minute)
+        room = max(self.limits.series_per_kind - len(windows), 0)
+        admitted = sorted(first_seen)[:room]
+        if admitted:
+            windows.grow(admitted, [first_seen[key] for key in admitted])
+        self.tallies.refused_series[windows.kind] += len(first_seen) - len(admitted)
+        known = [count for count in counts if count.key() in windows.index]
+        if known:
+            windows.add(
+                np.array([windows.index[count.key()] for count in known], np.int64),
+                np.array([count.minute for count in known], np.int64),
+                np.array([count.amounts for count in known], np.int64),
+            )
+
+    def _detect(self) -> list[Firing]:
+        found: list[Firing] = []
+        for detector in self.detectors:
+            windows = self.windows[detector.kind]
+            state = self._grown(detector, len(windows))
+            if not len(windows):
+                continue
+            state, claims = detector.step(windows, state)
+            self.states[detector.name, detector.kind] = state
+            found.extend(self._firing(detector, windows, claim) for claim in claims)
+        found.sort(key=lambda firing: (firing.firing_id, firing.status))
+        return found
+
+    def _grown(self, detector: Detector, size: int) -> State:
+        """The detector's memory with a row for every series."""
+        state = self.states[detector.name, detector.kind]
+        have = min((len(array) for array in state.values()), default=0)
+        if have < size:
+            fresh = detector.fresh(size - have)
+            state = {name: np.concatenate([array, fresh[name]]) for name, array in state.items()}
+            self.states[detector.name, detector.kind] = state
+        return state
+
+    def _firing(self, detector: Detector, windows: KindWindows, claim: Claim) -> Firing:
+        return firing_of(detector.name, windows.keys[claim.series], claim, self.tick)
+
+    def _forget(self) -> None:
+        """Drop series without events in the longest window, and evidence that is too old."""
+        self.evidence.prune(self.tick)
+        for kind, windows in self.windows.items():
+            gone = windows.expired()
+            if gone.any():
+                for detector in self.detectors:
+                    if detector.kind == kind:
+                        state = self._grown(detector, len(windows))
+                        kept = {name: array[~gone] for name, array in state.items()}
+                        self.states[detector.name, kind] = kept
+                windows.drop(gone)
+
+
+class _CountedGather:
+    """The gatherer as a callable that counts its cases."""
+
+    def __init__(self, gatherer: Gatherer) -> None:
+        self._gatherer = gatherer
+        self.count = 0
+
+    def __call__(self, firing: Firing) -> Case:
+        self.count += 1
+        return self._gatherer.gather(firing)
+
+
+def _score_counts(record: ScoreRecord) -> Iterable[Count]:
+    amounts = (1, record.score, record.score * record.score)
+    minute = record.ms // MINUTE_MS
+    where = (record.environment, record.system)
+    yield Count(KIND_CODE["score"], *where, (record.flow, record.criterion), minute, amounts)
+    if record.version:
+        dims = (record.flow, record.criterion, record.version)
+        yield Count(KIND_CODE["score_version"], *where, dims, minute, amounts)

@@ -1,0 +1,208 @@
+"""Rolling windows in memory: a ring of minutes and compact blocks of hours, for all series of one kind.
+
+Rows are series, in the order of (tick of first appearance, key). The ring is time-major so that a tick touches one
+stretch of memory; hours are kept sparse, only for series that had events, in the smallest integers that hold them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.base import HOURS, MINUTES, Counts
+from schemas.series import COUNTERS, SeriesKey, SeriesKind
+
+RING: Final = 128
+"""Minutes in the ring: the two hours that a view offers, and room to round up to a power of two."""
+
+WIDE: Final[frozenset[SeriesKind]] = frozenset({"budget", "usage", "score", "score_version"})
+"""Kinds whose counters can outgrow 32 bits within a minute: micro-dollars, tokens, sums of squared scores."""
+
+class HourBlock:
+    """Counts of one hour: `rows` [k] ascending, `counts` [k, C]."""
+
+    __slots__ = ("counts", "rows")
+
+    def __init__(self, rows: NDArray[np.int32], counts: NDArray[np.integer]) -> None:
+        self.rows = rows
+        self.counts = counts
+
+    def plus(self, rows: NDArray[np.int64], counts: Counts) -> HourBlock:
+        """This block and further counts (rows may repeat)."""
+        every = np.concatenate([self.rows.astype(np.int64), rows])
+        unique, inverse = np.unique(every, return_inverse=True)
+        total = np.zeros((len(unique), self.counts.shape[1]), np.int64)
+        np.add.at(total, inverse, np.concatenate([self.counts.astype(np.int64), counts]))
+        return HourBlock(unique.astype(np.int32), _narrow(total))
+
+    def keep(self, renumber: NDArray[np.int64]) -> HourBlock:
+        """The block after rows were dropped: `renumber` [S] gives each row's new number, -1 if dropped."""
+        new = renumber[self.rows]
+        return HourBlock(new[new >= 0].astype(np.int32), self.counts[new >= 0])
+
+
+def _narrow(counts: Counts) -> NDArray[np.integer]:
+    top = int(counts.max(initial=0))
+    for kind in (np.uint8, np.uint16, np.uint32):
+        if top <= np.iinfo(kind).max:
+            return counts.astype(kind)
+    return counts
+
+
+class KindWindows:
+    """The windows of all series of one kind, as of tick `tick`. Is a `detectors.base.WindowView`."""
+
+    def __init__(self, kind: SeriesKind) -> None:
+        self.kind: SeriesKind = kind
+        self.tick = 0
+        self.keys: list[SeriesKey] = []
+        self.index: dict[SeriesKey, int] = {}
+        self.width = len(COUNTERS[kind])
+        self.dtype = np.int64 if kind in WIDE else np.int32
+        self.ring = np.zeros((RING, 0, self.width), self.dtype)
+        self.first_minute = np.zeros(0, np.int64)
+        self.last_minute = np.zeros(0, np.int64)
+        self.group = np.zeros(0, np.int64)
+        self.hour_blocks: dict[int, HourBlock] = {}
+        self.dirty_hours: set[int] = set()
+        self._systems: dict[tuple[str, str], tuple[int, list[int]]] = {}
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def advance(self, tick: int) -> None:
+        """Move to `tick`: minutes that leave the ring are forgotten, hours older than the longest window too."""
+        if self.keys and tick > self.tick:
+            fresh = np.arange(max(self.tick, tick - RING), tick) % RING
+            self.ring[fresh] = 0
+        self.tick = tick
+        if self.hour_blocks and tick % 60 == 0:
+            for hour in [h for h in self.hour_blocks if h < tick // 60 - HOURS]:
+                del self.hour_blocks[hour]
+
+    def grow(self, keys: Sequence[SeriesKey], minutes: Sequence[int]) -> None:
+        """Rows for new series, first seen in the given minutes. The caller sorts."""
+        for key in keys:
+            self.index[key] = len(self.keys)
+            self.keys.append(key)
+        self.group = np.concatenate([self.group, self._codes(keys)])
+        first = np.array(minutes, np.int64)
+        self.first_minute = np.concatenate([self.first_minute, first])
+        self.last_minute = np.concatenate([self.last_minute, first])
+        self.ring = np.concatenate([self.ring, np.zeros((RING, len(keys), self.width), self.dtype)], axis=1)
+
+    def add(self, rows: NDArray[np.int64], minutes: NDArray[np.int64], amounts: Counts) -> None:
+        """Counts [k, C] of rows [k] in minutes [k], all before `tick`. Pairs of row and minute may repeat."""
+        recent = minutes >= self.tick - RING
+        np.add.at(self.ring, (minutes[recent] % RING, rows[recent]), amounts[recent].astype(self.dtype))
+        np.minimum.at(self.first_minute, rows, minutes)
+        np.maximum.at(self.last_minute, rows, minutes)
+        hours = minutes // 60
+        oldest = self.tick // 60 - HOURS
+        for hour in np.unique(hours[hours >= oldest]).tolist():
+            here = hours == hour
+            block = self.hour_blocks.get(hour) or HourBlock(
+                np.zeros(0, np.int32), np.zeros((0, self.width), np.uint8)
+            )
+            self.hour_blocks[hour] = block.plus(rows[here], amounts[here])
+            self.dirty_hours.add(hour)
+
+    def minutes(self, last: int) -> Counts:
+        """[S, last, C] counts of the minutes `tick - last` to `tick - 1`."""
+        if not 0 < last <= MINUTES:
+            raise ValueError(f"a window view holds {MINUTES} minutes, not {last}")
+        span = np.arange(self.tick - last, self.tick) % RING
+        return self.ring[span].transpose(1, 0, 2)
+
+    def hours(self, last: int) -> Counts:
+        """[S, last, C] counts of the `last` full hours before the hour of `tick`."""
+        if not 0 < last <= HOURS:
+            raise ValueError(f"a window view holds {HOURS} hours, not {last}")
+        dense = np.zeros((len(self.keys), last, self.width), np.int64)
+        end = self.tick // 60
+        for slot, hour in enumerate(range(end - last, end)):
+            block = self.hour_blocks.get(hour)
+            if block is not None:
+                dense[block.rows, slot] = block.counts
+        return dense
+
+    def span(self, row: int, start: int, end: int) -> tuple[Counts, int]:
+        """[C] sums of one series over the minutes `start` to `end - 1`, and how many minutes that covers.
+
+        Where the ring no longer reaches, full hours stand in; a part of an hour out of the ring is not covered, nor
+        are minutes before the series was first seen.
+        """
+        start, end = max(start, int(self.first_minute[row])), min(end, self.tick)
+        ring_start = max(start, self.tick - RING)
+        total = np.zeros(self.width, np.int64)
+        covered = 0
+        if start < ring_start:
+            ring_start = -(-ring_start // 60) * 60
+            first, last = -(-start // 60), min(ring_start, end) // 60
+            covered += max(last - first, 0) * 60
+            for hour in range(first, last):
+                total += self._hour_of(row, hour)
+        if ring_start < end:
+            covered += end - ring_start
+            total += self.ring[np.arange(ring_start, end) % RING, row].sum(axis=0, dtype=np.int64)
+        return total, covered
+
+    def _hour_of(self, row: int, hour: int) -> Counts:
+        block = self.hour_blocks.get(hour)
+        if block is not None:
+            at = int(np.searchsorted(block.rows, row))
+            if at < len(block.rows) and block.rows[at] == row:
+                counts: Counts = block.counts[at].astype(np.int64)
+                return counts
+        return np.zeros(self.width, np.int64)
+
+    def expired(self) -> NDArray[np.bool_]:
+        """[S] whether a series has had no event within the longest window."""
+        return self.last_minute < self.tick - HOURS * 60
+
+    def drop(self, gone: NDArray[np.bool_]) -> None:
+        """Forget the series [S] marked; the rows close up and keep their order."""
+        keep = ~gone
+        renumber = np.where(keep, np.cumsum(keep) - 1, -1)
+        self.restore(
+            [key for key, kept in zip(self.keys, keep.tolist(), strict=True) if kept],
+            self.first_minute[keep],
+            self.last_minute[keep],
+            self.ring[:, keep],
+            ((hour, block.keep(renumber)) for hour, block in self.hour_blocks.items()),
+        )
+        self.dirty_hours = set(self.hour_blocks)
+
+    def restore(
+        self,
+        keys: list[SeriesKey],
+        first_minute: NDArray[np.int64],
+        last_minute: NDArray[np.int64],
+        ring: NDArray[np.integer],
+        hour_blocks: Iterable[tuple[int, HourBlock]],
+    ) -> None:
+        """Take over the given content; groups are coded in the order of rows."""
+        self.keys = keys
+        self.index = {key: row for row, key in enumerate(keys)}
+        self.first_minute, self.last_minute = first_minute, last_minute
+        self.ring = np.ascontiguousarray(ring.astype(self.dtype))
+        self.hour_blocks = dict(hour_blocks)
+        self._systems = {}
+        self.group = self._codes(keys)
+
+    def rows_of(self, environment: str, system: str) -> list[tuple[SeriesKey, int]]:
+        """The series of one system with their rows, in the order of rows."""
+        _, rows = self._systems.get((environment, system), (0, []))
+        return [(self.keys[row], row) for row in rows]
+
+    def _codes(self, keys: Sequence[SeriesKey]) -> NDArray[np.int64]:
+        """The group code of each key, systems numbered by first appearance; notes the keys' rows by system."""
+        codes = []
+        for key in keys:
+            code, rows = self._systems.setdefault((key.environment, key.system), (len(self._systems), []))
+            rows.append(self.index[key])
+            codes.append(code)
+        return np.array(codes, np.int64)

@@ -1,0 +1,195 @@
+"""The evaluation loop of a worker: leases, shares them fairly among the living workers, and moves its shards on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
+
+from schemas.outputs import Engine, Heartbeat
+from stream.core.checkpoint import save
+from stream.core.machine import Outcome
+from stream.core.ticks import time_of
+from stream.evaluate import Fenced, ShardEvaluator
+from stream.snapshots import PieceRecord, to_records
+from stream.store import Store
+
+POLL_SECONDS: Final = 0.05
+LEASE_ROUND_SECONDS: Final = 1.0
+WORKER_TTL_MS: Final = 10_000
+HEARTBEAT_SECONDS: Final = 1.0
+SNAPSHOT_SECONDS: Final = 300.0
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.evaluate")
+
+
+@dataclass(slots=True)
+class _Held:
+    evaluator: ShardEvaluator
+    beat_at: float = 0.0
+    beat_tick: int = 0
+    snapshot_at: float = 0.0
+    slot: int = 0
+
+
+@dataclass(slots=True)
+class EvaluateTallies:
+    """Counts for metrics, since the start."""
+
+    ticks: int = 0
+    fenced: int = 0
+    durations: list[float] = field(default_factory=list)
+    firings: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def note(self, outcomes: Sequence[Outcome]) -> None:
+        """Count what was published."""
+        for outcome in outcomes:
+            self.firings.update((f.detector, f.tier, f.status) for f in outcome.firings)
+            self.verdicts.update((v.status, v.triage_result) for v in outcome.verdicts)
+
+
+class EvaluateLoop:
+    """Evaluates this worker's share of the shards until it is told to stop."""
+
+    def __init__(
+        self,
+        store: Store,
+        owner: str,
+        make_evaluator: Callable[[int], ShardEvaluator],
+        engine: Engine,
+        send_heartbeat: Callable[[Heartbeat], Awaitable[None]],
+        send_snapshot: Callable[[list[PieceRecord]], Awaitable[None]],
+        wall_ms: Callable[[], int],
+    ) -> None:
+        self.tallies = EvaluateTallies()
+        self._store = store
+        self._owner = owner
+        self._make = make_evaluator
+        self._engine = engine
+        self._send_heartbeat = send_heartbeat
+        self._send_snapshot = send_snapshot
+        self._wall_ms = wall_ms
+        self._held: dict[int, _Held] = {}
+        self._order = _start_order(owner, store.shards)
+
+    @property
+    def shards(self) -> dict[int, ShardEvaluator]:
+        """The shards in hand."""
+        return {shard: held.evaluator for shard, held in self._held.items()}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Evaluate until `stop` is set, then store the state and give the leases up."""
+        loop = asyncio.get_running_loop()
+        leased = float("-inf")
+        while not stop.is_set():
+            try:
+                if loop.time() - leased >= LEASE_ROUND_SECONDS:
+                    leased = loop.time()
+                    await self._share()
+                for shard in list(self._held):
+                    await self._advance(shard)
+            except (RedisError, KafkaError, OSError) as error:
+                log.warning("evaluation_waits", error=type(error).__name__, detail=str(error))
+                self._held.clear()
+            await _wait(stop, POLL_SECONDS)
+        await self._release_all()
+
+    async def _share(self) -> None:
+        """Renew what is held; take free shards up to a fair share, give back what is beyond it."""
+        for shard in list(self._held):
+            await self._guarded(shard, self._held[shard].evaluator.renew)
+        fair = -(-self._store.shards // max(await self._store.living(self._owner, self._wall_ms(), WORKER_TTL_MS), 1))
+        for shard in self._order:
+            if len(self._held) >= fair:
+                break
+            if shard not in self._held:
+                evaluator = self._make(shard)
+                if await evaluator.acquire():
+                    self._held[shard] = _Held(evaluator)
+                    log.info("shard_taken", shard=shard, tick=evaluator.committed)
+        for shard in [s for s in reversed(self._order) if s in self._held][: max(len(self._held) - fair, 0)]:
+            await self._guarded(shard, self._held[shard].evaluator.release)
+            self._held.pop(shard, None)
+            log.info("shard_given_back", shard=shard)
+
+    async def _advance(self, shard: int) -> None:
+        held = self._held.get(shard)
+        if held is None:
+            return
+        started = asyncio.get_running_loop().time()
+        ticks = await self._guarded(shard, held.evaluator.advance)
+        if ticks:
+            now = asyncio.get_running_loop().time()
+            self.tallies.ticks += ticks
+            self.tallies.durations.append((now - started) / ticks)
+        if shard in self._held:
+            await self._beat(shard, held)
+
+    async def _beat(self, shard: int, held: _Held) -> None:
+        """A heartbeat for each committed tick, at most one a second; a snapshot now and then."""
+        evaluator, now = held.evaluator, asyncio.get_running_loop().time()
+        if evaluator.committed > held.beat_tick and now - held.beat_at >= HEARTBEAT_SECONDS:
+            held.beat_at, held.beat_tick = now, evaluator.committed
+            await self._send_heartbeat(self._heartbeat(shard, evaluator))
+        if evaluator.machine.tick and now - held.snapshot_at >= SNAPSHOT_SECONDS:
+            if held.snapshot_at:
+                await self._snapshot(shard, held)
+            held.snapshot_at = now
+
+    def _heartbeat(self, shard: int, evaluator: ShardEvaluator) -> Heartbeat:
+        return Heartbeat(
+            shard=shard,
+            shards=self._store.shards,
+            tick=time_of(evaluator.committed),
+            worker=self._owner,
+            epoch=int(evaluator.token.partition(":")[0]),
+            series=sum(len(windows) for windows in evaluator.machine.windows.values()),
+            engine=self._engine,
+        )
+
+    async def _snapshot(self, shard: int, held: _Held) -> None:
+        evaluator = held.evaluator
+        ends = await self._store.open_ends(shard, evaluator.token, evaluator.committed)
+        if ends is None:
+            return
+        checkpoint = save(evaluator.machine, all_hours=True)
+        held.slot = 1 - held.slot
+        await self._send_snapshot(to_records(shard, self._store.shards, held.slot, checkpoint, *ends))
+
+    async def _guarded(self, shard: int, step: Callable[[], Awaitable[int | None]]) -> int:
+        try:
+            return await step() or 0
+        except Fenced as error:
+            self._held.pop(shard, None)
+            self.tallies.fenced += 1
+            log.warning("fenced", shard=shard, detail=str(error))
+            return 0
+
+    async def _release_all(self) -> None:
+        for shard in list(self._held):
+            try:
+                await self._guarded(shard, self._held[shard].evaluator.release)
+            except (RedisError, OSError) as error:
+                log.warning("release_failed", shard=shard, detail=str(error))
+        self._held.clear()
+        await self._store.leave(self._owner)
+
+
+def _start_order(owner: str, shards: int) -> list[int]:
+    """Shards in an order of the worker's own, so that workers that start together do not race for the same ones."""
+    start = sum(owner.encode()) % shards
+    return [(start + step) % shards for step in range(shards)]
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,0 +1,259 @@
+"""Ingest: records in; deltas and source offsets into every shard, each batch once.
+
+Redis is the truth for offsets. On assignment a partition resumes from the lowest offset that any shard holds for it;
+where shards differ (a crash came between their commits), batches are cut at the differing offsets and each shard takes
+only what it has not seen. Any doubt (another offset stored, a lost connection) ends in `Resync`: read the offsets again
+and seek. Nothing is repeated blindly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from redis.exceptions import RedisError
+
+from costs.budgets import BudgetRule
+from schemas.outputs import DeadLetter
+from stream.adapters import Decoder, NativeEvent, Rejection, dead_letter
+from stream.core.deltas import Delta, pack
+from stream.core.fold import Batch, FoldTallies, PartitionFold, ShardMap
+from stream.core.ticks import NEVER
+from stream.points import Point, nothing
+from stream.store import (
+    Advance,
+    OffsetMismatch,
+    PartitionMissing,
+    PartitionState,
+    Progress,
+    ShardMissing,
+    Store,
+)
+
+
+class Record(Protocol):
+    """What ingest needs of a Kafka record; `timestamp` in milliseconds. aiokafka's ConsumerRecord is one."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+class Resync(Exception):
+    """The stored offsets are not what this worker thought: resume the partitions and seek."""
+
+
+@dataclass(slots=True)
+class Tallies:
+    """Counts for metrics, since the start."""
+
+    read: int = 0
+    by_topic: Counter[str] = field(default_factory=Counter)
+    dead: Counter[str] = field(default_factory=Counter)
+    commits: Counter[str] = field(default_factory=Counter)
+    fold: FoldTallies = field(default_factory=FoldTallies)
+
+
+@dataclass(slots=True)
+class _Partition:
+    """A source partition in this worker's hands: how far it is folded, and how far each shard has taken it."""
+
+    fold: PartitionFold
+    position: int
+    shard_next: list[int]
+
+    @property
+    def even(self) -> bool:
+        return all(n == self.position for n in self.shard_next)
+
+
+DeadLetterSink = Callable[[Sequence[DeadLetter]], Awaitable[None]]
+
+
+class Ingest:
+    """The ingest side of one worker. Not concurrent: one call at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        decoder: Decoder,
+        send_dead_letters: DeadLetterSink,
+        lateness_ms: int,
+        budgets: Sequence[BudgetRule] = (),
+        *,
+        dead_letter_payloads: bool = False,
+        point: Point = nothing,
+    ) -> None:
+        self.tallies = Tallies()
+        self.progress: dict[int, Progress] = {}
+        self._store = store
+        self._decoder = decoder
+        self._send_dead_letters = send_dead_letters
+        self._lateness_ms = lateness_ms
+        self._budgets = tuple(budgets)
+        self._payloads = dead_letter_payloads
+        self._point = point
+        self._shard = ShardMap(store.shards)
+        self._partitions: dict[str, _Partition] = {}
+
+    @property
+    def partitions(self) -> Mapping[str, int]:
+        """The source partitions in hand and the next offset of each."""
+        return {name: part.position for name, part in self._partitions.items()}
+
+    @property
+    def newest_ms(self) -> int:
+        """The newest event time that any worker has committed, as far as this one knows."""
+        return max((p.newest_ms for p in self.progress.values()), default=0)
+
+    def furthest_behind(self) -> str | None:
+        """The source partition in hand whose newest event is the oldest."""
+        return min(self._partitions, key=lambda name: (self._partitions[name].fold.newest_ms, name), default=None)
+
+    async def resume(self, starts: Mapping[str, int]) -> dict[str, int]:
+        """Take over exactly these source partitions; the offsets to read them from.
+
+        `starts` gives for each the offset to begin at where a shard does not know it yet.
+        Raises ShardMissing if a shard is not in Redis, RedisError if Redis cannot be asked.
+        """
+        self._partitions = {}
+        fresh = {name: PartitionState(offset, NEVER) for name, offset in starts.items()}
+        shards = range(self._store.shards)
+        if fresh:
+            await asyncio.gather(*(self._store.register(shard, fresh) for shard in shards))
+        known = await asyncio.gather(*(self._store.parts(shard) for shard in shards))
+        for name in starts:
+            states = [parts[name] for parts in known]
+            lowest = min(states, key=lambda state: state.next_offset)
+            fold = PartitionFold(self._lateness_ms, self._budgets, lowest.newest_ms, self.tallies.fold)
+            self._partitions[name] = _Partition(fold, lowest.next_offset, [s.next_offset for s in states])
+        return dict(self.partitions)
+
+    def release(self, names: Iterable[str]) -> None:
+        """Let go of partitions."""
+        for name in names:
+            self._partitions.pop(name, None)
+
+    async def process(self, records: Mapping[str, Sequence[Record]]) -> None:
+        """Commit a batch of records, by source partition, each in the order of its offsets.
+
+        Records of partitions that are not in hand, and those before the position, are left out. Raises Resync.
+        """
+        together: dict[str, Sequence[Record]] = {}
+        for name, batch in records.items():
+            part = self._partitions.get(name)
+            if part is None or not batch:
+                continue
+            fresh = batch if batch[0].offset >= part.position else [r for r in batch if r.offset >= part.position]
+            if not fresh:
+                continue
+            if part.even:
+                together[name] = fresh
+            else:
+                await self._process_uneven(name, part, fresh)
+        if together:
+            await self._commit(together, range(self._store.shards))
+
+    async def _process_uneven(self, name: str, part: _Partition, records: Sequence[Record]) -> None:
+        """One partition whose shards stand at different offsets, cut where they do."""
+        rest = list(records)
+        while rest:
+            cuts = [n for n in part.shard_next if n > part.position]
+            end = min(cuts, default=rest[-1].offset + 1)
+            piece = [r for r in rest if r.offset < end]
+            rest = rest[len(piece) :]
+            behind = [shard for shard, n in enumerate(part.shard_next) if n == part.position]
+            if piece:
+                upto = end if rest else piece[-1].offset + 1
+                await self._commit({name: piece}, behind, {name: upto})
+            elif rest:
+                await self._commit({name: []}, behind, {name: end})
+
+    async def _commit(
+        self, records: Mapping[str, Sequence[Record]], shards: Iterable[int], ends: Mapping[str, int] | None = None
+    ) -> None:
+        batch = Batch()
+        letters: list[DeadLetter] = []
+        advances = []
+        for name, piece in records.items():
+            part = self._partitions[name]
+            events, rejected = self._decode(name, piece)
+            letters += rejected
+            part.fold.add(events, batch)
+            end = ends[name] if ends else piece[-1].offset + 1
+            advances.append(Advance(name, part.position, end, part.fold.newest_ms))
+            part.position = end
+            self.tallies.read += len(piece)
+            self.tallies.by_topic[name.rpartition("/")[0]] += len(piece)
+        deltas = batch.spread(self._shard)
+        for kind, number in batch.events.items():
+            self.tallies.fold.events[kind] += number
+        if letters:
+            await self._send_dead_letters(letters)
+        self._point("folded")
+        await self._commit_shards(list(shards), advances, deltas)
+        self._point("committed")
+
+    async def _commit_shards(
+        self, shards: Sequence[int], advances: Sequence[Advance], deltas: Mapping[int, Mapping[int, Delta]]
+    ) -> None:
+        outcomes = await asyncio.gather(
+            *(self._commit_shard(shard, advances, deltas.get(shard, {})) for shard in shards), return_exceptions=True
+        )
+        failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if failed:
+            self._partitions = {}
+            for error in failed:
+                if not isinstance(error, OffsetMismatch | PartitionMissing | ShardMissing | RedisError | OSError):
+                    raise error
+            worst = failed[0]
+            self.tallies.commits["stale" if isinstance(worst, OffsetMismatch) else "failed"] += 1
+            raise Resync(f"{type(worst).__name__}: {worst}") from worst
+        self.tallies.commits["applied"] += 1
+        for advance in advances:
+            part = self._partitions.get(advance.partition)
+            if part is not None:
+                for shard in shards:
+                    part.shard_next[shard] = advance.next_offset
+
+    async def _commit_shard(self, shard: int, advances: Sequence[Advance], deltas: Mapping[int, Delta]) -> None:
+        packed = [(tick, pack(delta)) for tick, delta in deltas.items()]
+        self._point(f"before_shard_{shard}")
+        self.progress[shard] = await self._store.ingest(shard, advances, packed)
+        self._point(f"after_shard_{shard}")
+
+    def _decode(self, name: str, records: Sequence[Record]) -> tuple[list[NativeEvent], list[DeadLetter]]:
+        decoded = self._decoder.decode_batch([(r.value, r.headers, r.timestamp) for r in records])
+        letters = [self._dead_letter(name, records[position], why) for position, why in decoded.rejections]
+        return decoded.events, letters
+
+    def _dead_letter(self, name: str, record: Record, rejection: Rejection) -> DeadLetter:
+        self.tallies.dead[rejection.reason] += 1
+        topic, _, partition = name.rpartition("/")
+        place = (topic, int(partition), record.offset, record.timestamp)
+        return dead_letter(rejection, *place, record.value or b"", self._payloads)
+
+    async def touch(self, empties: Mapping[str, int]) -> None:
+        """Note partitions that were found read to their end; `empties` gives the reference time of each, in ms.
+
+        With nothing to note, still learns how many bytes wait in each shard. Raises Resync.
+        """
+        notes = [
+            (name, part.position, empties[name])
+            for name, part in self._partitions.items()
+            if name in empties and part.even
+        ]
+        try:
+            found = await asyncio.gather(*(self._store.touch(shard, notes) for shard in range(self._store.shards)))
+        except (ShardMissing, RedisError, OSError) as error:
+            self._partitions = {}
+            raise Resync(f"{type(error).__name__}: {error}") from error
+        self.progress = dict(enumerate(found))

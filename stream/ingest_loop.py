@@ -1,0 +1,231 @@
+"""The ingest loop of a worker: the Kafka consumer around `Ingest`.
+
+The group shares the partitions among workers; where each is read from is Redis's to say. After every resume the
+consumer is set to the offsets that Redis holds, and what was fetched before it is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
+
+from stream.core.ticks import NEVER
+from stream.ingest import Ingest, Resync
+from stream.restore import ensure_shards
+from stream.settings import Settings
+from stream.settings_clients import kafka_options
+from stream.store import PartitionState, ShardMissing, Store
+
+TOUCH_SECONDS: Final = 0.2
+COMMIT_SECONDS: Final = 5.0
+BACK_OFF_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+REFERENCES_KEPT: Final = 200
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.ingest")
+
+
+def name_of(tp: TopicPartition) -> str:
+    """A source partition as the shards call it."""
+    return f"{tp.topic}/{tp.partition}"
+
+
+class IngestLoop(ConsumerRebalanceListener):
+    """Runs ingest until it is told to stop. One a worker."""
+
+    def __init__(
+        self, settings: Settings, store: Store, ingest: Ingest, wall_ms: Callable[[], int], client_id: str
+    ) -> None:
+        self.ingest = ingest
+        self.paused = False
+        self._settings = settings
+        self._store = store
+        self._wall_ms = wall_ms
+        kafka = settings.kafka
+        self._kafka = {**kafka_options(kafka), "client_id": client_id}
+        self.consumer = AIOKafkaConsumer(
+            **self._kafka,
+            group_id=kafka.group_id,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            fetch_max_wait_ms=kafka.fetch_max_wait_ms,
+            session_timeout_ms=kafka.session_timeout_ms,
+            heartbeat_interval_ms=kafka.session_timeout_ms // 4,
+            max_poll_interval_ms=600_000,
+        )
+        self._lock = asyncio.Lock()
+        self._generation = 0
+        self._stale = False
+        self._references: list[tuple[int, int]] = []
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether the partitions wait to be resumed."""
+        return self._stale
+
+    async def start(self) -> None:
+        """Make every partition of the input topics known to every shard, then join the group."""
+        await self.consumer.start()
+        await self._register_all()
+        self.consumer.subscribe(list(self._settings.kafka.input_topics), listener=self)
+
+    async def stop(self) -> None:
+        """Leave the group."""
+        await self.consumer.stop()
+
+    async def _register_all(self) -> None:
+        await self.consumer.topics()
+        every = [
+            TopicPartition(topic, partition)
+            for topic in self._settings.kafka.input_topics
+            for partition in sorted(self.consumer.partitions_for_topic(topic) or ())
+        ]
+        starts = {name: PartitionState(offset, NEVER) for name, offset in (await self._starts(every)).items()}
+        if starts:
+            await asyncio.gather(*(self._store.register(shard, starts) for shard in range(self._store.shards)))
+
+    async def _starts(self, partitions: Iterable[TopicPartition]) -> dict[str, int]:
+        """Where a partition begins that no shard knows: as far back as the longest window, never at its end."""
+        tps = list(partitions)
+        if not tps:
+            return {}
+        ends = await self.consumer.end_offsets(tps)
+        beginnings = await self.consumer.beginning_offsets(tps)
+        if self._settings.engine.clock == "stream":
+            return {name_of(tp): beginnings[tp] for tp in tps}
+        since = self._wall_ms() - self._settings.engine.max_age_days * 86_400_000
+        by_time = await self.consumer.offsets_for_times(dict.fromkeys(tps, since))
+        starts = {}
+        for tp in tps:
+            # Where every record is older than the longest window, the end as of before the question is the start.
+            found = by_time.get(tp)
+            starts[name_of(tp)] = found.offset if found is not None else ends[tp]
+        return starts
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Let go; what is being committed is fenced by its offsets."""
+        async with self._lock:
+            self.ingest.release(name_of(tp) for tp in revoked)
+            self._generation += 1
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Resume everything that is now ours from the offsets that Redis holds."""
+        async with self._lock:
+            await self._resume(list(assigned))
+
+    async def _resume(self, partitions: list[TopicPartition]) -> None:
+        self._generation += 1
+        for delay in _back_off():
+            try:
+                await ensure_shards(self._store, self._kafka)
+                positions = await self.ingest.resume(await self._starts(partitions))
+                break
+            except (RedisError, OSError, KafkaError, ShardMissing) as error:
+                log.warning("resume_failed", error=type(error).__name__, detail=str(error), retry_seconds=delay)
+                await asyncio.sleep(delay)
+        for tp in partitions:
+            self.consumer.seek(tp, positions[name_of(tp)])
+        self._stale = False
+        log.info("resumed", partitions=len(partitions))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Read, fold, commit, until `stop` is set."""
+        loop = asyncio.get_running_loop()
+        touched = committed = loop.time()
+        while not stop.is_set():
+            if self._stale:
+                async with self._lock:
+                    await self._resume(list(self.consumer.assignment()))
+            self._pace()
+            generation = self._generation
+            batch = await self.consumer.getmany(
+                timeout_ms=self._settings.kafka.fetch_max_wait_ms, max_records=self._settings.kafka.max_batch_records
+            )
+            async with self._lock:
+                await self._take(batch if generation == self._generation else {}, loop.time() - touched)
+            if loop.time() - touched >= TOUCH_SECONDS:
+                touched = loop.time()
+            if loop.time() - committed >= COMMIT_SECONDS:
+                committed = loop.time()
+                await self._show_offsets()
+
+    async def _take(self, batch: dict[TopicPartition, Any], since_touch: float) -> None:
+        try:
+            if batch:
+                await self.ingest.process({name_of(tp): records for tp, records in batch.items()})
+            if since_touch >= TOUCH_SECONDS and self.ingest.partitions:
+                await self.ingest.touch(self._empties())
+        except Resync as error:
+            log.warning("resync", detail=str(error))
+            self._stale = True
+
+    def _empties(self) -> dict[str, int]:
+        """Partitions that are read to their end, each with the event time up to which it is known to be empty."""
+        now = self._wall_ms()
+        self._references.append((now, self.ingest.newest_ms))
+        del self._references[:-REFERENCES_KEPT]
+        empties = {}
+        for tp in self.consumer.assignment():
+            name = name_of(tp)
+            position = self.ingest.partitions.get(name)
+            end = self.consumer.highwater(tp)
+            polled = self.consumer.last_poll_timestamp(tp)
+            if position is None or end is None or not polled or position < end:
+                continue
+            reference = self._reference(int(polled) - self._settings.kafka.fetch_max_wait_ms)
+            if reference > 0:
+                empties[name] = reference
+        return empties
+
+    def _reference(self, polled_ms: int) -> int:
+        """Event time that was certainly known when the broker last said that a partition is empty."""
+        if self._settings.engine.clock == "wall":
+            return polled_ms
+        return max((newest for wall, newest in self._references if wall < polled_ms), default=0)
+
+    def _pace(self) -> None:
+        """Back-pressure: while a shard's inbox is over its limit, read only what holds the watermark back."""
+        limit = self._settings.engine.pending_bytes_limit
+        over = any(p.pending > limit for p in self.ingest.progress.values())
+        hard = any(p.pending > 2 * limit for p in self.ingest.progress.values())
+        assignment = self.consumer.assignment()
+        if over:
+            behind = self.ingest.furthest_behind()
+            ahead = [tp for tp in assignment if hard or name_of(tp) != behind]
+            self.consumer.resume(*(assignment - set(ahead)))
+            self.consumer.pause(*ahead)
+        elif self.paused:
+            self.consumer.resume(*assignment)
+        self.paused = over
+
+    async def _show_offsets(self) -> None:
+        """Commit to Kafka what Redis holds; for lag displays only."""
+        assignment = {name_of(tp): tp for tp in self.consumer.assignment()}
+        offsets = {assignment[n]: offset for n, offset in self.ingest.partitions.items() if n in assignment}
+        if offsets:
+            try:
+                await self.consumer.commit(offsets)
+            except KafkaError as error:
+                log.debug("offsets_not_shown", detail=str(error))
+
+    def lag(self) -> dict[str, int]:
+        """Records not yet read of the partitions in hand, by topic."""
+        found: dict[str, int] = {}
+        for tp in self.consumer.assignment():
+            end = self.consumer.highwater(tp)
+            position = self.ingest.partitions.get(name_of(tp))
+            if end is not None and position is not None:
+                found[tp.topic] = found.get(tp.topic, 0) + max(end - position, 0)
+        return found
+
+
+def _back_off() -> Iterable[float]:
+    yield from BACK_OFF_SECONDS
+    while True:
+        yield BACK_OFF_SECONDS[-1]

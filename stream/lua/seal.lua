@@ -1,0 +1,25 @@
+-- Seal a shard up to a tick and read what became visible since the last committed one.
+--
+-- KEYS  1 meta (hash)  2 inbytes (hash)
+-- ARGV  1 token  2 tick to seal  3 first tick to read  4 prefix of the inbox keys
+--
+-- After this the inboxes up to the tick never change, so that whoever evaluates them, however often, sees the same.
+-- Returns {1, tick, {blobs}, tick, {blobs}, ...} in order of ticks, or {0} if the epoch is not this one.
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return {0} end
+local upto, from = tonumber(ARGV[2]), tonumber(ARGV[3])
+if upto > tonumber(redis.call('HGET', KEYS[1], 'sealed') or '0') then
+  redis.call('HSET', KEYS[1], 'sealed', ARGV[2])
+end
+local ticks = {}
+for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
+  local tick = tonumber(field)
+  if tick >= from and tick <= upto then ticks[#ticks + 1] = tick end
+end
+table.sort(ticks)
+local answer = {1}
+for _, tick in ipairs(ticks) do
+  local name = string.format('%.0f', tick)
+  answer[#answer + 1] = name
+  answer[#answer + 1] = redis.call('LRANGE', ARGV[4] .. name, 0, -1)
+end
+return answer

@@ -1,0 +1,92 @@
+"""Publish firings, verdicts, dead letters and heartbeats to Kafka, and wait until they are stored.
+
+Values are canonical JSON, CloudEvents attributes go into `ce_` headers (binary mode of the Kafka binding), so readers
+of either kind are served. The wall clock appears in `ce_time` alone: the value of a repeated record is the same bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from pydantic import BaseModel
+
+from schemas.canonical import canonical_json, content_id
+from schemas.outputs import DeadLetter, Firing, Heartbeat
+from schemas.words import DEAD_LETTERS_TOPIC, FIRINGS_TOPIC, HEARTBEATS_TOPIC, VERDICTS_TOPIC
+from stream.core.machine import Outcome
+from stream.core.ticks import rfc3339
+
+SOURCE: Final = "/midwatch"
+
+Headers = list[tuple[str, bytes]]
+
+
+class Producer(Protocol):
+    """What publishing needs of a Kafka producer. `send` answers with a future that is done once the record is stored."""
+
+    async def send(
+        self, topic: str, value: bytes | None = None, key: bytes | None = None, headers: Headers | None = None
+    ) -> asyncio.Future[object]:
+        """Hand a record over."""
+        ...
+
+
+class Publisher:
+    """Sends records with acks=all (the producer's setting) and waits for every acknowledgement."""
+
+    def __init__(self, producer: Producer, wall_ms: Callable[[], int]) -> None:
+        self._producer = producer
+        self._wall_ms = wall_ms
+
+    async def outcomes(self, outcomes: Sequence[Outcome]) -> None:
+        """Publish the firings and verdicts of some ticks, in order; returns when all are stored."""
+        sent = []
+        for outcome in outcomes:
+            for firing in outcome.firings:
+                sent.append(await self._send(FIRINGS_TOPIC, firing.firing_id, "firing", _record_id(firing), firing))
+            for verdict in outcome.verdicts:
+                sent.append(
+                    await self._send(VERDICTS_TOPIC, verdict.incident_id, "verdict", verdict.verdict_id, verdict)
+                )
+        await _all_stored(sent)
+
+    async def dead_letters(self, letters: Sequence[DeadLetter]) -> None:
+        """Publish dead letters; returns when all are stored."""
+        sent = []
+        for letter in letters:
+            place = f"{letter.topic}/{letter.partition}/{letter.offset}"
+            sent.append(await self._send(DEAD_LETTERS_TOPIC, place, "dead_letter", place, letter))
+        await _all_stored(sent)
+
+    async def heartbeat(self, heartbeat: Heartbeat) -> None:
+        """Publish a heartbeat; returns when it is stored."""
+        key = f"shard-{heartbeat.shard}"
+        identity = f"{key}-{rfc3339(int(heartbeat.tick.timestamp() * 1000))}"
+        await _all_stored([await self._send(HEARTBEATS_TOPIC, key, "heartbeat", identity, heartbeat)])
+
+    async def _send(
+        self, topic: str, key: str, kind: str, identity: str, model: BaseModel
+    ) -> asyncio.Future[object]:
+        headers: Headers = [
+            ("content-type", b"application/json"),
+            ("ce_specversion", b"1.0"),
+            ("ce_id", identity.encode()),
+            ("ce_source", SOURCE.encode()),
+            ("ce_type", f"io.midwatch.{kind}.v1".encode()),
+            ("ce_time", rfc3339(self._wall_ms()).encode()),
+            ("ce_partitionkey", key.encode()),
+        ]
+        return await self._producer.send(topic, value=canonical_json(model), key=key.encode(), headers=headers)
+
+
+def _record_id(firing: Firing) -> str:
+    """A firing opens, rises and ends under one firing id; each of these records has an id of its own."""
+    return content_id("rec", firing)
+
+
+async def _all_stored(sent: Sequence[asyncio.Future[object]]) -> None:
+    if sent:
+        await asyncio.gather(*sent)
+

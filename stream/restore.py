@@ -1,0 +1,82 @@
+"""Bring missing shards into being: from their newest snapshot in Kafka, or empty, to be rebuilt by time.
+
+Nothing that was already said is said again: up to the newest heartbeat of a shard its ticks are evaluated silently.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.words import HEARTBEATS_TOPIC, SNAPSHOTS_TOPIC
+from stream.core.ticks import MINUTE_MS, ms_of
+from stream.snapshots import newest
+from stream.store import Birth, Store
+
+READ_TIMEOUT_MS: Final = 1000
+
+
+class _Beat(msgspec.Struct):
+    shard: int
+    shards: int
+    tick: datetime
+
+
+async def ensure_shards(store: Store, kafka: dict[str, Any]) -> list[int]:
+    """Make every shard that Redis lacks; which those were. `kafka` are the client's options.
+
+    Raises LayoutMismatch if Redis holds shards of another kind, KafkaError if the topics cannot be read.
+    """
+    metas = await asyncio.gather(*(store.meta(shard) for shard in range(store.shards)))
+    missing = [shard for shard, meta in enumerate(metas) if meta is None]
+    if not missing:
+        return []
+    births = newest(await read_values(SNAPSHOTS_TOPIC, kafka), store.shards)
+    said = last_ticks(await read_values(HEARTBEATS_TOPIC, kafka), store.shards)
+    made = []
+    for shard in missing:
+        birth = births.get(shard, Birth())
+        quiet = max(said.get(shard, 0), birth.tick)
+        fresh = Birth(birth.tick, quiet, birth.state, birth.hours, birth.parts, birth.inboxes)
+        if await store.birth(shard, fresh):
+            made.append(shard)
+    return made
+
+
+def last_ticks(values: list[bytes], shards: int) -> dict[int, int]:
+    """The newest tick that each shard's heartbeats name; those of another number of shards do not count."""
+    ticks: dict[int, int] = {}
+    for value in values:
+        try:
+            beat = msgspec.json.decode(value, type=_Beat)
+        except msgspec.DecodeError:
+            continue
+        if beat.shards == shards:
+            ticks[beat.shard] = max(ticks.get(beat.shard, 0), ms_of(beat.tick) // MINUTE_MS)
+    return ticks
+
+
+async def read_values(topic: str, kafka: dict[str, Any]) -> list[bytes]:
+    """All values of a topic up to its present end, in the order of partitions. A topic that is not there has none."""
+    consumer = AIOKafkaConsumer(**kafka, enable_auto_commit=False, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        if topic not in await consumer.topics():
+            return []
+        partitions = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        values: dict[TopicPartition, list[bytes]] = {tp: [] for tp in partitions}
+        waiting = {tp for tp in partitions if await consumer.position(tp) < ends[tp]}
+        while waiting:
+            for tp, records in (await consumer.getmany(*waiting, timeout_ms=READ_TIMEOUT_MS)).items():
+                values[tp] += [r.value for r in records if r.value is not None and r.offset < ends[tp]]
+            waiting = {tp for tp in waiting if await consumer.position(tp) < ends[tp]}
+        return [value for tp in partitions for value in values[tp]]
+    finally:
+        await consumer.stop()

@@ -1,0 +1,97 @@
+"""`midwatch run`: one worker in this process, or several in processes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import signal
+import sys
+import time
+from collections import deque
+from multiprocessing.process import BaseProcess
+from typing import Final
+
+import structlog
+
+from stream.logs import configure_logs, secret_values
+from stream.settings import Settings
+from stream.worker import Worker
+
+RESTARTS: Final = 5
+"""Restarts of workers within `RESTART_SECONDS` after which the whole engine gives up."""
+
+RESTART_SECONDS: Final = 60.0
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.run")
+
+
+def run_workers(settings: Settings, workers: int) -> int:
+    """Run until SIGTERM or SIGINT; the exit code. A worker that dies is started again, a few times."""
+    configure_logs(settings.log, secret_values(settings))
+    if workers == 1:
+        return run_one(settings, 0)
+    return _supervise(settings, workers)
+
+
+def run_one(settings: Settings, index: int) -> int:
+    """One worker in this process."""
+    try:
+        asyncio.run(_run(settings, index))
+    except Exception as error:  # the last line of defence: said in the log, told by the exit code
+        log.exception("worker_failed", error=type(error).__name__, detail=str(error))
+        return 1
+    return 0
+
+
+async def _run(settings: Settings, index: int) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await Worker(settings, index).run(stop)
+
+
+def _child(settings: Settings, index: int) -> None:
+    sys.exit(run_one(settings, index))
+
+
+def _supervise(settings: Settings, workers: int) -> int:
+    # Children are forked before any thread or event loop exists here; the settings need not be pickled.
+    context = multiprocessing.get_context("fork")
+    stopping = False
+
+    def stop(_number: int, _frame: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def start(index: int) -> BaseProcess:
+        process = context.Process(target=_child, args=(settings, index), name=f"midwatch-worker-{index}")
+        process.start()
+        return process
+
+    children = [start(index) for index in range(workers)]
+    restarts: deque[float] = deque(maxlen=RESTARTS)
+    code = 0
+    while not stopping:
+        multiprocessing.connection.wait([child.sentinel for child in children], timeout=0.5)
+        for index, child in enumerate(children):
+            if child.is_alive() or stopping:
+                continue
+            log.error("worker_died", index=index, exit_code=child.exitcode)
+            now = time.monotonic()
+            if len(restarts) == RESTARTS and now - restarts[0] < RESTART_SECONDS:
+                log.error("giving_up", restarts=RESTARTS, seconds=RESTART_SECONDS)
+                stopping, code = True, 1
+                break
+            restarts.append(now)
+            children[index] = start(index)
+    for child in children:
+        if child.is_alive():
+            child.terminate()
+    for child in children:
+        child.join()
+    for number, handler in previous.items():
+        signal.signal(number, handler)
+    return code

@@ -1,0 +1,119 @@
+"""Snapshots: a shard's whole state in a compacted topic, so that a wiped Redis is a rewind and not a loss.
+
+A snapshot holds what Redis holds (checkpoint with all hours, offsets, open inboxes), as of one committed tick. It is
+cut into records below the usual size limit. Two slots are written in turn: while one is being overwritten, the other is
+whole. The reader takes the newest snapshot all of whose pieces are there.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from schemas.series import KINDS
+from stream.core.checkpoint import LAYOUT, Checkpoint
+from stream.store import Birth, PartitionState
+
+PIECE_BYTES: Final = 700_000
+"""Largest piece: below the 1 MB that brokers take by default, with room for headers."""
+
+
+class _Snapshot(msgspec.Struct):
+    layout: int
+    shards: int
+    shard: int
+    tick: int
+    state: bytes
+    hours: list[tuple[int, int, bytes]]
+    parts: dict[str, tuple[int, int]]
+    inboxes: list[tuple[int, bytes]]
+
+
+class _Piece(msgspec.Struct, array_like=True):
+    shard: int
+    tick: int
+    index: int
+    count: int
+    checksum: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PieceRecord:
+    """A record for the snapshots topic."""
+
+    key: bytes
+    value: bytes
+
+
+def to_records(
+    shard: int,
+    shards: int,
+    slot: int,
+    checkpoint: Checkpoint,
+    parts: dict[str, PartitionState],
+    inboxes: Sequence[tuple[int, bytes]],
+) -> list[PieceRecord]:
+    """The records of a snapshot. `checkpoint` must hold all hours; `slot` is 0 or 1, in turn."""
+    snapshot = _Snapshot(
+        LAYOUT,
+        shards,
+        shard,
+        checkpoint.tick,
+        checkpoint.state,
+        [(kind, hour, blob) for (kind, hour), blob in sorted(checkpoint.hours.items())],
+        {name: (part.next_offset, part.newest_ms) for name, part in parts.items()},
+        list(inboxes),
+    )
+    whole = msgspec.msgpack.encode(snapshot)
+    pieces = [whole[start : start + PIECE_BYTES] for start in range(0, len(whole), PIECE_BYTES)]
+    checksum = zlib.crc32(whole)
+    return [
+        PieceRecord(
+            f"{shard}/{slot}/{index}".encode(),
+            msgspec.msgpack.encode(_Piece(shard, checkpoint.tick, index, len(pieces), checksum, data)),
+        )
+        for index, data in enumerate(pieces)
+    ]
+
+
+def newest(values: Iterable[bytes], shards: int) -> dict[int, Birth]:
+    """The newest whole snapshot of each shard, as what the shard can start from.
+
+    Pieces of another layout or number of shards, and broken ones, are passed over: the shard is then rebuilt by time.
+    """
+    gathered: dict[tuple[int, int, int], dict[int, _Piece]] = {}
+    for value in values:
+        try:
+            piece = msgspec.msgpack.decode(value, type=_Piece)
+        except msgspec.DecodeError:
+            continue
+        gathered.setdefault((piece.shard, piece.tick, piece.checksum), {})[piece.index] = piece
+    births: dict[int, Birth] = {}
+    for (shard, tick, _), pieces in sorted(gathered.items()):
+        count = next(iter(pieces.values())).count
+        if len(pieces) == count:
+            birth = _birth(b"".join(pieces[index].data for index in range(count)), shards)
+            if birth is not None and birth.tick == tick:
+                births[shard] = birth
+    return births
+
+
+def _birth(whole: bytes, shards: int) -> Birth | None:
+    try:
+        snapshot = msgspec.msgpack.decode(whole, type=_Snapshot)
+    except msgspec.DecodeError:
+        return None
+    if (snapshot.layout, snapshot.shards) != (LAYOUT, shards):
+        return None
+    return Birth(
+        tick=snapshot.tick,
+        state=snapshot.state,
+        hours={(kind, hour): blob for kind, hour, blob in snapshot.hours if 0 <= kind < len(KINDS)},
+        parts={name: PartitionState(next_offset, newest_ms) for name, (next_offset, newest_ms) in snapshot.parts.items()},
+        inboxes=snapshot.inboxes,
+    )

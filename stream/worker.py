@@ -1,0 +1,156 @@
+"""One worker process: ingest for its share of the partitions, evaluation for its share of the shards."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaProducer
+
+from schemas.words import SNAPSHOTS_TOPIC
+from stream.adapters import Decoder
+from stream.assembly import engine_of, machine_factory, record_limits
+from stream.core.machine import Outcome
+from stream.evaluate import EvaluateSettings, ShardEvaluator
+from stream.evaluate_loop import EvaluateLoop
+from stream.guard import TimedGuard
+from stream.http import Status, serve_http
+from stream.ingest import Ingest
+from stream.ingest_loop import IngestLoop
+from stream.metrics import Metrics
+from stream.observe import Observer
+from stream.publish import Publisher
+from stream.restore import ensure_shards
+from stream.settings import Settings
+from stream.settings_clients import kafka_options, redis_client
+from stream.snapshots import PieceRecord
+from stream.store import Store
+from stream.watchdog import Watchdog
+
+OBSERVE_SECONDS = 1.0
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.worker")
+
+
+def wall_ms() -> int:
+    """The wall clock, in ms since 1970-01-01 UTC. The only place of the engine that asks for it."""
+    return time.time_ns() // 1_000_000
+
+
+class Worker:
+    """Everything that one process runs."""
+
+    def __init__(self, settings: Settings, index: int = 0) -> None:
+        self.settings = settings
+        self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.engine = engine_of(settings)
+        self.metrics = Metrics(self.engine.version, self.engine.config_hash)
+        self.guard = TimedGuard(self.metrics)
+        self._index = index
+        self._kafka = {**kafka_options(settings.kafka), "client_id": f"{settings.kafka.client_id}-{index}"}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set. Raises what keeps it from starting; from then on it waits and goes on."""
+        async with AsyncExitStack() as stack:
+            redis = redis_client(self.settings.redis)
+            stack.push_async_callback(redis.aclose)
+            producer = AIOKafkaProducer(
+                **self._kafka, acks="all", enable_idempotence=True, linger_ms=2, max_request_size=4 * 1024 * 1024
+            )
+            await producer.start()
+            stack.push_async_callback(producer.stop)
+            store = Store(redis, self.settings.redis.namespace, self.settings.engine.shards)
+            made = await ensure_shards(store, self._kafka)
+            if made:
+                log.info("shards_made", shards=made)
+            ingest, evaluate = self._parts(store, producer)
+            await ingest.start()
+            stack.push_async_callback(ingest.stop)
+            await self._serve(stack, ingest, evaluate, stop)
+
+    def _parts(self, store: Store, producer: AIOKafkaProducer) -> tuple[IngestLoop, EvaluateLoop]:
+        settings, engine = self.settings, self.settings.engine
+        publisher = Publisher(producer, wall_ms)
+        ingest = Ingest(
+            store,
+            Decoder(record_limits(settings)),
+            publisher.dead_letters,
+            round(engine.lateness_seconds * 1000),
+            settings.budget_rules(),
+            dead_letter_payloads=settings.limits.dead_letter_payloads,
+        )
+        make_machine = machine_factory(settings, self.guard)
+        timing = EvaluateSettings(
+            lateness_ms=round(engine.lateness_seconds * 1000),
+            idle_grace_ms=round(engine.idle_grace_seconds * 1000),
+            checkpoint_ticks=engine.checkpoint_ticks,
+            lease_ms=round(engine.lease_seconds * 1000),
+        )
+
+        async def publish(outcomes: Sequence[Outcome]) -> None:
+            await publisher.outcomes(outcomes)
+            loop.tallies.note(outcomes)
+
+        def make_evaluator(shard: int) -> ShardEvaluator:
+            return ShardEvaluator(store, shard, self.owner, make_machine, publish, timing)
+
+        async def send_snapshot(records: list[PieceRecord]) -> None:
+            await asyncio.gather(*[await producer.send(SNAPSHOTS_TOPIC, value=r.value, key=r.key) for r in records])
+
+        loop = EvaluateLoop(
+            store, self.owner, make_evaluator, self.engine, publisher.heartbeat, send_snapshot, wall_ms
+        )
+        return IngestLoop(settings, store, ingest, wall_ms, str(self._kafka["client_id"])), loop
+
+    async def _serve(
+        self, stack: AsyncExitStack, ingest: IngestLoop, evaluate: EvaluateLoop, stop: asyncio.Event
+    ) -> None:
+        observer = Observer(self.metrics, ingest, evaluate, wall_ms)
+        watchdog = Watchdog(self.settings.engine.stuck_seconds)
+        stack.callback(watchdog.close)
+        stack.callback(self.guard.close)
+        port = self.settings.http.port
+        http = self.settings.http.model_copy(update={"port": port + self._index if port else 0})
+        server = await stack.enter_async_context(
+            serve_http(http, self.metrics.registry, lambda: Status(True), observer.ready)
+        )
+        log.info("worker_started", owner=self.owner, metrics=f"{server.url}/metrics", pid=os.getpid())
+        tasks = [
+            asyncio.create_task(ingest.run(stop), name="ingest"),
+            asyncio.create_task(evaluate.run(stop), name="evaluate"),
+            asyncio.create_task(self._observe(observer, watchdog, stop), name="observe"),
+        ]
+        try:
+            await _first_failure(tasks, stop)
+        finally:
+            stop.set()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            log.info("worker_stopped", owner=self.owner)
+
+    async def _observe(self, observer: Observer, watchdog: Watchdog, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            observer.observe()
+            watchdog.note(observer.progress(), behind=observer.behind())
+            try:
+                await asyncio.wait_for(stop.wait(), OBSERVE_SECONDS)
+            except TimeoutError:
+                continue
+
+
+async def _first_failure(tasks: list[asyncio.Task[Any]], stop: asyncio.Event) -> None:
+    """Wait for the stop, or for a task to fail; raises its failure."""
+    stopping = asyncio.create_task(stop.wait(), name="stopping")
+    done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    for task in done:
+        if task is not stopping:
+            task.result()
+
+

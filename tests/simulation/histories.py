@@ -1,0 +1,105 @@
+"""Histories: lists of steps, made by Hypothesis or by hand, and their run in a world."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from tests.simulation.tiny import event_value
+from tests.simulation.world import PARTITIONS, SHARDS, WORKERS, World, golden
+
+KINDS = ("resolve", "escalate", "escalate", "deny", "score", "deploy", "poison")
+POINTS = 14
+"""A crash may come after this many points of the protocol; past the last one nothing happens."""
+
+_worlds = count()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that happens."""
+
+    name: str
+    args: tuple[Any, ...] = ()
+
+
+def _number(top: int) -> st.SearchStrategy[int]:
+    return st.integers(0, top)
+
+
+crash = st.one_of(st.none(), _number(POINTS))
+event = st.tuples(_number(900), _number(2), st.sampled_from(KINDS))
+appends = st.builds(
+    lambda partition, events: Step("append", (partition, tuple(events))),
+    _number(len(PARTITIONS) - 1),
+    st.lists(event, min_size=1, max_size=8),
+)
+reads = st.builds(
+    lambda *args: Step("read", args), _number(WORKERS - 1), _number(len(PARTITIONS) - 1), st.integers(1, 8), crash
+)
+evaluations = st.builds(
+    lambda *args: Step("evaluate", args), _number(WORKERS - 1), _number(SHARDS - 1), st.booleans(), crash
+)
+snapshots = st.builds(lambda *args: Step("kafka_snapshot", args), _number(WORKERS - 1), _number(SHARDS - 1))
+losses = st.sampled_from([Step("redis_backup"), Step("redis_rollback"), Step("redis_wipe")])
+steps = st.one_of(appends, reads, reads, reads, evaluations, evaluations, snapshots, losses)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Step]:
+    """A history that begins with something to read, and may lose Redis or any worker at any moment."""
+    first = [draw(appends) for _ in range(draw(st.integers(1, 4)))]
+    return first + draw(st.lists(steps, min_size=1, max_size=16))
+
+
+async def play(redis: Redis, history: Sequence[Step], checkpoint_ticks: int, **parts: Any) -> str | None:
+    """Play a history, bring it to its end, compare it with the golden run; what differs, or None."""
+    world = World(redis, f"sim{next(_worlds)}", checkpoint_ticks, **parts)
+    numbers = count()
+    try:
+        for step in history:
+            if step.name == "append":
+                partition, events = step.args
+                world.append(partition, [event_value(next(numbers), *event) for event in events])
+            else:
+                outcome = getattr(world, step.name)(*step.args)
+                if outcome is not None:
+                    await outcome
+        # Every partition speaks once more, late enough that the watermark passes all that happened before.
+        for partition in range(len(PARTITIONS)):
+            world.append(partition, [event_value(next(numbers), 1200, 0, "resolve")])
+        await world.settle()
+        return await difference(world)
+    finally:
+        await world.redis_wipe()
+
+
+async def difference(world: World) -> str | None:
+    """How the world differs from the golden run."""
+    wanted = golden(world.logs)
+    twice = [identity for identity, found in world.emitted.items() if len(found) > 1]
+    if twice:
+        return f"one id, two bodies: {twice}"
+    lost = sorted(wanted.emitted.keys() - world.emitted.keys())
+    if lost:
+        return f"lost: {lost}"
+    invented = sorted(world.emitted.keys() - wanted.emitted.keys())
+    if invented:
+        return f"emitted and not in the golden run: {invented}"
+    changed = [i for i, body in wanted.emitted.items() if world.emitted[i] != {body}]
+    if changed:
+        return f"other bytes than in the golden run: {changed}"
+    if len(world.letters) != wanted.letters:
+        return f"{len(world.letters)} dead letters for {wanted.letters} bad records"
+    windows = await world.windows()
+    wrong = {
+        key: (windows.get(key), wanted.windows.get(key))
+        for key in windows.keys() | wanted.windows.keys()
+        if windows.get(key) != wanted.windows.get(key)
+    }
+    return f"windows miscounted: {wrong}" if wrong else None

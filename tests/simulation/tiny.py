@@ -1,0 +1,118 @@
+"""A detector small enough to reason about, and the events of the simulated logs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from detectors.base import Claim, State, WindowView
+from schemas.canonical import canonical_json
+from schemas.series import SeriesKind
+from schemas.words import DetectorName
+from stream.core.ticks import MINUTE_MS, rfc3339
+
+START_MINUTE = 29_000_000
+SYSTEMS = ("refunds", "claims", "onboarding")
+
+
+class TinyDetector:
+    """Fires when a flow had two escalations or more within three minutes, pages at four, recovers at none."""
+
+    name: ClassVar[DetectorName] = "escalation_rate"
+    kind: ClassVar[SeriesKind] = "flow"
+
+    def fresh(self, size: int) -> State:
+        return {"fired": np.zeros(size, np.int64), "paged": np.zeros(size, np.int64)}
+
+    def step(self, view: WindowView, state: State) -> tuple[State, list[Claim]]:
+        sums = view.minutes(3).sum(axis=1)
+        claims = []
+        for row in range(len(view.keys)):
+            total, escalated = int(sums[row, 0]), int(sums[row, 1])
+            tier = "page" if escalated >= 4 else "warning"
+            change = None
+            if state["fired"][row] == 0 and escalated >= 2:
+                change, state["fired"][row] = "opened", view.tick
+                state["paged"][row] = int(tier == "page")
+            elif state["fired"][row] and not state["paged"][row] and tier == "page":
+                change, state["paged"][row] = "raised", 1
+            elif state["fired"][row] and escalated == 0:
+                change, tier = "recovered", "page" if state["paged"][row] else "warning"
+            if change is None:
+                continue
+            fired = int(state["fired"][row])
+            if change == "recovered":
+                state["fired"][row] = state["paged"][row] = 0
+            claims.append(
+                Claim(
+                    series=row,
+                    change=change,
+                    tier=tier,  # type: ignore[arg-type]
+                    observed=float(escalated),
+                    baseline=1.0,
+                    threshold=2.0,
+                    unit="escalations",
+                    sample_count=total,
+                    baseline_count=1.0,
+                    confidence=0.5,
+                    fired_minute=fired,
+                    onset_minute=fired - 3,
+                    window_start_minute=view.tick - 3,
+                    window_end_minute=view.tick,
+                    summary=f"{escalated} of {total} escalated",
+                )
+            )
+        return state, claims
+
+
+@dataclass(frozen=True)
+class LogRecord:
+    """A record of the in-memory log."""
+
+    offset: int
+    timestamp: int
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def event_value(number: int, second: int, system: int, kind: str) -> bytes:
+    """An event `second` seconds after the start. `kind` says which; `poison` is no event at all."""
+    if kind == "poison":
+        return b'{"type":"interaction","id":"p%d"}' % number
+    ms = START_MINUTE * MINUTE_MS + second * 1000
+    base = {
+        "id": f"e{number}",
+        "time": rfc3339(ms),
+        "environment": "prod",
+        "system": SYSTEMS[system],
+        "trace_id": f"t{number}",
+    }
+    if kind == "deny":
+        return canonical_json(
+            {**base, "type": "authorization", "agent": "a", "action": "pay", "decision": "deny", "principal": "p"}
+        )
+    if kind == "score":
+        # One id in three is repeated: evaluations count once by id, wherever they turn up.
+        base["id"] = f"s{number % 7}"
+        return canonical_json(
+            {**base, "type": "evaluation", "flow": "f", "criterion": "tone", "score": 1 + number % 7 % 5}
+        )
+    if kind == "deploy":
+        return canonical_json(
+            {
+                **base,
+                "type": "deployment",
+                "change": "flow",
+                "component": "f",
+                "version": f"v{number}",
+                "phase": "completed",
+                "canary_percent": 100.0,
+            }
+        )
+    outcome = "escalated" if kind == "escalate" else "resolved"
+    more = {"escalation": {"reason": "high_risk"}} if kind == "escalate" else {}
+    return canonical_json(
+        {**base, "type": "interaction", "flow": "f", "version": "v1", "outcome": outcome, **more}
+    )

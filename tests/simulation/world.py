@@ -1,0 +1,331 @@
+"""A world in which everything that can go wrong does: workers that die at any point of the protocol, zombies, resends,
+a Redis that loses what it was told or everything.
+
+The code under test is the engine's own (`Ingest`, `ShardEvaluator`, `Store` with its Lua scripts in a real Redis). Only
+Kafka is replaced, by lists; and the emitted records are kept, so that they can be compared with a golden run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from redis.asyncio import Redis
+
+from schemas.canonical import canonical_json
+from schemas.outputs import DeadLetter, Engine
+from schemas.series import KINDS, SeriesKey
+from stream.adapters import Decoder, Limits
+from stream.core.checkpoint import load, save
+from stream.core.deltas import Delta
+from stream.core.fold import Batch, PartitionFold, ShardMap
+from stream.core.machine import Outcome, ShardMachine
+from stream.core.ticks import NEVER, tick_of
+from stream.evaluate import EvaluateSettings, Fenced, ShardEvaluator
+from stream.ingest import Ingest, Resync
+from stream.snapshots import newest, to_records
+from stream.store import Birth, ShardMissing, Store
+from tests.simulation.tiny import LogRecord, TinyDetector
+from triage.registry import build as build_checks
+from triage.settings import TriageSettings
+
+PARTITIONS = ("agent.interactions/0", "agent.interactions/1", "agent.authorizations/0")
+SHARDS = 2
+WORKERS = 2
+LATENESS_MS = 60_000
+ENGINE = Engine(version="0", config_hash="test")
+
+
+class Crash(Exception):
+    """The process dies here."""
+
+
+class Points:
+    """Counts the protocol's points; dies at the one that was chosen."""
+
+    def __init__(self) -> None:
+        self.left: int | None = None
+
+    def __call__(self, name: str) -> None:
+        if self.left is not None:
+            if self.left == 0:
+                self.left = None
+                raise Crash(name)
+            self.left -= 1
+
+
+TRIAGE = TriageSettings()
+CHECKS = build_checks(TRIAGE)
+
+
+def make_machine() -> ShardMachine:
+    return ShardMachine([TinyDetector()], TRIAGE, ENGINE, checks=CHECKS)
+
+
+@dataclass
+class Worker:
+    """One worker process: its memory is lost when it dies."""
+
+    name: str
+    points: Points
+    ingest: Ingest
+    evaluators: dict[int, ShardEvaluator] = field(default_factory=dict)
+    resumed: bool = False
+
+
+class World:
+    """The logs, Redis, the workers, and what was emitted."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        namespace: str,
+        checkpoint_ticks: int,
+        scripts: Mapping[str, str] | None = None,
+        ingest_type: type[Ingest] = Ingest,
+        evaluator_type: type[ShardEvaluator] = ShardEvaluator,
+    ) -> None:
+        self.redis = redis
+        self.store = Store(redis, namespace, SHARDS, scripts)
+        self.logs: dict[str, list[LogRecord]] = {name: [] for name in PARTITIONS}
+        self.emitted: dict[str, set[bytes]] = {}
+        self.letters: set[bytes] = set()
+        self.pieces: list[bytes] = []
+        self.backup: dict[bytes, bytes] = {}
+        self.kafka_committed: dict[str, int] = {}
+        self.checkpoint_ticks = checkpoint_ticks
+        self.namespace = namespace
+        self._types = (ingest_type, evaluator_type)
+        self._born = 0
+        self.workers = [self._fresh() for _ in range(WORKERS)]
+
+    def _fresh(self) -> Worker:
+        self._born += 1
+        points = Points()
+        ingest = self._types[0](
+            self.store, Decoder(Limits(max_future_ms=None, max_age_ms=None)), self._dead_letters, LATENESS_MS, point=points
+        )
+        return Worker(f"w{self._born}", points, ingest)
+
+    async def _dead_letters(self, letters: Sequence[DeadLetter]) -> None:
+        self.letters.update(canonical_json(letter) for letter in letters)
+
+    async def _publish(self, outcomes: Sequence[Outcome]) -> None:
+        for identity, body in bodies(outcomes):
+            self.emitted.setdefault(identity, set()).add(body)
+
+    # What may happen. Each is one step of a history.
+
+    def append(self, partition: int, values: Sequence[bytes]) -> None:
+        log = self.logs[PARTITIONS[partition]]
+        for value in values:
+            log.append(LogRecord(len(log), 0, value))
+
+    async def read(self, worker: int, partition: int, count: int, crash_after: int | None) -> None:
+        """A worker takes up to `count` records of a partition, and may die at any point of it."""
+        who = self.workers[worker]
+        who.points.left = crash_after
+        try:
+            await self._read(who, PARTITIONS[partition], count)
+        except Crash:
+            self.workers[worker] = self._fresh()
+        finally:
+            who.points.left = None
+
+    async def _read(self, who: Worker, partition: str, count: int) -> None:
+        if not who.resumed:
+            await self.resume(who)
+        position = who.ingest.partitions[partition]
+        records = self.logs[partition][position : position + count]
+        try:
+            await who.ingest.process({partition: records})
+            self.kafka_committed[partition] = max(
+                self.kafka_committed.get(partition, 0), who.ingest.partitions[partition]
+            )
+        except Resync:
+            who.resumed = False
+
+    async def resume(self, who: Worker) -> None:
+        await self.ensure()
+        await who.ingest.resume(dict.fromkeys(PARTITIONS, 0))
+        who.resumed = True
+
+    async def ensure(self) -> None:
+        births = newest(self.pieces, SHARDS)
+        for shard in range(SHARDS):
+            await self.store.birth(shard, births.get(shard, Birth()))
+
+    async def evaluate(self, worker: int, shard: int, steal: bool, crash_after: int | None) -> None:
+        """A worker moves a shard on, taking its lease first if it has not got it; `steal` lets the lease run out."""
+        who = self.workers[worker]
+        who.points.left = crash_after
+        try:
+            await self._evaluate(who, shard, steal)
+        except Crash:
+            self.workers[worker] = self._fresh()
+        except (Fenced, ShardMissing):
+            who.evaluators.pop(shard, None)
+        finally:
+            who.points.left = None
+
+    async def _evaluate(self, who: Worker, shard: int, steal: bool) -> None:
+        await self.ensure()
+        await self._register()
+        evaluator = who.evaluators.get(shard)
+        if evaluator is None or steal:
+            await self.redis.delete(self.store.key(shard, "lease"))
+            settings = EvaluateSettings(LATENESS_MS, 0, self.checkpoint_ticks, 60_000)
+            evaluator = self._types[1](
+                self.store, shard, who.name, make_machine, self._publish, settings, who.points
+            )
+            if not await evaluator.acquire():
+                return
+            who.evaluators[shard] = evaluator
+        await evaluator.advance()
+
+    async def _register(self) -> None:
+        from stream.store import PartitionState
+
+        starts = {name: PartitionState(0, NEVER) for name in PARTITIONS}
+        for shard in range(SHARDS):
+            await self.store.register(shard, starts)
+
+    async def kafka_snapshot(self, worker: int, shard: int) -> None:
+        """A worker that holds the shard publishes a snapshot of it to the compacted topic."""
+        evaluator = self.workers[worker].evaluators.get(shard)
+        if evaluator is None or not evaluator.machine.tick:
+            return
+        ends = await self.store.open_ends(shard, evaluator.token, evaluator.committed)
+        if ends is not None:
+            checkpoint = save(evaluator.machine, all_hours=True)
+            self.pieces += [r.value for r in to_records(shard, SHARDS, len(self.pieces) % 2, checkpoint, *ends)]
+
+    async def _keys(self) -> list[bytes]:
+        return sorted([key async for key in self.redis.scan_iter(match=f"{{{self.namespace}:*", count=1000)])
+
+    async def redis_backup(self) -> None:
+        self.backup = {key: await self.redis.dump(key) for key in await self._keys()}
+
+    async def redis_rollback(self) -> None:
+        """Redis comes back as it was at the last backup (or empty, if there was none)."""
+        await self.redis_wipe()
+        for key, dump in self.backup.items():
+            await self.redis.restore(key, 0, dump)
+
+    async def redis_wipe(self) -> None:
+        keys = await self._keys()
+        if keys:
+            await self.redis.delete(*keys)
+
+    # The end: everything is read and evaluated, by a fresh worker.
+
+    async def settle(self) -> None:
+        who = self._fresh()
+        for _ in range(3 + sum(len(log) for log in self.logs.values())):
+            for partition in PARTITIONS:
+                if not who.resumed:
+                    await self.resume(who)
+                await self._read(who, partition, 1000)
+            if who.resumed and all(who.ingest.partitions[p] == len(self.logs[p]) for p in PARTITIONS):
+                break
+        self.workers = [who, who]
+        for shard in range(SHARDS):
+            await self.evaluate(0, shard, steal=True, crash_after=None)
+            await self.evaluate(0, shard, steal=False, crash_after=None)
+
+    async def windows(self) -> dict[tuple[SeriesKey, int], tuple[int, ...]]:
+        """Counts of every series and minute, as Redis holds them: the last checkpoint and the inboxes behind it."""
+        found: dict[tuple[SeriesKey, int], tuple[int, ...]] = {}
+        for shard in range(SHARDS):
+            meta = await self.store.meta(shard)
+            assert meta is not None
+            machine = make_machine()
+            if meta.checkpoint:
+                state, hours = await self.store.load(shard)
+                load(machine, state, hours)
+            token = await self.store.acquire(shard, "reader", 60_000)
+            if token is None:
+                await self.redis.delete(self.store.key(shard, "lease"))
+                token = await self.store.acquire(shard, "reader", 60_000)
+            assert token is not None
+            inboxes = await self.store.seal(shard, token, 2**40, meta.checkpoint + 1)
+            assert inboxes is not None
+            found.update(counts_of(machine, inboxes))
+        return found
+
+
+def counts_of(
+    machine: ShardMachine, inboxes: Mapping[int, Sequence[bytes | Delta]]
+) -> dict[tuple[SeriesKey, int], tuple[int, ...]]:
+    """Run everything that waits through the machine; the counts of its ring, without zeros."""
+    from stream.core.deltas import unpack
+
+    deltas = {
+        tick: [blob if isinstance(blob, Delta) else unpack(blob) for blob in blobs] for tick, blobs in inboxes.items()
+    }
+    for _ in machine.run(deltas, max([*deltas, machine.tick])):
+        pass
+    found: dict[tuple[SeriesKey, int], tuple[int, ...]] = {}
+    for kind in KINDS:
+        windows = machine.windows[kind]
+        if not len(windows):
+            continue
+        counts = windows.minutes(120)
+        for row, column in {(int(r), int(c)) for r, c, _ in np.argwhere(counts)}:
+            found[windows.keys[row], windows.tick - 120 + column] = tuple(counts[row, column].tolist())
+        for row, key in enumerate(windows.keys):
+            hourly = windows.hours(24)[row].sum(axis=0) + _this_hour(machine, kind, row)
+            found[key, -1] = tuple(int(v) for v in hourly)
+    return found
+
+
+def _this_hour(machine: ShardMachine, kind: Any, row: int) -> Any:
+    return machine.windows[kind]._hour_of(row, machine.tick // 60)
+
+
+def bodies(outcomes: Sequence[Outcome]) -> list[tuple[str, bytes]]:
+    """Every record with its identity: a firing's records by id, tier and status, verdicts by id."""
+    found = []
+    for outcome in outcomes:
+        for firing in outcome.firings:
+            found.append((f"{firing.firing_id}/{firing.tier}/{firing.status}", canonical_json(firing)))
+        for verdict in outcome.verdicts:
+            found.append((verdict.verdict_id, canonical_json(verdict)))
+            found.append((f"{verdict.incident_id}/{verdict.revision}", canonical_json(verdict)))
+    return found
+
+
+@dataclass(frozen=True)
+class Golden:
+    """What must come out: a straight run over the logs, without Redis, crashes or batches."""
+
+    emitted: dict[str, bytes]
+    windows: dict[tuple[SeriesKey, int], tuple[int, ...]]
+    letters: int
+
+
+def golden(logs: Mapping[str, Sequence[LogRecord]], fold_type: Callable[..., PartitionFold] = PartitionFold) -> Golden:
+    """The golden run."""
+    decoder = Decoder(Limits(max_future_ms=None, max_age_ms=None))
+    shards = ShardMap(SHARDS)
+    inboxes: dict[int, dict[int, list[Delta]]] = {shard: {} for shard in range(SHARDS)}
+    watermark, letters = 2**62, 0
+    for records in logs.values():
+        fold, batch = fold_type(LATENESS_MS), Batch()
+        decoded = decoder.decode_batch([(record.value, (), 0) for record in records])
+        letters += len(decoded.rejections)
+        fold.add(decoded.events, batch)
+        watermark = min(watermark, fold.newest_ms)
+        for shard, ticks in batch.spread(shards).items():
+            for tick, delta in ticks.items():
+                inboxes[shard].setdefault(tick, []).append(delta)
+    last = NEVER if watermark == NEVER else tick_of(watermark - LATENESS_MS)
+    emitted: dict[str, bytes] = {}
+    windows: dict[tuple[SeriesKey, int], tuple[int, ...]] = {}
+    for shard in range(SHARDS):
+        machine = make_machine()
+        emitted.update(bodies(list(machine.run({t: d for t, d in inboxes[shard].items() if t <= last}, last))))
+        windows.update(counts_of(machine, {t: d for t, d in inboxes[shard].items() if t > last}))
+    return Golden(emitted, windows, letters)

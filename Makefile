@@ -29,7 +29,7 @@ test: $(STAMP) ## Run the tests; with Java and Maven, or redis-server, also agai
 check: $(STAMP) ## Lint, types, import directions.
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-timings > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
+	@$(BIN)/lint-imports > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
 	@echo "check: lint, types and imports are clean"
 
 demo: $(STAMP) ## The whole engine on embedded Kafka and Redis: incidents, verdicts. ARGS="--headless" checks them and exits.

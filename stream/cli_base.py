@@ -48,13 +48,14 @@ def settings_of(config: Path | None) -> Settings:
 @contextmanager
 def failures(*kinds: type[Exception]) -> Iterator[None]:
     """Turn expected failures into a sentence on standard error and exit code 1; anything else is a bug and shows."""
+    expected: tuple[type[Exception], ...] = (OSError, *kinds)
     try:
         yield
     except BrokenPipeError:
         # The reader of our output (`head`, say) has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
-    except (OSError, *kinds) as error:
+    except expected as error:
         complain(str(error) or type(error).__name__)
         raise typer.Exit(FAILED) from None
 

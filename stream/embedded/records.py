@@ -25,7 +25,11 @@ class Records:
     topics: Topics
 
     async def produce(self, request: Request) -> Fields | None:
-        """Append; None, so no answer at all, when the producer wants no acknowledgement."""
+        """Append; None, so no answer at all, when the producer wants no acknowledgement.
+
+        Raises:
+            Refused: an append failed and the producer wants no acknowledgement: it learns by losing its connection.
+        """
         topics = [
             {
                 "topic": topic["topic"],
@@ -33,7 +37,12 @@ class Records:
             }
             for topic in request.body["topics"]
         ]
-        return None if request.body["required_acks"] == 0 else {"topics": topics}
+        if request.body["required_acks"] != 0:
+            return {"topics": topics}
+        for code in (part["error_code"] for topic in topics for part in topic["partitions"]):
+            if code is not Code.NONE:
+                raise Refused(code, "a produce without acknowledgement failed")
+        return None
 
     def _answer_append(self, body: Fields, name: str, part: Fields) -> Fields:
         code, offset, start = Code.NONE, _NOWHERE, _NOWHERE

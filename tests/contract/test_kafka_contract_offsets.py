@@ -12,10 +12,10 @@ from tests.support.kafka_clients import Clients, read
 
 
 async def _filled(clients: Clients, count: int, partitions: int = 1) -> str:
+    """A topic with that many records in one batch of its first partition."""
     topic = await clients.topic(partitions)
-    producer = await clients.producer()
-    for n in range(count):
-        await producer.send_and_wait(topic, str(n).encode(), partition=0)
+    producer = await clients.producer(linger_ms=50)
+    await asyncio.gather(*[await producer.send(topic, str(n).encode(), partition=0) for n in range(count)])
     return topic
 
 

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import InvalidTimestampError, MessageSizeTooLargeError
+from aiokafka.errors import InvalidTimestampError, KafkaConnectionError, MessageSizeTooLargeError
+from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from tests.support.kafka_clients import Clients, read
 
@@ -104,6 +107,28 @@ async def test_records_without_acknowledgement_arrive(clients: Clients) -> None:
     assert [record.value for record in records] == [str(n).encode() for n in range(20)]
 
 
+async def test_a_request_without_acknowledgement_gets_no_answer(clients: Clients) -> None:
+    """What comes back on the connection answers the next request: a stray answer would be taken for it."""
+    topic = await clients.topic()
+    wire = await clients.wire()
+    node = wire.get_random_node()
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 10_000)
+    builder.append(0, int(time.time() * 1000), None, b"v", [])
+    await wire.send(node, ProduceRequest(None, 0, 5000, [(topic, [(0, bytes(builder.build()))])]))
+    answer = await wire.send(node, MetadataRequest([topic]))
+    assert [about[1] for about in answer.topics] == [topic]
+
+
+async def test_a_failure_without_acknowledgement_ends_the_connection(clients: Clients) -> None:
+    """A producer that wants no answers learns of a refusal all the same."""
+    topic = await clients.topic()
+    wire = await clients.wire()
+    node = wire.get_random_node()
+    await wire.send(node, ProduceRequest(None, 0, 5000, [(topic, [(99, b"there is no such partition")])]))
+    with pytest.raises(KafkaConnectionError):
+        await wire.send(node, MetadataRequest([topic]))
+
+
 async def test_many_partitions_are_served_side_by_side(clients: Clients) -> None:
     """All records of all partitions arrive, each partition in its own order."""
     topic = await clients.topic(partitions=50)
@@ -130,13 +155,13 @@ async def test_a_key_always_goes_to_the_same_partition(clients: Clients) -> None
 
 
 async def test_a_waiting_fetch_is_answered_by_the_next_record(clients: Clients) -> None:
-    """A consumer at the end, set to wait far longer than the test's patience, gets a record when it comes."""
+    """A consumer at the end, set to wait far longer than the test's patience, gets each record when it comes."""
     topic = await clients.topic()
     producer = await clients.producer()
     consumer = await clients.consumer(topic, fetch_max_wait_ms=300_000, request_timeout_ms=400_000)
     partition = TopicPartition(topic, 0)
     await consumer.seek_to_end(partition)
     assert await consumer.position(partition) == 0
-    waiting = asyncio.create_task(read(consumer, 1))
-    await producer.send_and_wait(topic, b"at last")
-    assert [record.value for record in await waiting] == [b"at last"]
+    for n in range(10):
+        await producer.send_and_wait(topic, str(n).encode())
+        assert [record.offset for record in await read(consumer, 1)] == [n]

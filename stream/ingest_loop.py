@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from stream.core.ticks import NEVER
 from stream.ingest import Ingest, Resync
-from stream.restore import ensure_shards
+from stream.restore import ensure_shards, partitions_of
 from stream.settings import Settings
 from stream.settings_clients import kafka_options
 from stream.store import PartitionState, ShardMissing, Store
@@ -80,12 +80,7 @@ class IngestLoop(ConsumerRebalanceListener):
         await self.consumer.stop()
 
     async def _register_all(self) -> None:
-        await self.consumer.topics()
-        every = [
-            TopicPartition(topic, partition)
-            for topic in self._settings.kafka.input_topics
-            for partition in sorted(self.consumer.partitions_for_topic(topic) or ())
-        ]
+        every = await partitions_of(self._settings.kafka.input_topics, self._kafka)
         starts = {name: PartitionState(offset, NEVER) for name, offset in (await self._starts(every)).items()}
         if starts:
             await asyncio.gather(*(self._store.register(shard, starts) for shard in range(self._store.shards)))

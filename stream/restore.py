@@ -6,11 +6,13 @@ Nothing that was already said is said again: up to the newest heartbeat of a sha
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.words import HEARTBEATS_TOPIC, SNAPSHOTS_TOPIC
 from stream.core.ticks import MINUTE_MS, ms_of
@@ -60,14 +62,28 @@ def last_ticks(values: list[bytes], shards: int) -> dict[int, int]:
     return ticks
 
 
+async def partitions_of(topics: Sequence[str], kafka: dict[str, Any]) -> list[TopicPartition]:
+    """All partitions of those of the topics that exist, in order. Raises KafkaError."""
+    admin = AIOKafkaAdminClient(**kafka)
+    await admin.start()
+    try:
+        existing = set(await admin.list_topics())
+        described = await admin.describe_topics([topic for topic in topics if topic in existing])
+    finally:
+        await admin.close()
+    return sorted(
+        TopicPartition(topic["topic"], partition["partition"]) for topic in described for partition in topic["partitions"]
+    )
+
+
 async def read_values(topic: str, kafka: dict[str, Any]) -> list[bytes]:
     """All values of a topic up to its present end, in the order of partitions. A topic that is not there has none."""
+    partitions = await partitions_of([topic], kafka)
+    if not partitions:
+        return []
     consumer = AIOKafkaConsumer(**kafka, enable_auto_commit=False, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        if topic not in await consumer.topics():
-            return []
-        partitions = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         await consumer.seek_to_beginning(*partitions)

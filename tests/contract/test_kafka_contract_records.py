@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import InvalidTimestampError, KafkaConnectionError, MessageSizeTooLargeError
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from tests.support.kafka_clients import Clients, read
+from tests.support.kafka_clients import PATIENCE_SECONDS, Clients, read
 
 LIMIT_BYTES = 1_048_588
 
@@ -155,13 +156,17 @@ async def test_a_key_always_goes_to_the_same_partition(clients: Clients) -> None
 
 
 async def test_a_waiting_fetch_is_answered_by_the_next_record(clients: Clients) -> None:
-    """A consumer at the end, set to wait far longer than the test's patience, gets each record when it comes."""
+    """A fetch at the end, told to wait far longer than the test's patience, is answered when a record comes."""
     topic = await clients.topic()
-    producer = await clients.producer()
-    consumer = await clients.consumer(topic, fetch_max_wait_ms=300_000, request_timeout_ms=400_000)
-    partition = TopicPartition(topic, 0)
-    await consumer.seek_to_end(partition)
-    assert await consumer.position(partition) == 0
-    for n in range(10):
-        await producer.send_and_wait(topic, str(n).encode())
-        assert [record.offset for record in await read(consumer, 1)] == [n]
+    producer, reader, other = await clients.producer(), await clients.wire(), await clients.wire()
+    fetch = FetchRequest(300_000, 1, 1_000_000, 0, [(topic, [(0, 0, 1_000_000)])])
+    waiting = asyncio.create_task(reader.send(reader.get_random_node(), fetch))
+    for _ in range(3):  # By the time that these are answered, the fetch has arrived and waits.
+        await other.send(other.get_random_node(), MetadataRequest([topic]))
+    assert not waiting.done()
+    await producer.send_and_wait(topic, b"at last")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        answer = await waiting
+    _, error, end, *_, data = answer.topics[0][1][0]
+    assert (error, end) == (0, 1)
+    assert b"at last" in data

@@ -39,13 +39,14 @@ schemas: $(STAMP) ## Write the JSON Schemas, the AsyncAPI document and the examp
 	@$(BIN)/midwatch schemas export schemas
 	@$(BIN)/midwatch check-config --example > midwatch.example.toml
 
+COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
+	--custom-compile-command "make lock" $(LOCK_ARGS)
+
 lock: $(STAMP) ## Resolve the requirements again; LOCK_ARGS="--upgrade" takes newer versions.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
-		--custom-compile-command "make lock" $(LOCK_ARGS) pyproject.toml -o requirements.lock
-	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
-		--custom-compile-command "make lock" $(LOCK_ARGS) -c requirements.lock pyproject.toml --group dev \
-		-o requirements-dev.lock
+	@$(COMPILE) pyproject.toml -o requirements.lock
+	@$(COMPILE) -c requirements.lock pyproject.toml --group dev -o requirements-dev.lock
+	@$(COMPILE) -c requirements-dev.lock --group build -o requirements-build.lock
 
 clean: ## Remove .venv and every cache.
 	@rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from pydantic import ValidationError
 
 from schemas.outputs import Verdict
@@ -13,6 +14,7 @@ from schemas.words import VERDICTS_TOPIC
 from stream.settings_clients import kafka_options
 from stream.settings_sections import KafkaSettings
 
+TOPIC = VERDICTS_TOPIC
 BATCH_MS = 500
 
 
@@ -35,10 +37,13 @@ async def follow(kafka: KafkaSettings, *, keep_on: bool) -> AsyncIterator[Publis
     Needs no consumer group and commits nothing, so any number of readers may look. Raises VerdictsMissing, or
     aiokafka's KafkaError when the cluster does not answer.
     """
+    partitions = await _partitions(kafka)
     consumer = AIOKafkaConsumer(**kafka_options(kafka), enable_auto_commit=False, auto_offset_reset="earliest")
     try:
         await consumer.start()
-        ends = await _assign(consumer)
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
         for published in await _history(consumer, ends):
             yield published
         while keep_on:
@@ -49,16 +54,20 @@ async def follow(kafka: KafkaSettings, *, keep_on: bool) -> AsyncIterator[Publis
         await consumer.stop()
 
 
-async def _assign(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-    """Take every partition from its beginning; where each ends now."""
-    if VERDICTS_TOPIC not in await consumer.topics():
-        raise VerdictsMissing(f"there is no topic {VERDICTS_TOPIC}; run: midwatch topics create")
-    numbers = sorted(consumer.partitions_for_topic(VERDICTS_TOPIC) or ())
-    partitions = [TopicPartition(VERDICTS_TOPIC, number) for number in numbers]
-    consumer.assign(partitions)
-    await consumer.seek_to_beginning(*partitions)
-    ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
-    return ends
+async def _partitions(kafka: KafkaSettings) -> list[TopicPartition]:
+    """Every partition of the topic."""
+    # The consumer's own answer is empty until it has subscribed; the cluster's metadata are not.
+    admin = AIOKafkaAdminClient(**kafka_options(kafka))
+    try:
+        await admin.start()
+        found = [one for one in await admin.describe_topics() if one["topic"] == TOPIC]
+    finally:
+        await admin.close()
+    if not found:
+        raise VerdictsMissing(f"there is no topic {TOPIC}; run: midwatch topics create")
+    return [
+        TopicPartition(TOPIC, number) for number in sorted(one["partition"] for one in found[0]["partitions"])
+    ]
 
 
 async def _history(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> list[Published]:

@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("schemas", "detectors", "triage", "costs", "stream", "evaluation", "dashboard", "scenarios")
+LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-dev.lock")
 PURE = ("schemas", "detectors", "triage", "costs", "stream/core")
 
 
@@ -97,7 +98,7 @@ def test_wheel_replays(installed: Path, tmp_path: Path) -> None:
 
 def test_locks_are_hashed_and_name_no_place() -> None:
     """Every locked requirement has hashes, and no line names an index, a file or an address."""
-    for name in ("requirements.lock", "requirements-dev.lock"):
+    for name in LOCKS:
         text = (ROOT / name).read_text(encoding="utf-8")
         pins = re.findall(r"^[a-z0-9][^\n]*==[^\n]*(?:\n    --hash=sha256:[0-9a-f]{64}[^\n]*)+", text, re.MULTILINE)
         assert len(pins) == len(re.findall(r"^[a-z0-9]", text, re.MULTILINE)), name
@@ -105,18 +106,21 @@ def test_locks_are_hashed_and_name_no_place() -> None:
 
 
 def test_locks_hold_every_requirement() -> None:
-    """What pyproject asks for is locked, in the same version in both locks."""
+    """What pyproject asks for is locked, in the same version in every lock."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     pins = {}
-    for name in ("requirements.lock", "requirements-dev.lock"):
+    for name in LOCKS:
         text = (ROOT / name).read_text(encoding="utf-8")
         pins[name] = dict(re.findall(r"^([a-z0-9-]+)(?:\[[a-z,]+\])?==([^ ;\\]+)", text, re.MULTILINE))
-    runtime, development = pins["requirements.lock"], pins["requirements-dev.lock"]
+    runtime, build, development = (pins[name] for name in LOCKS)
     for requirement in project["project"]["dependencies"]:
         assert re.split(r"[\[<>=; ]", requirement)[0] in runtime, requirement
+    for requirement in project["dependency-groups"]["build"]:
+        assert re.split(r"[\[<>=; ]", requirement)[0] in build, requirement
     for requirement in project["dependency-groups"]["dev"]:
-        assert re.split(r"[\[<>=; ]", requirement)[0] in development, requirement
-    assert {name: development[name] for name in runtime} == runtime
+        assert isinstance(requirement, dict) or re.split(r"[\[<>=; ]", requirement)[0] in development, requirement
+    both = {**runtime, **build}
+    assert {name: development[name] for name in both} == both
 
 
 def test_the_pure_packages_ask_no_clock() -> None:

@@ -1,0 +1,106 @@
+"""What the compose file and the image say is valid, safe, and the same as what the code expects."""
+
+import json
+import re
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from stream.cli import app
+from stream.settings import SettingsError, load_settings
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+PROMETHEUS = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text(encoding="utf-8"))
+
+
+def engine_environment(secret: Path) -> dict[str, str]:
+    """The engine's variables, with the secret where this test has it."""
+    environ: dict[str, str] = SERVICES["midwatch"]["environment"]
+    return {name: str(secret) if value == "/run/secrets/http_token" else value for name, value in environ.items()}
+
+
+def test_compose_follows_its_specification() -> None:
+    """The file is valid by the compose specification's own JSON Schema."""
+    shipped = distribution("check-jsonschema").locate_file("check_jsonschema/builtin_schemas/vendor/compose-spec.json")
+    schema = json.loads(Path(str(shipped)).read_text(encoding="utf-8"))
+    validator = jsonschema.validators.validator_for(schema)(schema)
+    assert [error.message for error in validator.iter_errors(COMPOSE)] == []
+    assert not validator.is_valid({"services": {"a": {"imagee": "x"}}}), "the schema refuses unknown keys"
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_services_are_pinned_and_published_on_loopback(name: str) -> None:
+    """Every image has a version, and no port is open to the network."""
+    service = SERVICES[name]
+    assert re.search(r":v?\d+\.\d+\.\d+(-[a-z0-9.]+)?$", service["image"]), service["image"]
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+    assert not service.get("privileged")
+    assert "healthcheck" in service or name == "topics"
+
+
+def test_there_is_no_default_password() -> None:
+    """The one secret comes from the caller's environment, and no variable holds one."""
+    assert COMPOSE["secrets"] == {"http_token": {"environment": "MIDWATCH_HTTP_TOKEN"}}
+    names = [name for service in SERVICES.values() for name in service.get("environment", {})]
+    assert [name for name in names if re.search(r"PASSWORD$|TOKEN$|SECRET$", name)] == []
+
+
+def test_the_engine_takes_its_variables(tmp_path: Path) -> None:
+    """The engine's environment is a sound configuration, and without its token it is refused."""
+    secret = tmp_path / "http_token"
+    secret.write_text("0123456789abcdef\n", encoding="utf-8")
+    settings = load_settings(None, engine_environment(secret))
+    assert settings.kafka.bootstrap_servers == "kafka:19092"
+    assert settings.redis.url == "redis://redis:6379/0"
+    assert settings.http.token is not None
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_settings(None, engine_environment(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("name", ["topics", "midwatch"])
+def test_the_commands_exist(name: str) -> None:
+    """What the containers run are commands of the command line."""
+    assert CliRunner().invoke(app, [*SERVICES[name]["command"], "--help"]).exit_code == 0
+
+
+def test_addresses_agree(tmp_path: Path) -> None:
+    """The engine asks Kafka where Kafka listens, and Prometheus asks the engine where the engine listens."""
+    kafka = SERVICES["kafka"]["environment"]
+    advertised = dict(part.split("://") for part in kafka["KAFKA_ADVERTISED_LISTENERS"].split(","))
+    environ = SERVICES["midwatch"]["environment"]
+    assert environ["MIDWATCH_KAFKA__BOOTSTRAP_SERVERS"] == advertised["INTERNAL"]
+    assert f"{advertised['EXTERNAL'].rpartition(':')[0]}:9092:9092" in SERVICES["kafka"]["ports"]
+    [job] = PROMETHEUS["scrape_configs"]
+    assert job["static_configs"] == [{"targets": [f"midwatch:{load_settings(None, {}).http.port}"]}]
+    assert job["authorization"]["credentials_file"] == environ["MIDWATCH_HTTP__TOKEN_FILE"]
+    assert "./deploy/prometheus/prometheus.yml:/etc/prometheus/prometheus.yml:ro" in SERVICES["prometheus"]["volumes"]
+
+
+def test_the_health_check_is_a_program() -> None:
+    """The engine's health check compiles."""
+    command = SERVICES["midwatch"]["healthcheck"]["test"]
+    assert command[:3] == ["CMD", "python", "-c"]
+    compile(command[3], "healthcheck", "exec")
+
+
+def test_image_has_every_package_and_no_rights() -> None:
+    """Every package of the wheel is copied into the image and let through .dockerignore; it does not run as root."""
+    copied = set(re.findall(r"^COPY (\w+) \1$", DOCKERFILE, re.MULTILINE))
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "benchmarks"}
+    assert copied == packages
+    let_through = set(re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(encoding="utf-8"), re.MULTILINE))
+    sources = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
+    for source in [name for line in sources for name in line.split()]:
+        assert (ROOT / source).exists(), source
+        assert source in let_through, source
+    last_stage = DOCKERFILE[DOCKERFILE.rindex("\nFROM ") :]
+    assert re.search(r"^USER midwatch$", last_stage, re.MULTILINE)
+    assert 'ENTRYPOINT ["midwatch"]' in last_stage

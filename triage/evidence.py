@@ -6,6 +6,7 @@ under each cause is learned from labelled cases. A source that is missing has no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -16,7 +17,8 @@ from triage.words import fraction
 FEATURES: Final = ("trigger", "denials", "dependency", "scores", "changes", "reasons", "volume")
 """The sources of evidence, in the order in which they are multiplied."""
 
-_CLOSE_MINUTES: Final = 15
+_TIMES: Final = ((-1, "just_after"), (5, "at_onset"), (15, "close"), (60, "near"), (math.inf, "far"))
+"""How long before the onset a change came: the most minutes, and the word."""
 _LEANING: Final = 0.1
 """A p-value that proves nothing and still says something."""
 _DOMINANT: Final = 0.5
@@ -73,7 +75,7 @@ def _changes(evidence: Mapping[str, Any] | None, case: Case) -> str | None:
     if reading not in ("short", "ramped"):
         return reading
     minutes = evidence["minutes_before_onset"]
-    when = "just_after" if minutes < 0 else "close" if minutes <= _CLOSE_MINUTES else "far"
+    when = next(word for bound, word in _TIMES if minutes <= bound)
     if reading == "ramped":
         return f"ramped_{when}"
     if evidence.get("outcome") == "unclear":

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from stream.cli_backtest import backtest
 from stream.cli_base import quiet_libraries
 from stream.cli_config import check_config, doctor, schemas_app, topics_app
 from stream.cli_look import verdicts
@@ -40,6 +41,7 @@ def _root(
 
 app.command("run")(run)
 app.command("replay")(replay)
+app.command("backtest")(backtest)
 app.command("demo")(demo)
 app.command("verdicts")(verdicts)
 app.command("doctor")(doctor)

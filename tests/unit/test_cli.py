@@ -22,7 +22,7 @@ def test_help_names_every_command() -> None:
     assert done.stdout.strip() == "[]"
     result = runner.invoke(app, ["--help"])
     assert result.exit_code == 0
-    for command in ("run", "replay", "demo", "verdicts", "doctor", "check-config", "topics", "schemas"):
+    for command in ("run", "replay", "backtest", "demo", "verdicts", "doctor", "check-config", "topics", "schemas"):
         assert command in result.stdout
 
 
@@ -130,6 +130,36 @@ def test_replay_into_a_directory(tmp_path: Path) -> None:
     result = runner.invoke(app, ["replay", str(events), "--out", str(tmp_path)])
     assert (result.exit_code, result.stdout) == (1, "")
     assert "directory" in result.stderr
+
+
+def history(minutes: int, quiet: str = "100,4", loud: str = "100,12") -> str:
+    """Minutes of one flow, loud in the last half hour."""
+    rows = ["time,environment,system,flow,interactions,escalations"]
+    for minute in range(minutes):
+        counts = loud if minute >= minutes - 30 else quiet
+        rows.append(f"2026-03-{1 + minute // 1440:02}T{minute // 60 % 24:02}:{minute % 60:02}:00Z,p,s,f,{counts}")
+    return "\n".join(rows) + "\n"
+
+
+def test_backtest_prints_one_object(tmp_path: Path) -> None:
+    """A loud half hour after a quiet day is one page, with the configured settings."""
+    (tmp_path / "counts.csv").write_text(history(1500), encoding="utf-8")
+    arguments = ["backtest", "--counts", str(tmp_path / "counts.csv"), "--detector", "escalation_rate"]
+    result = runner.invoke(app, [*arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    assert {firing["tier"] for firing in json.loads(result.stdout)["firings"]} == {"warning", "page"}
+    assert "firings of escalation_rate" in runner.invoke(app, arguments).stdout
+    deaf = {f"MIDWATCH_DETECTORS__ESCALATION_RATE__{tier}_SCORE": "300" for tier in ("WARNING", "PAGE")}
+    assert json.loads(runner.invoke(app, [*arguments, "--json"], env=deaf).stdout)["firings"] == []
+
+
+@pytest.mark.parametrize(("detector", "said"), [("nothing", "no detector"), ("burn_rate", "budget")])
+def test_backtest_of_wrong_things(tmp_path: Path, detector: str, said: str) -> None:
+    """An unknown detector, or a file for another one, is said on standard error; exit 1."""
+    (tmp_path / "counts.csv").write_text(history(10), encoding="utf-8")
+    result = runner.invoke(app, ["backtest", "--counts", str(tmp_path / "counts.csv"), "--detector", detector])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert said in result.stderr
 
 
 def test_unknown_command() -> None:

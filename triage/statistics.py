@@ -15,7 +15,7 @@ from scipy.special import betainc, gammaln, stdtr
 
 from triage.case import Rate, ScoreSummary
 
-MAX_SUPPORT: Final = 1_000_000
+MAX_SUPPORT: Final = 100_000
 """Widest table that Fisher's test sums term by term; above it the conditional binomial test stands in."""
 
 

@@ -6,6 +6,7 @@ An `ArrayView` slides over a history that is held once; nothing is copied when t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,23 @@ class ArrayView:
         self._last = np.zeros(len(order), dtype=np.int64)
         self._tick = start
         self._size = 0
+
+    step: ClassVar[int] = 1
+    """Minutes between the ticks that make sense."""
+
+    @property
+    def start(self) -> int:
+        """The first minute of the history."""
+        return self._start
+
+    @property
+    def end(self) -> int:
+        """The minute after the last of the history: the last tick."""
+        return int(self._start + self._counts.shape[1] * self.step)
+
+    def totals(self, counter: int) -> Counts:
+        """[S] the sum of one counter over the whole history, of the series seen so far."""
+        return np.asarray(self._counts[: self._size, :, counter].sum(axis=1))
 
     @property
     def kind(self) -> SeriesKind:
@@ -135,6 +153,8 @@ class ArrayView:
 
 class HourView(ArrayView):
     """An `ArrayView` over counts by the hour [S, H, C]. Only full hours can be its ticks, and it has no minutes."""
+
+    step: ClassVar[int] = _HOUR
 
     def __init__(self, kind: SeriesKind, keys: Sequence[SeriesKey], counts: Counts, start: int) -> None:
         super().__init__(kind, keys, counts, start)

@@ -14,7 +14,7 @@ import numpy as np
 from detectors import lifecycle, onset, words
 from detectors.base import MINUTES, Claim, Counts, State, WindowView
 from detectors.lifecycle import NONE, PAGE, WARNING, Levels, Mask
-from detectors.scan import Reading, Scan, look_penalty, tail_score, window_sums
+from detectors.scan import Reading, Scan, look_penalty, tail_score, window_matrix, window_sums
 from detectors.settings import Tiers
 from schemas.series import SeriesKind
 from schemas.words import DetectorName
@@ -42,6 +42,8 @@ class RateScan(ABC):
     def __init__(self, settings: Tiers, scan: Scan, recovery_ratio: float, recovery_count: int) -> None:
         self._life = settings
         self._scan = scan
+        self._matrix = window_matrix(scan.windows)
+        self._recovery = window_matrix(self.recovery_windows)
         self._recovery_ratio = recovery_ratio
         self._recovery_count = recovery_count
 
@@ -90,13 +92,15 @@ class RateScan(ABC):
     def _read(self, view: WindowView, state: State) -> Reading:
         """The best window of every series that has enough events in any of them."""
         minutes = view.minutes(self._scan.windows[-1])
-        rows = np.flatnonzero(minutes[:, :, 1].sum(axis=1) >= self._scan.min_count)
-        sums = window_sums(minutes[rows, :, :2], self._scan.windows)
-        expected = sums[:, :, 0] * state["rate"][rows].astype(np.float64)[:, None]
+        count = window_sums(minutes[:, :, 1], self._matrix)
+        rows = np.flatnonzero(count[:, -1] >= self._scan.min_count)
+        if rows.size == 0:
+            return Reading(rows, np.empty(0), np.empty(0, dtype=np.int64))
+        expected = window_sums(minutes[rows, :, 0], self._matrix) * state["rate"][rows].astype(np.float64)[:, None]
         # Minutes before the last recovery belong to a firing that has ended, and do not open another.
         allowed = view.tick - state["closed"][rows].astype(np.int64)
         doubt, flutter = state["doubt"][rows].astype(np.float64), state["flutter"][rows].astype(np.float64)
-        reading = self._scan.read(sums[:, :, 1], expected, allowed, doubt, flutter)
+        reading = self._scan.read(count[rows], expected, allowed, doubt, flutter)
         return Reading(rows[reading.rows], reading.score, reading.window)
 
     def _wanted(self, view: WindowView, reading: Reading) -> Levels:
@@ -116,13 +120,13 @@ class RateScan(ABC):
         rows = lifecycle.open_rows(state)
         if rows.size == 0:
             return quiet
-        sums = window_sums(view.minutes(self.recovery_windows[-1])[rows][:, :, :2], self.recovery_windows)
-        expected = sums[:, :, 0] * state["rate"][rows].astype(np.float64)[:, None]
+        minutes = view.minutes(self.recovery_windows[-1])[rows]
+        expected = window_sums(minutes[:, :, 0], self._recovery) * state["rate"][rows].astype(np.float64)[:, None]
         enough = expected >= _ENOUGH
         column = np.where(enough.any(axis=1), enough.argmax(axis=1), len(self.recovery_windows) - 1)
         pick = (np.arange(rows.size), column)
         limit = np.maximum(self._recovery_ratio * expected[pick], self._recovery_count)
-        quiet[rows] = sums[:, :, 1][pick] <= limit
+        quiet[rows] = window_sums(minutes[:, :, 1], self._recovery)[pick] <= limit
         return quiet
 
     def _claim(self, view: WindowView, state: State, row: int, change: str, tier: int, window: int) -> Claim:

@@ -38,12 +38,17 @@ class Reading:
     window: NDArray[np.int64]
 
 
-def window_sums(minutes: Counts, windows: Sequence[int]) -> Counts:
-    """[R, W, ...] sums over the last `w` of the minutes [R, M, ...], for each `w` of the ascending `windows` <= M."""
-    length = minutes.shape[1]
-    starts = [length - w for w in reversed(windows)]
-    pieces = np.add.reduceat(minutes, starts, axis=1)
-    return np.asarray(np.cumsum(pieces[:, ::-1], axis=1), dtype=np.int64)
+def window_matrix(windows: Sequence[int]) -> Floats:
+    """[M, W] of ones and zeros: the minutes, M the longest window, that belong to each of the ascending `windows`."""
+    return np.asarray(np.arange(windows[-1])[:, None] >= windows[-1] - np.asarray(windows), dtype=np.float64)
+
+
+def window_sums(counter: Counts, matrix: Floats) -> Floats:
+    """[R, W] sums of one counter [R, M] over each window of `window_matrix`; exact below 2**53.
+
+    A matrix product of doubles takes a third of the time that integer sums take.
+    """
+    return np.asarray(counter.astype(np.float64) @ matrix)
 
 
 def tail_score(count: Floats, mean: Floats, shape: Floats) -> Floats:
@@ -70,7 +75,7 @@ class Scan:
     min_ratio: float
 
     def read(
-        self, count: Counts, expected: Floats, allowed: NDArray[np.int64], doubt: Floats, flutter: Floats
+        self, count: Floats, expected: Floats, allowed: NDArray[np.int64], doubt: Floats, flutter: Floats
     ) -> Reading:
         """The best window of each row.
 
@@ -85,15 +90,16 @@ class Scan:
         w = spans[column]
         mean = self.margin * expected[row, column]
         shape = 1.0 / (doubt[row] + flutter[row] / w)
-        score = tail_score(count[row, column].astype(np.float64), mean, shape) - look_penalty(w)
+        score = tail_score(count[row, column], mean, shape) - look_penalty(w)
         return _best(row, score, w)
 
 
 def _best(row: NDArray[np.intp], score: Floats, window: Floats) -> Reading:
     """The largest score of each row; of equal ones the shortest window. `row` ascends, and `window` within a row."""
-    starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]])
+    begins = np.ones(row.size, dtype=np.bool_)
+    begins[1:] = row[1:] != row[:-1]
+    starts = np.flatnonzero(begins)
     top = np.maximum.reduceat(score, starts)
-    lengths = np.diff(np.r_[starts, row.size])
-    hits = np.flatnonzero(score == np.repeat(top, lengths))
+    hits = np.flatnonzero(score == top[np.cumsum(begins) - 1])
     first = hits[np.searchsorted(hits, starts)]
     return Reading(row[starts], top, window[first].astype(np.int64))

@@ -26,8 +26,8 @@ Counts = NDArray[np.int64]
 
 DAY: Final = 1440
 WEEK: Final = 7 * DAY
-START: Final = 28_400_160 - 28_400_160 % DAY + 4 * DAY
-"""The first minute of every world: a Monday in 2024, 00:00 UTC."""
+START: Final = 19_723 * DAY
+"""The first minute of every world: Monday, 2024-01-01, 00:00 UTC."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from detectors.scan import TOP_SCORE, Scan, look_penalty, tail_score, window_sums
+from detectors.scan import TOP_SCORE, Scan, look_penalty, tail_score, window_matrix, window_sums
 
 
 @given(st.integers(1, 400), st.floats(0.01, 200), st.floats(0.05, 500))
@@ -36,8 +36,8 @@ def test_the_score_is_finite_where_the_tail_is_not():
 def test_window_sums_are_sums(data: st.DataObject):
     """Every window's sum is the plain sum of its last minutes."""
     windows = sorted(data.draw(st.sets(st.integers(1, 60), min_size=1, max_size=8)))
-    minutes = np.random.default_rng(data.draw(st.integers(0, 99))).integers(0, 9, (3, 60, 2))
-    sums = window_sums(minutes, windows)
+    minutes = np.random.default_rng(data.draw(st.integers(0, 99))).integers(0, 9, (3, 60))
+    sums = window_sums(minutes[:, 60 - windows[-1] :], window_matrix(windows))
     for column, window in enumerate(windows):
         assert (sums[:, column] == minutes[:, -window:].sum(axis=1)).all()
 
@@ -52,7 +52,7 @@ def test_the_best_window_is_the_best(seed: int):
     """The reading of each row is the largest score of a loop over its windows, and windows too long are left out."""
     rng = np.random.default_rng(seed)
     scan = Scan((3, 8, 20, 60), 1.4, 4, 2.0)
-    count = np.sort(rng.poisson(6, (5, 4)), axis=1).astype(np.int64)
+    count = np.sort(rng.poisson(6, (5, 4)), axis=1).astype(np.float64)
     expected = np.sort(rng.gamma(1, 2, (5, 4)), axis=1) + 0.01
     allowed, doubt, flutter = rng.choice([5, 30, 100], 5), rng.uniform(0.01, 1, 5), rng.uniform(0, 1, 5)
     reading = scan.read(count, expected, allowed, doubt, flutter)

@@ -48,6 +48,7 @@ POISON: dict[str, tuple[bytes, DeadLetterReason, str]] = {
     "null inside": (b"null", "not_an_object", "null"),
     "batch of events": (encoded([INTERACTION]), "not_an_object", "an array"),
     "no type": (without("type"), "missing_type", "interaction, authorization"),
+    "no type behind a line break": (b"\n{}", "missing_type", "no `type`"),
     "misspelt type": (encoded(INTERACTION | {"type": "interacton"}), "unknown_type", "did you mean 'interaction'"),
     "type in another spelling": (
         encoded(INTERACTION | {"type": "Circuit-Breaker"}),

@@ -103,6 +103,7 @@ def test_headers_of_other_kinds_do_not_make_a_cloudevent() -> None:
         (envelope(id=5), [STRUCTURED], "invalid_field", "`id`"),
         (encoded([]), [("content-type", b"application/cloudevents-batch+json")], "unsupported_format", "batch"),
         (b"x", [("content-type", b"application/cloudevents+avro")], "unsupported_format", "avro"),
+        (b"x", [("Content-Type", b"Application/CloudEvents+Avro")], "unsupported_format", "avro"),
         (b"<a/>", [*BINARY, ("content-type", b"text/xml")], "unsupported_format", "text/xml"),
         (encoded(BARE), [*BINARY, ("ce_specversion", b"2.0")], "unsupported_format", "'2.0'"),
         (encoded(BARE), [*BINARY, ("ce_type", b"\xff")], "not_utf8", "ce_type"),

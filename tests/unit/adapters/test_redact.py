@@ -186,6 +186,6 @@ def test_hostile_payloads_are_shown_within_the_limit(payload: bytes) -> None:
 
 def test_a_secret_that_the_scan_would_cut_is_not_shown() -> None:
     """At the end of what is scanned of a huge payload, half a secret could look harmless."""
-    for shift in range(0, 40, 3):
-        payload = b'"request":"' + b"x" * (65_536 - 40 + shift) + b'" password=' + SECRET.encode() + b" " * 300_000
-        assert SECRET[:4] not in redact(payload)
+    for shift in range(24):
+        payload = b'"request":"' + b"x" * (65_500 + shift) + b'", "card": "4111 1111 1111 1111"' + b" " * 300_000
+        assert "4111" not in redact(payload)

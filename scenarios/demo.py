@@ -17,7 +17,7 @@ from rich.console import Console
 from scenarios.demo_engine import EngineError
 from scenarios.demo_judge import judge
 from scenarios.demo_print import make_console, print_story, print_table, say
-from scenarios.demo_stage import LIVE_START_MS, Stage, open_stage
+from scenarios.demo_stage import Plan, Stage, open_stage
 from scenarios.fleet import Fleet
 from scenarios.incidents import Incident, happenings, incidents
 
@@ -54,10 +54,11 @@ async def run_demo(options: DemoOptions, console: Console | None = None) -> int:
 
 
 async def _run(options: DemoOptions, console: Console) -> int:
-    labelled = incidents(LIVE_START_MS)
-    fleet = Fleet(options.seed, happenings=happenings(LIVE_START_MS))
+    plan = Plan()
+    labelled = incidents(plan.live_start_ms)
+    fleet = Fleet(options.seed, happenings=happenings(plan.live_start_ms))
     print_story(console, labelled)
-    async with open_stage(fleet, console) as stage:
+    async with open_stage(fleet, console, plan) as stage:
         await stage.run(stage.catch_up())
         await stage.run(stage.play(fleet, options.speed))
         code = _report(stage, labelled)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -16,6 +17,7 @@ LATENESS_SECONDS = 5
 PARTITIONS = 4
 STOP_SECONDS = 10.0
 LOG_LINES = 30
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _PACKAGE_ROOT = str(Path(__file__).resolve().parents[1])
 
 
@@ -59,7 +61,8 @@ class EngineProcess:
 
     def failure(self, what: str) -> EngineError:
         """An error that says `what`, with the end of the log."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+        text = _COLOURS.sub("", self.log.read_text(encoding="utf-8", errors="replace"))
+        lines = text.splitlines()[-LOG_LINES:]
         return EngineError("\n".join([what, "The end of the engine's log:", *(lines or ["(empty)"])]))
 
     async def watch(self) -> None:

@@ -21,11 +21,6 @@ from scenarios.fleet_model import HOUR_MS, MINUTE_MS
 from scenarios.incidents import LIVE_MINUTES
 from stream.embedded import EmbeddedKafkaProcess, EmbeddedRedis, free_port
 
-LIVE_START_MS = 1_772_611_200_000
-"""2026-03-04T08:00Z, a Wednesday morning."""
-
-LIVE_END_MS = LIVE_START_MS + LIVE_MINUTES * MINUTE_MS
-HISTORY_HOURS = 40
 TAIL_MINUTES = 3
 """Played after the live phase, so that its last minutes are certain to be behind the watermark."""
 
@@ -36,12 +31,35 @@ RETENTION_BYTES = 1024**3
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """When it plays: hours of history before `live_start_ms`, then the live phase.
+
+    The default begins on a Wednesday morning, 2026-03-04T08:00Z.
+    """
+
+    live_start_ms: int = 1_772_611_200_000
+    history_hours: int = 40
+    live_minutes: int = LIVE_MINUTES
+
+    @property
+    def history_start_ms(self) -> int:
+        """The first moment of the history."""
+        return self.live_start_ms - self.history_hours * HOUR_MS
+
+    @property
+    def live_end_ms(self) -> int:
+        """The moment behind the live phase."""
+        return self.live_start_ms + self.live_minutes * MINUTE_MS
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """Everything that runs.
 
     `companions` run all the time: the listener, and the watch over the engine. Neither ends unless something is wrong.
     """
 
+    plan: Plan
     bootstrap: str
     player: Player
     listener: Listener
@@ -63,18 +81,15 @@ class Stage:
     async def catch_up(self) -> None:
         """Wait until the history is evaluated."""
         began = time.monotonic()
-        await self._evaluated(LIVE_START_MS)
+        await self._evaluated(self.plan.live_start_ms)
         say(self.console, f"Caught up: the history is evaluated, in {time.monotonic() - began:.1f} s")
 
     async def play(self, fleet: Fleet, speed: float) -> None:
         """Play the live phase, `speed` times faster than the clock, and wait until it is evaluated."""
-        began, sent = time.monotonic(), self.player.sent
-        say(
-            self.console, f"Live: {clock(LIVE_START_MS)} to {clock(LIVE_END_MS)}, {speed:g} times faster than the clock"
-        )
-        events = fleet.events(LIVE_START_MS, LIVE_END_MS + TAIL_MINUTES * MINUTE_MS)
-        await self.player.play(events, LIVE_START_MS, speed)
-        await self._evaluated(LIVE_END_MS)
+        began, sent, start, end = time.monotonic(), self.player.sent, self.plan.live_start_ms, self.plan.live_end_ms
+        say(self.console, f"Live: {clock(start)} to {clock(end)}, {speed:g} times faster than the clock")
+        await self.player.play(fleet.events(start, end + TAIL_MINUTES * MINUTE_MS), start, speed)
+        await self._evaluated(end)
         took = time.monotonic() - began
         say(self.console, f"Live phase over: {self.player.sent - sent:,} events in {took:.1f} s")
 
@@ -93,7 +108,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(fleet: Fleet, console: Console) -> AsyncIterator[Stage]:
+async def open_stage(fleet: Fleet, console: Console, plan: Plan = Plan()) -> AsyncIterator[Stage]:
     """Start broker and Redis, produce the fleet's history, start the engine; end all in the opposite order."""
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="midwatch-demo-")))
@@ -102,7 +117,7 @@ async def open_stage(fleet: Fleet, console: Console) -> AsyncIterator[Stage]:
         say(console, f"Embedded Kafka at {kafka.bootstrap}, embedded Redis at {redis.url}")
         await make_topics(kafka.bootstrap)
         fleet_player = await stack.enter_async_context(player(kafka.bootstrap))
-        await _produce_history(fleet_player, fleet, console)
+        await _produce_history(fleet_player, fleet, plan, console)
         metrics, config = free_port(), directory / "midwatch.toml"
         write_config(config, kafka.bootstrap, redis.url, metrics)
         engine = await stack.enter_async_context(engine_process(config, directory / "engine.log"))
@@ -112,14 +127,14 @@ async def open_stage(fleet: Fleet, console: Console) -> AsyncIterator[Stage]:
         )
         companions = (asyncio.create_task(ears.run()), asyncio.create_task(engine.watch()))
         stack.push_async_callback(_cancel, *companions)
-        yield Stage(kafka.bootstrap, fleet_player, ears, engine, console, companions)
+        yield Stage(plan, kafka.bootstrap, fleet_player, ears, engine, console, companions)
 
 
-async def _produce_history(fleet_player: Player, fleet: Fleet, console: Console) -> None:
+async def _produce_history(fleet_player: Player, fleet: Fleet, plan: Plan, console: Console) -> None:
     began = time.monotonic()
-    await fleet_player.send(fleet.events(LIVE_START_MS - HISTORY_HOURS * HOUR_MS, LIVE_START_MS))
+    await fleet_player.send(fleet.events(plan.history_start_ms, plan.live_start_ms))
     took = time.monotonic() - began
-    say(console, f"History: {fleet_player.sent:,} events of {HISTORY_HOURS} hours produced in {took:.1f} s")
+    say(console, f"History: {fleet_player.sent:,} events of {plan.history_hours} hours produced in {took:.1f} s")
 
 
 async def _cancel(*tasks: asyncio.Task[None]) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from scenarios.fleet_model import (
     HOUR_MS,
+    LAG_MS,
     MINUTE_MS,
     SHIFT_MS,
     Effect,
@@ -38,7 +39,7 @@ WEEKDAY = 1.16
 WEEKEND = 0.6
 """Traffic of a weekday and of a day of the weekend; five and two of them make a mean of 1."""
 
-DAY_SWING = 0.6
+DAY_SWING = 0.45
 ESCALATION_SWING = 0.12
 
 
@@ -137,13 +138,13 @@ class VersionTimeline:
 
 
 def traffic_share(rollout: Rollout, times: Times) -> Floats:
-    """The share of traffic on the new version: each step of the ramp, and a rollback, is followed within `SHIFT_MS`."""
-    points: list[tuple[float, float]] = [(rollout.start_ms, 0.0)]
-    for minutes, percent in rollout.ramp:
-        at = rollout.start_ms + minutes * MINUTE_MS
-        points += [(at, points[-1][1]), (at + SHIFT_MS, percent / 100)]
+    """The share of traffic on the new version: what the steps of the ramp, and a rollback, ask for, a little later."""
+    steps = [(rollout.start_ms + minutes * MINUTE_MS, percent / 100) for minutes, percent in rollout.ramp]
     if rollout.rolled_back_ms is not None:
-        points += [(rollout.rolled_back_ms, points[-1][1]), (rollout.rolled_back_ms + SHIFT_MS, 0.0)]
+        steps.append((rollout.rolled_back_ms, 0.0))
+    points: list[tuple[float, float]] = [(rollout.start_ms, 0.0)]
+    for at, share in steps:
+        points += [(at + LAG_MS, points[-1][1]), (at + LAG_MS + SHIFT_MS, share)]
     return np.interp(times, [at for at, _ in points], [share for _, share in points])
 
 

@@ -171,8 +171,8 @@ class ScoreShift:
 class Rollout:
     """A change of a flow. `ramp` holds (minutes after `start_ms`, percent of traffic); the last one completes it.
 
-    Traffic follows each step within `SHIFT_MS`. `escalated_share` is what the new version adds to the share of
-    escalations, 0 for a good change. A rollback at `rolled_back_ms` returns all traffic to the previous version.
+    Traffic follows each step after `LAG_MS`, over `SHIFT_MS`. `escalated_share` is what the new version adds to the
+    share of escalations, 0 for a good change. A rollback at `rolled_back_ms` gives all traffic back.
     """
 
     flow: str
@@ -185,8 +185,11 @@ class Rollout:
     rolled_back_ms: int | None = None
 
 
+LAG_MS = 3 * MINUTE_MS
+"""From the event of a rollout's step to its first traffic: images are pulled, pods become ready."""
+
 SHIFT_MS = 5 * MINUTE_MS
-"""How long traffic takes to follow a step of a rollout: pods are replaced one after the other."""
+"""How long traffic then takes to follow: pods are replaced one after the other."""
 
 FULL_CANARY: tuple[tuple[int, float], ...] = ((0, 5.0), (30, 25.0), (60, 50.0), (120, 100.0))
 """The ramp that a careful change goes through: two hours, half an hour or more on each step."""

@@ -11,6 +11,7 @@ from scenarios.fleet_events import Emitted, common, format_times
 from scenarios.fleet_model import (
     ENVIRONMENT,
     HOUR_MS,
+    LAG_MS,
     MINUTE_MS,
     SHIFT_MS,
     Effect,
@@ -50,7 +51,7 @@ def _phases(rollout: Rollout) -> Iterator[tuple[int, str, float]]:
         elif percent < 100:
             yield at, "progressed", percent
         if percent == 100:
-            yield at + SHIFT_MS, "completed", percent
+            yield at + LAG_MS + SHIFT_MS, "completed", percent
     if rollout.rolled_back_ms is not None:
         yield rollout.rolled_back_ms, "rolled_back", 0.0
 

@@ -166,11 +166,11 @@ def _breaker_open(live_start_ms: int) -> Incident:
     period = _period(live_start_ms, 55, 115)
     return Incident(
         "outage, breaker open",
-        "The identity check times out; two minutes later its breaker opens and routes to people, as designed.",
+        "The identity check times out; in half a minute its breaker opens and routes to people, as designed.",
         "onboarding",
         period.start_ms,
         period.end_ms,
-        (Outage(period, "identity-check-api", 0.7, 2 * MINUTE_MS, routed_share=0.4),),
+        (Outage(period, "identity-check-api", 0.7, MINUTE_MS // 2, routed_share=0.4),),
         Expected(
             detectors=("escalation_rate",),
             triage_result="inconclusive",

@@ -38,9 +38,9 @@ def _ssl_context(kafka: KafkaSettings) -> ssl.SSLContext:
 def redis_client(settings: RedisSettings) -> Redis:
     """A client that sends each command once.
 
-    redis-py 8 repeats a command up to ten times when a connection breaks, scripts too, by default in clients made of host
-    and port. The scripts' own compare-and-set makes a repeat harmless, but a repeat hides how long the first try took
-    while a lease runs out. So it is said here, and does not hang on how a client is made.
+    redis-py 8 repeats a command up to ten times when a connection breaks, scripts too, by default in clients made of
+    host and port. The scripts' own compare-and-set makes a repeat harmless, but a repeat hides how long the first try
+    took while a lease runs out. So it is said here, and does not hang on how a client is made.
     """
     password = settings.password.get_secret_value() if settings.password is not None else None
     return Redis.from_url(

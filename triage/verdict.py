@@ -63,7 +63,7 @@ def build_verdict(occasion: Occasion, assessment: Assessment, settings: TriageSe
         trigger=trigger_of(case.firing),
         triage_result=result.triage_result,
         action=result.action,
-        severity=severity_of(case, result, probabilities),
+        severity=severity_of(case, result, probabilities, settings.recommendation.benign_probability),
         probable_cause=result.probable_cause,
         findings=result.findings,
         causes=rank(probabilities),
@@ -111,15 +111,18 @@ def resolved(verdict: Verdict, occasion: Occasion) -> Verdict:
     return verdict.model_copy(update=update).with_id()
 
 
-def severity_of(case: Case, result: ChainResult, probabilities: Mapping[Cause, float]) -> Severity:
+def severity_of(
+    case: Case, result: ChainResult, probabilities: Mapping[Cause, float], benign_probability: float
+) -> Severity:
     """Critical where a check decided, or a page-tier firing has no benign explanation; else by tier.
 
-    Benign is a breaker that works as designed, or judgement proven stable with no harmful cause more likely than not.
-    A benign explanation lowers a page to a warning and a warning to an information.
+    Benign is a breaker that works as designed, judgement proven stable with no harmful cause more likely than not, or
+    legitimate traffic at `benign_probability` and more, from which the recommendation is to do nothing. A benign
+    explanation lowers a page to a warning and a warning to an information.
     """
     if result.decided is not None:
         return "critical"
-    benign = _benign(result, probabilities)
+    benign = _benign(result, probabilities) or probabilities["legitimate_traffic"] >= benign_probability
     if case.firing.tier == "page":
         return "warning" if benign else "critical"
     return "info" if benign else "warning"

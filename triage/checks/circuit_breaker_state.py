@@ -138,7 +138,7 @@ class CircuitBreakerStateCheck:
             return "flapping"
         if reading.position == "partly_engaged" and reading.degraded:
             return "partly_engaged"
-        if reading.position == "engaged_earlier" and reading.degraded:
+        if reading.position == "engaged_earlier" and (reading.degraded or routed.raised(self.settings)):
             return "engaged"
         if reading.position not in ("engaged", "partly_engaged") or reading.opened_ms is None:
             return "healthy"

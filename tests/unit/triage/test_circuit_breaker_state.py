@@ -52,6 +52,13 @@ def test_a_breaker_that_did_its_work_and_closed_again_is_not_blamed():
     assert "has closed again" in finding.summary
 
 
+def test_a_breaker_that_spared_its_dependency_and_closed_again_still_explains():
+    """It opened so soon that few calls failed; the routed escalations show what it did, also after it closed."""
+    spared = dependency(failed=3, before=200, state="closed", changed=at(-15), changes=2)
+    assert CHECK.check(replace(outage(), dependencies=(spared,))).evidence["reading"] == "engaged"
+    assert CHECK.check(quiet(dependencies=(spared,))).evidence["reading"] == "healthy"
+
+
 def test_a_flapping_breaker_is_a_warning():
     """Openings again and again are a warning, whichever way they were counted."""
     counted = dependency(failed=6, before=500, state="closed", changed=at(5), changes=8, openings=4)

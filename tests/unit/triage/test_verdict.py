@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from scenarios.cases import labelled_cases
 from schemas.canonical import canonical_json
 from schemas.outputs import Verdict
 from tests.unit.triage.stories import (
@@ -202,3 +203,31 @@ def test_a_full_ramp_proven_worse_is_rolled_back_too():
     """Proof beats procedure, also for a machine."""
     case = replace(bad_deployment(), deployments=(full_ramp(10),), versions=by_version((75, 300), (12, 300)))
     assert verdict(case).recommendation.kind == "rollback"
+
+
+def test_likely_legitimate_traffic_lowers_the_severity():
+    """Without scores, a probability that the settings accept is explanation enough; one below it is not."""
+    case = quiet(scores=None)
+    probability = {item.cause: item.probability for item in verdict(case).causes}["legitimate_traffic"]
+    assert 0.5 < probability < 0.95
+
+    def severity(threshold: float) -> str:
+        settings = TriageSettings.model_validate({"recommendation": {"benign_probability": threshold}})
+        return verdict(case, settings).severity
+
+    assert (severity(probability - 0.01), severity(probability + 0.01)) == ("warning", "critical")
+
+
+def test_rollbacks_are_recommended_for_bad_deployments_and_hardly_ever_otherwise():
+    """On labelled cases: at least 97 % of the rollbacks are right; two in five bad deployments are clear enough for one."""
+    settings = TriageSettings()
+    checks = build(settings, third_party=())
+    rolled, bad = [], 0
+    for item in labelled_cases(1_200, 99):
+        made = build_verdict(OCCASION, assess(checks, item.case), settings, ENGINE)
+        bad += item.cause == "deployment"
+        if made.recommendation.kind == "rollback":
+            rolled.append(item.cause == "deployment")
+            assert made.target is not None
+    assert sum(rolled) >= 0.97 * len(rolled)
+    assert len(rolled) >= 0.4 * bad

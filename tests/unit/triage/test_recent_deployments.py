@@ -99,6 +99,19 @@ def test_short_of_its_ramp_but_innocent_by_outcome():
     assert "innocent by outcome" in finding.summary
 
 
+def test_the_new_version_is_held_against_the_one_that_it_replaces():
+    """A third version that has always escalated more does not hide that the new one is worse than its predecessor."""
+    noisy = VersionOutcome(FLOW, "v0", Rate(900, 1_000, 20), Rate(9_000, 10_000, 1440))
+    outcome = (*by_version((75, 300), (12, 300)), noisy)
+    assert reading(full_ramp(10), versions=outcome) == ("worse", "critical")
+
+
+def test_a_little_worse_over_very_many_is_no_proof():
+    """Cohorts differ by a fifth without news, however many there are."""
+    outcome = by_version((4_800, 100_000), (4_000, 100_000))
+    assert reading(full_ramp(10), versions=outcome) == ("ramped", "info")
+
+
 def test_few_interactions_do_not_clear_a_suspect():
     """Ten interactions of either version prove nothing, so the suspicion stands."""
     assert reading(rollout((20, 50)), versions=by_version((1, 10), (1, 10))) == ("short", "critical")

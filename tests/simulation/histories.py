@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from tests.simulation.tiny import event_value
 from tests.simulation.world import PARTITIONS, SHARDS, WORKERS, World, golden
 
-KINDS = ("resolve", "escalate", "escalate", "deny", "score", "deploy", "poison")
+KINDS = ("escalate", "escalate", "resolve", "deny", "score", "deploy", "poison")
 POINTS = 14
 """A crash may come after this many points of the protocol; past the last one nothing happens."""
 
@@ -33,28 +33,37 @@ def _number(top: int) -> st.SearchStrategy[int]:
 
 
 crash = st.one_of(st.none(), _number(POINTS))
-event = st.tuples(_number(900), _number(2), st.sampled_from(KINDS))
-appends = st.builds(
-    lambda partition, events: Step("append", (partition, tuple(events))),
-    _number(len(PARTITIONS) - 1),
-    st.lists(event, min_size=1, max_size=8),
-)
 reads = st.builds(
-    lambda *args: Step("read", args), _number(WORKERS - 1), _number(len(PARTITIONS) - 1), st.integers(1, 8), crash
+    lambda *args: Step("read", args), _number(WORKERS - 1), _number(len(PARTITIONS) - 1), st.integers(1, 12), crash
 )
+read_alls = st.builds(lambda worker: Step("read_all", (worker,)), _number(WORKERS - 1))
 evaluations = st.builds(
     lambda *args: Step("evaluate", args), _number(WORKERS - 1), _number(SHARDS - 1), st.booleans(), crash
 )
 snapshots = st.builds(lambda *args: Step("kafka_snapshot", args), _number(WORKERS - 1), _number(SHARDS - 1))
-losses = st.sampled_from([Step("redis_backup"), Step("redis_rollback"), Step("redis_wipe")])
-steps = st.one_of(appends, reads, reads, reads, evaluations, evaluations, snapshots, losses)
+losses = st.sampled_from([Step("redis_backup"), Step("redis_backup"), Step("redis_rollback"), Step("redis_wipe")])
+chaos = st.one_of(reads, reads, read_alls, evaluations, evaluations, evaluations, snapshots, losses)
+
+
+@st.composite
+def rounds(draw: st.DrawFn, clock: int) -> list[Step]:
+    """Every partition speaks at about the same time, some events late; then a few things happen."""
+    found = []
+    for partition in range(len(PARTITIONS)):
+        jitter = st.integers(-150, 60).map(lambda seconds: max(clock + seconds, 0))
+        event = st.tuples(jitter, _number(2), st.sampled_from(KINDS))
+        found.append(Step("append", (partition, tuple(draw(st.lists(event, min_size=1, max_size=4))))))
+    return found + draw(st.lists(chaos, min_size=1, max_size=6))
 
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Step]:
-    """A history that begins with something to read, and may lose Redis or any worker at any moment."""
-    first = [draw(appends) for _ in range(draw(st.integers(1, 4)))]
-    return first + draw(st.lists(steps, min_size=1, max_size=16))
+    """A history of some rounds; Redis may be lost, and any worker may die, at any moment."""
+    clock, found = 0, []
+    for _ in range(draw(st.integers(1, 5))):
+        clock += draw(st.integers(20, 200))
+        found += draw(rounds(clock))
+    return found
 
 
 async def play(redis: Redis, history: Sequence[Step], checkpoint_ticks: int, **parts: Any) -> str | None:
@@ -72,7 +81,7 @@ async def play(redis: Redis, history: Sequence[Step], checkpoint_ticks: int, **p
                     await outcome
         # Every partition speaks once more, late enough that the watermark passes all that happened before.
         for partition in range(len(PARTITIONS)):
-            world.append(partition, [event_value(next(numbers), 1200, 0, "resolve")])
+            world.append(partition, [event_value(next(numbers), 3000, 0, "resolve")])
         await world.settle()
         return await difference(world)
     finally:

@@ -5,22 +5,29 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from tests.simulation import mutants
 from tests.simulation.histories import Step, histories, play
-from tests.support.real import Server
 
 HISTORIES = int(os.environ.get("MIDWATCH_HISTORIES", "2000"))
+"""Histories on each server. They cost some 40 ms each on an idle core."""
+
+MUTANT_HISTORIES = 3000
+"""Within this many histories every mutant must be killed."""
+
+Runner = tuple[asyncio.Runner, Redis]
 
 
 @pytest.fixture(scope="module")
-def runner(redis_server: Server) -> Iterator[tuple[asyncio.Runner, Redis]]:
+def runner(redis_server: Any) -> Iterator[Runner]:
     """An event loop and a client that live as long as the module: a history costs milliseconds."""
     with asyncio.Runner() as loop:
         client = Redis.from_url(redis_server.url, retry=Retry(NoBackoff(), 0))
@@ -28,7 +35,7 @@ def runner(redis_server: Server) -> Iterator[tuple[asyncio.Runner, Redis]]:
         loop.run(client.aclose())
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 @settings(
     max_examples=HISTORIES,
     deadline=None,
@@ -36,8 +43,49 @@ def runner(redis_server: Server) -> Iterator[tuple[asyncio.Runner, Redis]]:
 )
 @given(history=histories(), checkpoint_ticks=st.sampled_from([1, 2, 5]))
 def test_any_history_ends_like_the_golden_run(
-    runner: tuple[asyncio.Runner, Redis], history: list[Step], checkpoint_ticks: int
+    runner: Runner, history: list[Step], checkpoint_ticks: int
 ) -> None:
     """Windows equal a recount, every verdict is there with exactly its bytes, and nothing else was said."""
     loop, client = runner
     assert loop.run(play(client, history, checkpoint_ticks)) is None
+
+
+MUTANTS: dict[str, dict[str, Any]] = {
+    "no fence": {"scripts": mutants.NO_FENCE},
+    "epoch only": {"scripts": mutants.EPOCH_ONLY},
+    "split write": {"store_type": mutants.SplitWrite},
+    "commit before emit": {"evaluator_type": mutants.CommitThenEmit},
+    "Kafka's offset as the truth": {"ingest_type": mutants.KafkaOffsetTruth},
+    "no seal": {"scripts": mutants.NO_SEAL},
+    "no fence on the tick": {"scripts": mutants.NO_COMMIT_FENCE},
+}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", MUTANTS)
+def test_every_mutant_of_the_protocol_is_killed(runner: Runner, name: str) -> None:
+    """The same histories tell a protocol that is broken in one place from the one that is not."""
+    loop, client = runner
+
+    def survives(case: tuple[list[Step], int]) -> bool:
+        return loop.run(_outcome(client, *case, **MUTANTS[name])) is None
+
+    find(
+        st.tuples(histories(), st.sampled_from([1, 2, 5])),
+        lambda case: not survives(case),
+        settings=settings(
+            max_examples=MUTANT_HISTORIES,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+            database=None,
+        ),
+    )
+
+
+async def _outcome(client: Redis, history: list[Step], checkpoint_ticks: int, **parts: Any) -> str | None:
+    """What differs from the golden run; a mutant that breaks the engine itself is found out, too."""
+    try:
+        return await play(client, history, checkpoint_ticks, **parts)
+    except Exception as error:  # noqa: BLE001  # whatever a broken protocol leads to counts as found out
+        return f"{type(error).__name__}: {error}"

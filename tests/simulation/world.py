@@ -86,9 +86,10 @@ class World:
         scripts: Mapping[str, str] | None = None,
         ingest_type: type[Ingest] = Ingest,
         evaluator_type: type[ShardEvaluator] = ShardEvaluator,
+        store_type: type[Store] = Store,
     ) -> None:
         self.redis = redis
-        self.store = Store(redis, namespace, SHARDS, scripts)
+        self.store = store_type(redis, namespace, SHARDS, scripts)
         self.logs: dict[str, list[LogRecord]] = {name: [] for name in PARTITIONS}
         self.emitted: dict[str, set[bytes]] = {}
         self.letters: set[bytes] = set()
@@ -107,6 +108,9 @@ class World:
         ingest = self._types[0](
             self.store, Decoder(Limits(max_future_ms=None, max_age_ms=None)), self._dead_letters, LATENESS_MS, point=points
         )
+        # Only mutants look at these.
+        ingest.kafka = self.kafka_committed  # type: ignore[attr-defined]
+        self.store.point = points  # type: ignore[attr-defined]
         return Worker(f"w{self._born}", points, ingest)
 
     async def _dead_letters(self, letters: Sequence[DeadLetter]) -> None:
@@ -133,6 +137,11 @@ class World:
             self.workers[worker] = self._fresh()
         finally:
             who.points.left = None
+
+    async def read_all(self, worker: int) -> None:
+        """A worker takes all that there is, and lives."""
+        for partition in range(len(PARTITIONS)):
+            await self.read(worker, partition, 1000, None)
 
     async def _read(self, who: Worker, partition: str, count: int) -> None:
         if not who.resumed:

@@ -14,11 +14,12 @@ help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Build .venv with everything, so that .venv/bin/midwatch runs.
+	@:
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then echo "Midwatch needs Python 3.11 or later, and none was found. Install one, or name it: make setup PYTHON=/path/to/python3" >&2; exit 1; fi
 	@[ -x $(BIN)/python ] || { echo "Building $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
-	@echo "Installing the locked requirements"
+	@echo "Installing the locked requirements (a minute or two)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)

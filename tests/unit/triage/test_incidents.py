@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.canonical import canonical_json
@@ -39,6 +39,9 @@ MINUTE_MS = 60_000
 class Night:
     """Drives the incidents through the ticks of one night; the case of the moment is `story`."""
 
+    restarts = False
+    """Whether the state goes through its JSON before every tick."""
+
     def __init__(self, story: Case, **changes: Any) -> None:
         self.settings = TriageSettings.model_validate({"incidents": changes})
         self.story = story
@@ -54,13 +57,25 @@ class Night:
     def now(self) -> int:
         return ms(TICK) + self.minute * MINUTE_MS
 
+    def restart(self) -> None:
+        data = json.loads(json.dumps(self.incidents.to_json()))
+        self.incidents = Incidents.from_json(self.settings, ENGINE, data, build(self.settings, third_party=()))
+
     def tick(self, *firings: Firing) -> list[Verdict]:
+        if self.restarts:
+            self.restart()
         said = self.incidents.step(self.now, firings, self.gather)
         self.minute += 1
         return said
 
     def ticks(self, count: int) -> list[Verdict]:
         return [verdict for _ in range(count) for verdict in self.tick()]
+
+
+@pytest.fixture(params=[False, True], ids=["running", "restarted"], autouse=True)
+def _restarts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every story is told twice: by one engine, and by one that is stopped and taken up again before each tick."""
+    monkeypatch.setattr(Night, "restarts", request.param)
 
 
 def fired(minute: int = 0, flow: str = "refund-flow", detector: str = "escalation_rate", **changes: Any) -> Firing:
@@ -214,6 +229,17 @@ def test_a_softer_answer_must_hold():
     assert night.ticks(10) == []
 
 
+def test_softer_answers_that_disagree_do_not_add_up():
+    """Two softer answers in turn: neither holds, so nothing is said."""
+    night = Night(judgement())
+    night.tick(fired())
+    for _ in range(5):
+        night.story = quiet()
+        assert night.tick() == []
+        night.story = outage("open")
+        assert night.tick() == []
+
+
 def test_a_firing_that_joins_does_not_soften_the_answer_early():
     """While a softer answer waits, an update repeats the graver one with its own findings."""
     night = Night(judgement())
@@ -331,8 +357,7 @@ def play(night: Night, history: Sequence[Any], *, restart: int | None = None) ->
     said: list[bytes] = []
     for index, (story, happenings) in enumerate(history):
         if index == restart:
-            data = json.loads(json.dumps(night.incidents.to_json()))
-            night.incidents = Incidents.from_json(night.settings, ENGINE, data, build(night.settings, third_party=()))
+            night.restart()
         night.story = STORIES[story]()
         records: dict[tuple[int, str], Firing] = {}
         for series, detector, page in happenings:
@@ -351,14 +376,14 @@ def play(night: Night, history: Sequence[Any], *, restart: int | None = None) ->
     return said
 
 
-@settings(max_examples=60)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps, st.integers(0, 24))
 def test_a_stored_state_goes_on_as_if_nothing_had_been(history, restart):
     """Stopping before any step and going on from the JSON gives the same verdicts, byte for byte."""
     assert play(Night(quiet()), history, restart=restart) == play(Night(quiet()), history)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps)
 def test_every_incident_is_a_clean_story(history):
     """Revisions count up from a firing, nothing follows a resolve, ids are the content's, scopes belong together."""

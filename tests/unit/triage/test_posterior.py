@@ -10,7 +10,8 @@ import pytest
 from scenarios.cases import PRIORS, labelled_cases
 from scenarios.learn_likelihoods import measure, observations
 from schemas.words import CAUSES
-from tests.unit.triage.stories import bad_deployment, injected, judgement, outage, quiet
+from tests.unit.triage.stories import bad_deployment, injected, judgement, outage, quiet, rollout
+from triage.case import Rate
 from triage.chain import run_chain
 from triage.evidence import FEATURES, observe
 from triage.posterior import Likelihoods, learn, learned, posterior, rank
@@ -62,6 +63,15 @@ def test_each_story_has_its_cause(case, cause):
     assert rank(probabilities)[0].cause == cause
     assert probabilities[cause] >= 0.9
     assert math.fsum(probabilities.values()) == pytest.approx(1.0)
+
+
+def test_a_canary_cannot_do_more_than_its_share():
+    """At 5 % of the traffic it cannot have made a third of everything escalate; at 50 % it can."""
+    seen = {}
+    for share in (5, 50):
+        case = quiet(deployments=(rollout((3, share)),), interactions=Rate(200, 600, 20), versions=())
+        seen[share] = observe(case, run_chain(CHECKS, case).findings)["changes"]
+    assert seen == {5: "short_too_small", 50: "short_at_onset"}
 
 
 def test_no_evidence_leaves_the_priors():

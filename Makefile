@@ -37,7 +37,7 @@ demo: $(STAMP) ## The whole engine on embedded Kafka and Redis: incidents, verdi
 	@$(BIN)/midwatch demo $(ARGS)
 
 schemas: $(STAMP) ## Write the JSON Schemas, the AsyncAPI document and the example configuration again.
-	@$(BIN)/midwatch schemas export schemas
+	@$(BIN)/midwatch schemas export schemas > /dev/null
 	@$(BIN)/midwatch check-config --example > midwatch.example.toml
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \

@@ -6,8 +6,10 @@ day, both from the last 28 days). Over a window W, with the weight that the rest
     burn_W = (spend_W / weight_W) / ((budget - spent) / weight_remaining)
 
 is 1 where the budget lasts exactly. It fires when min(burn over 10 d, burn over 1 d) >= 1 + k sqrt(days left / 30) for
-six hours in a row; k is 0.125 for a warning and 0.255 for a page. The long window says that it is no single bad day,
+six hours in a row, and the month's end is forecast to lie above the budget by one standard error at least (days scatter
+as the last ten did); k is 0.125 for a warning and 0.255 for a page. The long window says that it is no single bad day,
 the short one that it has not stopped; early in the month the forecast has room to be wrong. It looks once an hour.
+A firing is about one month: it ends with the month at the latest.
 
 A budget's flat part (provisioned throughput is paid whether it is used or not) is taken from the budget before anything
 is burnt: it cannot run over. Measured: about 4 % of clean months page (docs/detectors.md); one who knew the true mean
@@ -32,7 +34,7 @@ from schemas.series import MICRO_USD, SeriesKind
 from schemas.words import DetectorName
 
 _HOUR, _DAY = 60, 24
-_LONG, _SHORT = 10 * _DAY, _DAY
+_LONG = 10 * _DAY
 _TOP_BURN = 1000.0
 _Z80 = 1.2816
 """Standard normal quantile of .9: 80 % lie within."""
@@ -54,6 +56,9 @@ class BurnRateSettings(DetectorSettings):
     warning_excess: float = Field(default=0.125, gt=0, le=10, description="k of a warning: 0.125 is 12.5 % too fast.")
     page_excess: float = Field(default=0.255, gt=0, le=10, description="k of a page.")
     for_hours: int = Field(default=6, ge=1, le=168, description="Hours in a row that the burn must be too fast.")
+    min_chance: float = Field(
+        default=0.84, ge=0, lt=1, description="Least forecast chance of running over that can open."
+    )
     recovery_burn: float = Field(default=1.0, gt=0, le=10, description="Burn up to which a budget is back on its path.")
     min_history_hours: int = Field(
         default=72, ge=24, le=HOURS, description="Hours of history before a budget is judged."
@@ -74,6 +79,20 @@ class _Pace:
     short: Floats
     left: Floats
     weight_left: Floats
+    error: Floats
+    """Standard error of what is still to come."""
+
+    @property
+    def coming(self) -> Floats:
+        """What is still to come, at the long window's pace."""
+        return self.long * self.weight_left
+
+    @property
+    def chance(self) -> Floats:
+        """The chance that the budget does not last, by the forecast."""
+        excess = self.coming - self.left
+        known = self.error > 0
+        return np.asarray(np.where(known, ndtr(excess / np.where(known, self.error, 1.0)), excess > 0))
 
     @property
     def burn(self) -> Floats:
@@ -106,15 +125,18 @@ class BurnRate:
         if not (state["looked"] < hour).any():
             return state, []
         month = Month.of(view.tick)
+        turned = (state["month"] > 0) & (state["month"] != month.first_hour)
         cost = view.hours(HOURS)[:, :, 1] / MICRO_USD
         self._spend(cost, month, hour, state)
         profile = SpendProfile.of(cost, hour, view.first_minute // _HOUR)
         amount, flat = self._amounts(view)
         pace = _pace(cost, profile, amount - flat - state["spent"], month, hour)
         known = (amount > 0) & (profile.covered >= self._settings.min_history_hours)
-        wanted = self._wanted(np.where(known, pace.burn, 0.0), month.days_left(hour), hour, state)
+        likely = pace.chance >= self._settings.min_chance
+        judged = np.where(known & likely & ~turned, pace.burn, 0.0)
+        wanted = self._wanted(judged, month.days_left(hour), hour, state)
         quiet = pace.burn <= self._settings.recovery_burn
-        changes = lifecycle.advance(state, view.tick, wanted, quiet, self._settings)
+        changes = lifecycle.advance(state, view.tick, wanted, quiet, self._settings, over=turned)
         state["looked"][:] = hour
         claims = [
             self._claim(view, state, row, change, tier, pace, profile, month)
@@ -201,27 +223,21 @@ class BurnRate:
     ) -> _Outlook:
         """The forecast of one budget: the ten days' pace goes on, days scatter as they did."""
         hour = view.tick // _HOUR
-        budget = self._settings.budgets.get(view.keys[row].dims[0], Budget(amount_usd=1.0))
-        weight_left, rate = float(pace.weight_left[row]), float(pace.long[row])
-        coming = rate * weight_left
-        days = view.hours(HOURS)[row, -_LONG:, 1].reshape(-1, _DAY).sum(axis=1) / MICRO_USD
-        scatter = float(np.std(days, ddof=1)) / max(float(np.mean(days)), 1e-9)
         days_left = month.days_left(hour)
-        error = coming * scatter * float(np.sqrt(1.0 / max(days_left, 1 / _DAY) + 1.0 / days.size))
-        spent = float(state["spent"][row]) + budget.flat_usd
-        total, amount = spent + coming, budget.amount_usd
-        day_weight = weight_left / days_left if days_left > 0 else 0.0
-        burning = min(rate, float(pace.short[row])) * day_weight
+        budget = self._settings.budgets.get(view.keys[row].dims[0], Budget(amount_usd=1.0))
+        amount, spent = budget.amount_usd, float(state["spent"][row]) + budget.flat_usd
+        coming, spread = float(pace.coming[row]), _Z80 * float(pace.error[row])
+        slower = min(float(pace.long[row]), float(pace.short[row]))
         return _Outlook(
             spent=spent,
             amount=amount,
-            daily=burning,
-            affordable=max(amount - spent, 0.0) / days_left if days_left > 0 else 0.0,
-            total=total,
-            low=max(spent, total - _Z80 * error),
-            high=total + _Z80 * error,
-            chance=float(ndtr((total - amount) / error)) if error > 0 else float(total > amount),
-            over=profile.reaches(row, rate, float(pace.left[row]), month, hour),
+            daily=slower * float(pace.weight_left[row]) / days_left,
+            affordable=max(amount - spent, 0.0) / days_left,
+            total=spent + coming,
+            low=spent + max(coming - spread, 0.0),
+            high=spent + coming + spread,
+            chance=float(pace.chance[row]),
+            over=profile.reaches(row, float(pace.long[row]), amount - spent, month, hour),
         )
 
 
@@ -269,8 +285,17 @@ def _summary(change: str, outlook: _Outlook) -> str:
 
 
 def _pace(cost: Floats, profile: SpendProfile, left: Floats, month: Month, hour: int) -> _Pace:
-    def by_weight(hours: int) -> Floats:
-        weight = profile.weight(hour - hours, hour)
-        return np.asarray(cost[:, HOURS - hours :].sum(axis=1) / np.maximum(weight, 1e-9))
-
-    return _Pace(by_weight(_LONG), by_weight(_SHORT), left, profile.ahead(hour, month.end_hour))
+    """The pace before `hour`, and how surely it says what is still to come: days about their weight, ten of them."""
+    weights = np.stack([profile.weight(start, start + _DAY) for start in range(hour - _LONG, hour, _DAY)], axis=1)
+    spend = cost[:, HOURS - _LONG :].reshape(len(cost), -1, _DAY).sum(axis=2)
+    known = weights > 0
+    daily = np.where(known, spend / np.where(known, weights, 1.0), 0.0)
+    days = np.maximum(known.sum(axis=1), 1)
+    mean = daily.sum(axis=1) / days
+    variance = np.where(known, (daily - mean[:, None]) ** 2, 0.0).sum(axis=1) / np.maximum(days - 1, 1)
+    scatter = np.sqrt(variance) / np.where(mean > 0, mean, 1.0)
+    long = spend.sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-9)
+    short = spend[:, -1] / np.maximum(weights[:, -1], 1e-9)
+    weight_left = profile.ahead(hour, month.end_hour)
+    error = long * weight_left * scatter * np.sqrt(1.0 / month.days_left(hour) + 1.0 / days)
+    return _Pace(long, short, left, weight_left, error)

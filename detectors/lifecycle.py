@@ -75,10 +75,13 @@ def frozen(state: State, tick: int, lag: int, settings: DetectorSettings) -> Mas
     return np.asarray(held | thawing)
 
 
-def advance(state: State, tick: int, wanted: Levels, quiet: Mask, settings: DetectorSettings) -> Changes:
+def advance(
+    state: State, tick: int, wanted: Levels, quiet: Mask, settings: DetectorSettings, over: Mask | None = None
+) -> Changes:
     """Move every series one tick on; changes `state` in place.
 
     `wanted` [S] is the tier that the evidence asks for now, `quiet` [S] whether an open series is back to normal.
+    Where `over` [S] holds, what was claimed has lost its object: an open firing ends at once, and is not flapping.
     """
     tier = state["tier"]
     if not wanted.any() and not tier.any():
@@ -86,10 +89,14 @@ def advance(state: State, tick: int, wanted: Levels, quiet: Mask, settings: Dete
     opened = np.flatnonzero((tier == NONE) & (wanted > NONE))
     raised = np.flatnonzero((tier == WARNING) & (wanted == PAGE))
     recovered = _recovered(state, tick, wanted, quiet, settings)
+    if over is not None and over.any():
+        recovered = np.union1d(recovered, np.flatnonzero((tier > NONE) & over))
     _open(state, tick, opened, wanted, settings)
     tier[raised] = PAGE
     changes = Changes(opened, raised, recovered, tier[recovered])
     _close(state, tick, recovered)
+    if over is not None:
+        state["closed"][recovered[over[recovered]]] = 0
     return changes
 
 

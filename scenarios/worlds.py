@@ -152,11 +152,11 @@ class _Series:
     def draw(cls, rng: np.random.Generator, settings: WorldSettings) -> _Series:
         minutes = settings.minutes
         level = float(np.exp(rng.uniform(np.log(0.05), np.log(500))))
-        volume = level * _season(rng, minutes, 0.8, 0.4) * np.exp(_wander(rng, minutes, 180, 0.15))
+        volume = level * season(rng, minutes, 0.8, 0.4) * np.exp(wander(rng, minutes, 180, 0.15))
         base = float(np.clip(np.exp(rng.normal(np.log(settings.rate_median), settings.rate_spread)), 0.003, 0.2))
-        rate = base * _season(rng, minutes, settings.season, 0.15)
-        rate *= np.exp(_wander(rng, minutes, 4 * DAY, 0.15))
-        rate *= np.exp(_wander(rng, minutes, rng.uniform(60, 360), np.sqrt(settings.lasting)))
+        rate = base * season(rng, minutes, settings.season, 0.15)
+        rate *= np.exp(wander(rng, minutes, 4 * DAY, 0.15))
+        rate *= np.exp(wander(rng, minutes, rng.uniform(60, 360), np.sqrt(settings.lasting)))
         rate *= rng.gamma(1 / settings.flutter, settings.flutter, minutes)
         for start, end, size in _episodes(rng, settings, settings.surges, (30, 180), (1.8, 5.0)):
             volume[start:end] *= size
@@ -169,7 +169,7 @@ class _Series:
         return cls(level, volume, np.clip(rate, 1e-5, 0.6))
 
 
-def _season(rng: np.random.Generator, minutes: int, daily: float, weekly: float) -> Floats:
+def season(rng: np.random.Generator, minutes: int, daily: float, weekly: float) -> Floats:
     """A daily and a weekly course about 1, with random amplitude up to the given ones, and random phase."""
     t = np.arange(minutes)
     amplitude, phase = rng.uniform(0, daily), rng.uniform(0, DAY)
@@ -179,7 +179,7 @@ def _season(rng: np.random.Generator, minutes: int, daily: float, weekly: float)
     return np.asarray(np.maximum(course, 0.05) * np.where(t // DAY % 7 < 5, 1.0, weekend))
 
 
-def _wander(rng: np.random.Generator, minutes: int, scale: float, deviation: float) -> Floats:
+def wander(rng: np.random.Generator, minutes: int, scale: float, deviation: float) -> Floats:
     """A stationary Ornstein-Uhlenbeck path with this time scale and standard deviation, moved every five minutes."""
     steps = minutes // 5 + 1
     keep = np.exp(-5 / scale)

@@ -1,6 +1,6 @@
 """`midwatch demo`: the whole engine on an embedded Kafka and Redis, a simulated fleet, labelled incidents, verdicts.
 
-The engine runs as it would in production, as `midwatch run` in a process of its own. It reads days of ordinary
+The engine runs as it would in production, as `midwatch run` in a process of its own. It reads a day of ordinary
 telemetry first; then the live phase is played in fast motion, and what Midwatch says is held against what happened.
 Event time is the only clock that counts, so the same seed tells the same story.
 """

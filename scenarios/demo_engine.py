@@ -38,7 +38,7 @@ url = "{redis_url}"
 
 [engine]
 clock = "stream"
-shards = 4
+shards = 2
 lateness_seconds = {LATENESS_SECONDS}
 idle_grace_seconds = 0.5
 

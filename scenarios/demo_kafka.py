@@ -122,6 +122,11 @@ class Listener:
             return None
         return min(self._ticks.values())
 
+    @property
+    def ticks(self) -> int:
+        """Ticks of all shards, summed up: it grows with every sign that the engine gets on."""
+        return sum(self._ticks.values())
+
     async def run(self) -> None:
         """Read for ever."""
         async for record in self._consumer:

@@ -1,7 +1,7 @@
 """Labelled incidents: what happens to the simulated fleet, and what Midwatch has to say about it.
 
 Each incident strikes a system of its own, so that none can be mistaken for another. Minutes count from the moment at
-which the live phase begins; by then the fleet has a history of ordinary days (`background`).
+which the live phase begins; by then the fleet has a history of ordinary operation (`background`).
 """
 
 from __future__ import annotations
@@ -95,16 +95,16 @@ def incidents(live_start_ms: int) -> tuple[Incident, ...]:
 
 
 def background(live_start_ms: int) -> dict[str, tuple[Effect, ...]]:
-    """Ordinary changes in the days before: each went through its full canary ramp, long before the live phase."""
+    """Ordinary changes of the day before: each went through its full canary ramp, long before the live phase."""
     changes: tuple[tuple[str, str, ChangeKind, int, str], ...] = (
-        ("refunds", "refund-request", "prompt", 26, "2026.02.4"),
-        ("onboarding", "kyc-onboarding", "schema", 21, "5.9.0"),
-        ("claims", "claim-triage", "flow", 22, "3.15.0"),
-        ("disputes", "chargeback-dispute", "config", 27, "1.22.1"),
-        ("lending", "loan-prequalification", "flow", 24, "7.4.0"),
-        ("orders", "returns", "prompt", 25, "4.1.0"),
-        ("underwriting", "policy-quote", "flow", 23, "2.10.0"),
-        ("helpdesk", "software-request", "model", 28, "6.5.0"),
+        ("refunds", "refund-request", "prompt", 18, "2026.02.4"),
+        ("onboarding", "kyc-onboarding", "schema", 13, "5.9.0"),
+        ("claims", "claim-triage", "flow", 14, "3.15.0"),
+        ("disputes", "chargeback-dispute", "config", 19, "1.22.1"),
+        ("lending", "loan-prequalification", "flow", 16, "7.4.0"),
+        ("orders", "returns", "prompt", 17, "4.1.0"),
+        ("underwriting", "policy-quote", "flow", 15, "2.10.0"),
+        ("helpdesk", "software-request", "model", 20, "6.5.0"),
     )
     return {
         system: (_careful(flow, change, live_start_ms - hours * HOUR_MS, version),)

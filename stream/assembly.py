@@ -27,11 +27,7 @@ def engine_of(settings: Settings) -> Engine:
 
 def detectors_of(settings: Settings) -> tuple[Detector, ...]:
     """The detectors that are switched on, with their settings; budgets come from the `[budgets]` section."""
-    given = settings.detectors.model_dump(mode="python")
-    amounts = {name: {"amount_usd": budget.amount_usd} for name, budget in sorted(settings.budgets.items())}
-    if amounts:
-        given["burn_rate"] = {**given["burn_rate"], "budgets": amounts}
-    return build(given)
+    return build(settings.detector_settings())
 
 
 def machine_factory(settings: Settings, guard: Guard = run_guarded) -> Callable[[], ShardMachine]:

@@ -143,7 +143,11 @@ class IngestLoop(ConsumerRebalanceListener):
                 timeout_ms=self._settings.kafka.fetch_max_wait_ms, max_records=self._settings.kafka.max_batch_records
             )
             async with self._lock:
-                await self._take(batch if generation == self._generation else {}, loop.time() - touched)
+                if generation == self._generation:
+                    await self._take(batch, loop.time() - touched)
+                elif batch:
+                    # It may have been fetched before the last resume or after it: read it again from where Redis says.
+                    self._stale = True
             if loop.time() - touched >= TOUCH_SECONDS:
                 touched = loop.time()
             if loop.time() - committed >= COMMIT_SECONDS:

@@ -24,7 +24,7 @@ Headers = list[tuple[str, bytes]]
 
 
 class Producer(Protocol):
-    """What publishing needs of a Kafka producer. `send` answers with a future that is done once the record is stored."""
+    """What publishing needs of a Kafka producer; what `send` answers is done once the record is stored."""
 
     async def send(
         self, topic: str, value: bytes | None = None, key: bytes | None = None, headers: Headers | None = None

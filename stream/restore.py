@@ -72,7 +72,7 @@ async def partitions_of(topics: Sequence[str], kafka: dict[str, Any]) -> list[To
     finally:
         await admin.close()
     return sorted(
-        TopicPartition(topic["topic"], partition["partition"]) for topic in described for partition in topic["partitions"]
+        TopicPartition(topic["topic"], part["partition"]) for topic in described for part in topic["partitions"]
     )
 
 

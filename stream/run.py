@@ -6,8 +6,10 @@ import asyncio
 import multiprocessing
 import signal
 import sys
+import threading
 import time
 from collections import deque
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Final
 
@@ -56,42 +58,45 @@ def _child(settings: Settings, index: int) -> None:
 
 
 def _supervise(settings: Settings, workers: int) -> int:
+    """Workers in processes of their own, started again when they die; ends with them."""
+    stopping = threading.Event()
+    previous = {
+        number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    children = [_start(settings, index) for index in range(workers)]
+    try:
+        return _keep_alive(settings, children, stopping)
+    finally:
+        for child in children:
+            if child.is_alive():
+                child.terminate()
+        for child in children:
+            child.join()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _start(settings: Settings, index: int) -> BaseProcess:
     # Children are forked before any thread or event loop exists here; the settings need not be pickled.
     context = multiprocessing.get_context("fork")
-    stopping = False
+    process = context.Process(target=_child, args=(settings, index), name=f"midwatch-worker-{index}")
+    process.start()
+    return process
 
-    def stop(_number: int, _frame: object) -> None:
-        nonlocal stopping
-        stopping = True
 
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def start(index: int) -> BaseProcess:
-        process = context.Process(target=_child, args=(settings, index), name=f"midwatch-worker-{index}")
-        process.start()
-        return process
-
-    children = [start(index) for index in range(workers)]
+def _keep_alive(settings: Settings, children: list[BaseProcess], stopping: threading.Event) -> int:
+    """Start dead children again until told to stop (0), or until they die too often (1)."""
     restarts: deque[float] = deque(maxlen=RESTARTS)
-    code = 0
-    while not stopping:
-        multiprocessing.connection.wait([child.sentinel for child in children], timeout=0.5)
+    while not stopping.is_set():
+        wait([child.sentinel for child in children], timeout=0.5)
         for index, child in enumerate(children):
-            if child.is_alive() or stopping:
+            if child.is_alive() or stopping.is_set():
                 continue
             log.error("worker_died", index=index, exit_code=child.exitcode)
             now = time.monotonic()
             if len(restarts) == RESTARTS and now - restarts[0] < RESTART_SECONDS:
                 log.error("giving_up", restarts=RESTARTS, seconds=RESTART_SECONDS)
-                stopping, code = True, 1
-                break
+                return 1
             restarts.append(now)
-            children[index] = start(index)
-    for child in children:
-        if child.is_alive():
-            child.terminate()
-    for child in children:
-        child.join()
-    for number, handler in previous.items():
-        signal.signal(number, handler)
-    return code
+            children[index] = _start(settings, index)
+    return 0

@@ -6,6 +6,8 @@ something to do, not being alive: consumers have hung for hours with every heart
 
 from __future__ import annotations
 
+import asyncio
+import faulthandler
 import os
 import sys
 import threading
@@ -19,7 +21,30 @@ EXIT_STUCK: Final = 75
 
 def _exit(message: str) -> None:
     print(message, file=sys.stderr, flush=True)  # noqa: T201  # the log may be what hangs
+    faulthandler.dump_traceback(all_threads=True)
     os._exit(EXIT_STUCK)
+
+
+def where_tasks_stand(loop: asyncio.AbstractEventLoop) -> str:
+    """The innermost lines of every task of a loop, for the last words of a stuck process."""
+    lines = []
+    for task in sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name()):
+        frames = task.get_stack(limit=1)
+        place = f"{frames[-1].f_code.co_filename}:{frames[-1].f_lineno}" if frames else "not started"
+        lines.append(f"  {task.get_name()}: {_awaited(task) or place}")
+    return "\n".join(lines)
+
+
+def _awaited(task: asyncio.Task[object]) -> str:
+    """The chain of coroutines that a task waits in, outermost first."""
+    names = []
+    inner: object = task.get_coro()
+    while inner is not None and hasattr(inner, "cr_frame"):
+        frame = inner.cr_frame
+        if frame is not None:
+            names.append(f"{frame.f_code.co_name}:{frame.f_lineno}")
+        inner = inner.cr_await
+    return " > ".join(names)
 
 
 class Watchdog:
@@ -31,11 +56,13 @@ class Watchdog:
         clock: Callable[[], float] = time.monotonic,
         give_up: Callable[[str], None] = _exit,
         *,
+        describe: Callable[[], str] = str,
         start: bool = True,
     ) -> None:
         self._seconds = seconds
         self._clock = clock
         self._give_up = give_up
+        self._describe = describe
         self._progress = -1
         self._moved = self._noted = clock()
         self._closed = threading.Event()
@@ -53,11 +80,11 @@ class Watchdog:
         """Give up if it is time to."""
         now = self._clock()
         if now - self._noted > self._seconds:
-            self._give_up(f"midwatch: the event loop has been blocked for {now - self._noted:.0f} s; exiting")
+            self._give_up(f"midwatch: the event loop has been blocked for {now - self._noted:.0f} s; exiting\n{self._describe()}")
         elif now - self._moved > self._seconds:
             self._give_up(
                 f"midwatch: no progress for {now - self._moved:.0f} s while telemetry waits "
-                "(is Kafka or Redis hanging?); exiting so that a supervisor starts a fresh process"
+                f"(is Kafka or Redis hanging?); exiting so that a supervisor starts a fresh process\n{self._describe()}"
             )
 
     def close(self) -> None:

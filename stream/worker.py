@@ -32,7 +32,7 @@ from stream.settings import Settings
 from stream.settings_clients import kafka_options, redis_client
 from stream.snapshots import PieceRecord
 from stream.store import Store
-from stream.watchdog import Watchdog
+from stream.watchdog import Watchdog, where_tasks_stand
 
 OBSERVE_SECONDS = 1.0
 
@@ -113,7 +113,8 @@ class Worker:
         self, stack: AsyncExitStack, ingest: IngestLoop, evaluate: EvaluateLoop, stop: asyncio.Event
     ) -> None:
         observer = Observer(self.metrics, ingest, evaluate, wall_ms)
-        watchdog = Watchdog(self.settings.engine.stuck_seconds)
+        loop = asyncio.get_running_loop()
+        watchdog = Watchdog(self.settings.engine.stuck_seconds, describe=lambda: where_tasks_stand(loop))
         stack.callback(watchdog.close)
         stack.callback(self.guard.close)
         port = self.settings.http.port

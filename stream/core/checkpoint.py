@@ -14,12 +14,12 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from triage.incidents import Incidents
 
 from schemas.series import KINDS, SeriesKey, SeriesKind
 from stream.core.deltas import KIND_CODE, Delta, pack, unpack
 from stream.core.machine import ShardMachine
 from stream.core.windows import RING, HourBlock
+from triage.incidents import Incidents
 
 LAYOUT: Final = 1
 """Version of the layout. Raise it when the meaning of a checkpoint changes."""

@@ -6,12 +6,13 @@ from the onset to the tick; `before` is the day that ends at the onset.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from schemas.events import Deployment
 from schemas.outputs import Exemplar, Firing
 from schemas.series import SCORE_UNIT, SeriesKey, SeriesKind
-from stream.core.deltas import BreakerRecord, DeploymentRecord
+from stream.core.deltas import BreakerRecord
 from stream.core.evidence import Evidence
 from stream.core.ticks import MINUTE_MS, ms_of
 from stream.core.windows import KindWindows
@@ -170,7 +171,8 @@ class _OneCase:
         pairs = zip([None, *seen[:-1]], seen, strict=True)
         changes = [r for previous, r in pairs if previous is None or previous.state != r.state]
         since = (self.onset - REFERENCE_MINUTES) * MINUTE_MS
-        recent = sum(1 for r in changes[1:] if r.ms >= since)
+        recent = [r for r in changes[1:] if r.ms >= since]
+        opened = _openings(changes, since)
         last = seen[-1]
         return BreakerReading(
             breaker=breaker,
@@ -179,7 +181,8 @@ class _OneCase:
             changed_ms=changes[-1].ms,
             reported_ms=last.ms,
             failure_rate=last.failure_rate,
-            recent_changes=recent,
+            recent_changes=len(recent),
+            recent_openings=opened,
         )
 
     def scores(self) -> tuple[ScoreTrend, ...] | None:
@@ -211,30 +214,17 @@ class _OneCase:
         known = self.evidence.deployments.get((self.environment, self.system))
         if not known:
             return None
-        rollouts: dict[tuple[str, str], list[DeploymentRecord]] = {}
+        rollouts: dict[tuple[str, str], list[Deployment]] = {}
+        newest: dict[tuple[str, str], int] = {}
         for record in sorted(known.values(), key=lambda r: (r.ms, r.id)):
             if record.ms < self.tick * MINUTE_MS:
                 event = self.evidence.parse(record)
-                rollouts.setdefault((event.component, event.version), []).append(record)
-        found = [self._history(component, version, records) for (component, version), records in rollouts.items()]
+                rollouts.setdefault((event.component, event.version), []).append(event)
+                newest[event.component, event.version] = record.ms
         since = (self.onset - DEPLOYMENT_LOOK_BACK_MINUTES) * MINUTE_MS
-        recent = [h for h in found if h.first_ms >= since]
+        found = (DeploymentHistory.of(events) for place, events in rollouts.items() if newest[place] >= since)
+        recent = [history for history in found if history is not None]
         return tuple(sorted(recent, key=lambda h: (h.first_ms, h.component, h.version)))
-
-    def _history(self, component: str, version: str, records: list[DeploymentRecord]) -> DeploymentHistory:
-        events = tuple(self.evidence.parse(record) for record in records)
-        percents = tuple(event.canary_percent for event in events)
-        took = [r.ms for r, percent in zip(records, percents, strict=True) if percent > 0]
-        full = [r.ms for r, percent in zip(records, percents, strict=True) if percent >= 100]
-        return DeploymentHistory(
-            component=component,
-            version=version,
-            events=events,
-            canary_percents=percents,
-            first_ms=took[0] if took else records[0].ms,
-            full_ms=full[0] if full else None,
-            rolled_back=events[-1].phase == "rolled_back",
-        )
 
     def tags(self) -> dict[str, str]:
         record = self.evidence.tags.get((self.environment, self.system))
@@ -257,6 +247,18 @@ class _OneCase:
         return tuple(
             Exemplar(trace_id=record.trace_id, interaction_id=record.interaction_id) for record in found[:EXEMPLARS]
         )
+
+
+def _openings(changes: Sequence[BreakerRecord], since_ms: int) -> int:
+    """How often a breaker went from closed to open since `since_ms`; probing by half-open is no closing."""
+    closed, found = True, 0
+    for record in changes:
+        if record.state in ("open", "forced_open"):
+            found += int(closed and record.ms >= since_ms)
+            closed = False
+        elif record.state == "closed":
+            closed = True
+    return found
 
 
 def _total(rates: Iterable[Rate]) -> Rate:

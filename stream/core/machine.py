@@ -13,10 +13,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from triage.chain import Guard, run_guarded
-from triage.checks.base import Check
-from triage.incidents import Incidents
-from triage.registry import build as build_checks
 
 from detectors.base import Claim, Detector, State
 from schemas.outputs import Engine, Firing, Verdict
@@ -28,6 +24,10 @@ from stream.core.gather import Gatherer
 from stream.core.ticks import MINUTE_MS
 from stream.core.windows import KindWindows
 from triage.case import Case
+from triage.chain import Guard, run_guarded
+from triage.checks.base import Check
+from triage.incidents import Incidents
+from triage.registry import build as build_checks
 from triage.settings import TriageSettings
 
 HOUSEKEEPING_TICKS: Final = 60

@@ -6,13 +6,16 @@ The data is looked for in `MIDWATCH_DATA`, else in `../shared/data` beside the p
 import csv
 import json
 import os
+import subprocess
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from scenarios import azure_trace, taubench
+from schemas.base import JsonObject
 from schemas.canonical import canonical_json
 from schemas.events import Interaction, Usage
 
@@ -87,3 +90,40 @@ def test_commands_write_what_the_functions_make(
     assert taubench.main([str(data(TAU))]) == 0
     lines = capfdbinary.readouterr().out.splitlines()
     assert [json.loads(line)["id"] for line in lines] == [event.id for event in conversations]
+
+
+def replayed(events: Iterable[JsonObject], directory: Path) -> JsonObject:
+    """What `midwatch replay --json` says about these events."""
+    path = directory / "events.jsonl"
+    path.write_bytes(b"".join(canonical_json(event) + b"\n" for event in events))
+    command = [sys.executable, "-m", "stream.cli", "replay", str(path), "--out", str(directory / "out.jsonl"), "--json"]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MIDWATCH_")}
+    done = subprocess.run(command, check=True, capture_output=True, cwd=ROOT, env=environment)
+    said: JsonObject = json.loads(done.stdout)
+    return said
+
+
+def test_replay_counts_200_interactions_and_48_escalations(tmp_path: Path) -> None:
+    """The counts that enter the windows are the file's: nothing lost, nothing twice, nothing refused."""
+    said = replayed(taubench.interactions(taubench.load(data(TAU))), tmp_path)
+    assert said["events"] == {"interaction": 200}
+    assert said["rejected"] == said["unknown_fields"] == 0
+    assert said["totals"]["flow"] == {"interactions": 200, "escalations": 48, "failures": 0}
+    assert said["totals"]["flow_reason"] == {"escalations": 48}
+
+
+def test_replay_adds_up_the_tokens_of_both_services(tmp_path: Path) -> None:
+    """The tokens of all 28,185 requests add up to the files' own sums, and every request has a price."""
+    paths = [data(AZURE / f"AzureLLMInferenceTrace_{service}.csv") for service in ("conv", "code")]
+    said = replayed((event for path in paths for event in azure_trace.usage_events(path)), tmp_path)
+    sums = Counter[str]()
+    for path in paths:
+        with path.open(encoding="utf-8", newline="") as lines:
+            for row in csv.DictReader(lines):
+                sums["requests"] += 1
+                sums["input_tokens"] += int(row["ContextTokens"])
+                sums["output_tokens"] += int(row["GeneratedTokens"])
+    assert {name: said["totals"]["usage"][name] for name in sums} == dict(sums)
+    assert sums["requests"] == 28_185
+    assert said["rejected"] == 0
+    assert said["unpriced"] == {}

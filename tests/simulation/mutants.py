@@ -28,7 +28,7 @@ NO_FENCE = replaced("ingest", COMPARE, "")
 """No compare-and-set on the next offset: whoever comes, counts."""
 
 EPOCH_ONLY = replaced(
-    "ingest", COMPARE, "if tonumber(stored[1]) > tonumber(ARGV[at + 2]) then return {0, ARGV[at], stored[1], stored[2]} end"
+    "ingest", COMPARE, COMPARE.replace("stored[1] ~= ARGV[at + 1]", "tonumber(stored[1]) > tonumber(ARGV[at + 2])")
 )
 """Fences only those who are behind, as an epoch does: a repetition of the newest batch is counted again."""
 

@@ -1,6 +1,6 @@
-"""A world in which everything that can go wrong does: workers that die at any point of the protocol, zombies, resends,
-a Redis that loses what it was told or everything.
+"""A world in which everything that can go wrong does.
 
+Workers die at any point of the protocol, come back as zombies, send again; Redis loses what it was told, or everything.
 The code under test is the engine's own (`Ingest`, `ShardEvaluator`, `Store` with its Lua scripts in a real Redis). Only
 Kafka is replaced, by lists; and the emitted records are kept, so that they can be compared with a golden run.
 """
@@ -35,6 +35,7 @@ PARTITIONS = ("agent.interactions/0", "agent.interactions/1", "agent.authorizati
 SHARDS = 2
 WORKERS = 2
 LATENESS_MS = 60_000
+ANY_TIME = Limits(max_future_ms=None, max_age_ms=None)
 ENGINE = Engine(version="0", config_hash="test")
 
 
@@ -106,7 +107,7 @@ class World:
         self._born += 1
         points = Points()
         ingest = self._types[0](
-            self.store, Decoder(Limits(max_future_ms=None, max_age_ms=None)), self._dead_letters, LATENESS_MS, point=points
+            self.store, Decoder(ANY_TIME), self._dead_letters, LATENESS_MS, point=points
         )
         # Only mutants look at these.
         ingest.kafka = self.kafka_committed  # type: ignore[attr-defined]
@@ -215,7 +216,7 @@ class World:
         return sorted([key async for key in self.redis.scan_iter(match=f"{{{self.namespace}:*", count=1000)])
 
     async def redis_backup(self) -> None:
-        self.backup = {key: await self.redis.dump(key) for key in await self._keys()}
+        self.backup = {key: bytes(await self.redis.dump(key) or b"") for key in await self._keys()}
 
     async def redis_rollback(self) -> None:
         """Redis comes back as it was at the last backup (or empty, if there was none)."""
@@ -317,7 +318,7 @@ class Golden:
 
 def golden(logs: Mapping[str, Sequence[LogRecord]], fold_type: Callable[..., PartitionFold] = PartitionFold) -> Golden:
     """The golden run."""
-    decoder = Decoder(Limits(max_future_ms=None, max_age_ms=None))
+    decoder = Decoder(ANY_TIME)
     shards = ShardMap(SHARDS)
     inboxes: dict[int, dict[int, list[Delta]]] = {shard: {} for shard in range(SHARDS)}
     watermark, letters = 2**62, 0

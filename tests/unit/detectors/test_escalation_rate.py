@@ -1,0 +1,177 @@
+"""`escalation_rate`: what its formulas promise beyond the common contract."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from detectors.arrays import walk
+from detectors.base import Claim, State
+from detectors.baseline import Baseline, BaselineConstants, cap
+from detectors.escalation_rate import EscalationRate, EscalationRateSettings
+from tests.support.detectors import DAY, START, Counts, run, view_of
+
+
+def history(volume: float, rate: np.ndarray, seed: int = 1, series: int = 1) -> Counts:
+    """Counts of `series` flows with the same volume and rates [M]."""
+    rng = np.random.default_rng(seed)
+    n = rng.poisson(volume, (series, len(rate)))
+    return np.stack([n, rng.binomial(n, rate), np.zeros_like(n)], axis=2)
+
+
+def steady(minutes: int, rate: float = 0.04) -> np.ndarray:
+    return np.full(minutes, rate)
+
+
+def claims_of(counts: Counts, **settings: object) -> list[tuple[int, Claim]]:
+    detector = EscalationRate(EscalationRateSettings.model_validate(settings))
+    view = view_of(detector, counts)
+    return [
+        (tick - START, claim) for tick, _, claim in run(detector, view, range(START + 1, START + counts.shape[1] + 1))
+    ]
+
+
+def memory_after(counts: Counts) -> State:
+    """The memory of a detector that never fires, so that nothing is frozen."""
+    detector = EscalationRate(EscalationRateSettings(warning_score=299, page_score=299))
+    *_, (_, memory, _) = walk(detector, view_of(detector, counts), range(START + 5, START + counts.shape[1] + 1, 5))
+    return memory
+
+
+def test_the_claimed_score_is_the_exact_tail():
+    """The score of a claim is SciPy's negative-binomial tail of its own numbers, less the price of the looks."""
+    rate = steady(900)
+    rate[700:760] = 0.3
+    counts = history(8.0, rate)
+    detector = EscalationRate()
+    view = view_of(detector, counts)
+    for _, memory, claims in walk(detector, view, range(START + 1, START + 901)):
+        for claim in claims:
+            if claim.change == "recovered":
+                continue
+            evidence = claim.evidence
+            w = evidence["window_minutes"]
+            assert counts[0, view.tick - START - w : view.tick - START, 1].sum() == evidence["events"]
+            shape = 1 / (float(memory["doubt"][0]) + float(memory["flutter"][0]) / w)
+            mean = 1.4 * float(memory["rate"][0]) * claim.sample_count
+            tail = -stats.nbinom.logsf(evidence["events"] - 1, shape, shape / (shape + mean)) / np.log(10)
+            assert evidence["score"] == pytest.approx(tail - max(0, np.log10(30 / w)), rel=1e-4)
+            assert claim.confidence == pytest.approx(1 - 10 ** -evidence["score"], abs=1e-5)
+
+
+def test_the_rate_is_learned():
+    """After two days the expected rate is the true one within its error, whatever the fleet's prior was."""
+    memory = memory_after(history(20.0, steady(2 * DAY, 0.08), series=3))
+    assert memory["rate"] == pytest.approx(0.08, rel=0.12)
+
+
+def test_the_hour_of_the_day_is_learned():
+    """A flow that escalates thrice as often at night is expected to, and its night does not fire."""
+    night = (np.arange(8 * DAY) // 60 % 24) < 6
+    counts = history(20.0, np.where(night, 0.12, 0.04))
+    assert [tick for tick, _ in claims_of(counts) if tick > 4 * DAY] == []
+    season_x, season_e = (memory_after(counts)[name][0] for name in ("season_x", "season_e"))
+    factor = season_x / season_e
+    assert factor[1:5].mean() / factor[8:22].mean() == pytest.approx(3, rel=0.25)
+
+
+def test_learning_waits_half_an_hour():
+    """Nothing of the last thirty minutes is in the baseline: a change there does not change it."""
+    calm, wild = history(20.0, steady(DAY)), history(20.0, steady(DAY))
+    wild[0, -30:, 1] = wild[0, -30:, 0]
+    assert np.array_equal(memory_after(calm)["level_x"], memory_after(wild)["level_x"])
+
+
+def test_one_burst_is_capped():
+    """Five minutes of nothing but escalations count as no more than the cap."""
+    calm, wild = history(20.0, steady(DAY)), history(20.0, steady(DAY))
+    wild[0, -40:-35, 1] = wild[0, -40:-35, 0]
+    gain = float(memory_after(wild)["level_x"][0] - memory_after(calm)["level_x"][0])
+    expected = 0.04 * wild[0, -40:-35, 0].sum()
+    assert gain <= cap(np.array([1.3 * expected]))[0]
+
+
+def test_the_baseline_is_frozen_while_open_and_thaws_at_the_cap():
+    """A shift that stays keeps its firing for the freeze, is then learned, and the firing ends for good."""
+    rate = steady(5 * DAY)
+    rate[DAY:] = 0.16
+    events = [(tick, claim.change) for tick, claim in claims_of(history(20.0, rate), freeze_hours=12) if tick > 600]
+    assert [change for _, change in events if change != "raised"] == ["opened", "recovered"]
+    opened, recovered = events[0][0], events[-1][0]
+    assert DAY < opened < DAY + 30
+    assert opened + 12 * 60 < recovered < opened + 48 * 60
+
+
+def test_both_scales_of_scatter_are_learned():
+    """Lasting scatter and fast flutter are told apart: each grows where it is, and without any both are small."""
+    rng = np.random.default_rng(5)
+    minutes = 4 * DAY
+    fast = np.clip(0.05 * rng.gamma(2, 0.5, minutes), 0, 0.6)
+    slow = np.clip(np.repeat(0.05 * rng.gamma(4, 0.25, minutes // 60), 60), 0, 0.6)
+    flutter, lasting = {}, {}
+    for name, rate in {"none": steady(minutes, 0.05), "fast": fast, "slow": slow}.items():
+        memory = memory_after(history(200.0, rate, seed=2))
+        flutter[name] = float(memory["flutter"][0])
+        lasting[name] = float(memory["doubt"][0])
+    assert flutter["fast"] > 0.3 > 0.1 > flutter["none"]
+    assert lasting["slow"] > 0.05 > lasting["none"]
+
+
+def test_the_literal_rule_is_the_literal_rule():
+    """`rule = "ratio"` fires at the first minute where 30 minutes run at 3x the 24 full hours, on ten escalations."""
+    rate = steady(3 * DAY)
+    rate[2 * DAY + 200 : 2 * DAY + 320] = 0.2
+    counts = history(10.0, rate, seed=4)
+    n, x = counts[0, :, 0], counts[0, :, 1]
+    expected = next(
+        tick
+        for tick in range(DAY, 3 * DAY)
+        if x[tick - 30 : tick].sum() >= 10
+        and x[tick - 30 : tick].sum() / n[tick - 30 : tick].sum()
+        >= 3 * x[(h := tick // 60 * 60) - DAY : h].sum() / n[h - DAY : h].sum()
+    )
+    tick, claim = next((tick, claim) for tick, claim in claims_of(counts, rule="ratio") if tick > DAY)
+    assert tick == expected
+    assert claim.tier == "page"
+    assert claim.meets_3x
+    assert claim.ratio_30m == pytest.approx(claim.observed / claim.baseline, rel=1e-4)
+    assert claim.threshold >= 2.9 * claim.baseline
+
+
+def test_a_young_series_says_that_it_borrows():
+    """A series with twelve minutes of history and no chance of a baseline says so in its words."""
+    rate = steady(2000)
+    counts = history(30.0, rate, series=4)
+    counts[3, :1900] = 0
+    counts[3, 1900:, 1] = counts[3, 1900:, 0] // 2
+    claim = next(claim for _, claim in claims_of(counts) if claim.change == "opened")
+    assert "borrows the fleet's rate" in claim.summary
+    assert claim.evidence["fleet_share"] > 0.5
+    assert claim.baseline == pytest.approx(0.04, rel=0.3)
+
+
+def test_the_fleet_is_no_giants_own():
+    """A series of huge volume does not set the fleet's rate alone."""
+    state = Baseline(BaselineConstants())
+    memory = EscalationRate().fresh(11)
+    memory["level_n"][:] = [1e7, *[2000] * 10]
+    memory["level_x"][:] = [1e6, *[60] * 10]
+    rates = state.fleet_rate(memory, np.zeros(11, dtype=np.int64))
+    assert 0.03 < rates[0] < 0.06
+
+
+def test_a_gap_in_the_ticks_ages_the_baseline():
+    """After a day without a tick the level has faded by a day, and nothing else has changed."""
+    counts = history(20.0, steady(3 * DAY))
+    counts[0, DAY : 3 * DAY - 10] = 0
+    detector = EscalationRate()
+    ticks = [*range(START + 1, START + DAY + 1), START + 3 * DAY - 10]
+    steps = [memory["level_n"].copy() for _, memory, _ in walk(detector, view_of(detector, counts), ticks)]
+    # 30 minutes of the first day were still to be learned; they lie beyond the reach of the window by then.
+    assert steps[-1][0] == pytest.approx(steps[-2][0] * 0.5 ** (2 / 4), rel=0.02)
+
+
+def test_memory_is_small():
+    """The memory of a series stays below 600 bytes."""
+    assert sum(array.nbytes for array in EscalationRate().fresh(1).values()) < 600

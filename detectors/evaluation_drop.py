@@ -102,7 +102,7 @@ class EvaluationDrop:
         )
         wanted = self._one_at_a_time(view, state, wanted.astype(np.int8), best)
         quiet, telling = self._quiet(counts, means, state)
-        changes = lifecycle.advance(state, tick, wanted, quiet, self._settings)
+        changes = lifecycle.advance(state, tick, wanted, quiet & (wanted == NONE), self._settings)
         loudest = z.argmax(axis=1)
         claims = [
             self._claim(view, state, row, change, tier, counts[row], means[row], int(window[row]))

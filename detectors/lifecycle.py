@@ -4,7 +4,8 @@ The rules, all of them in this file:
 
 * A series opens at the tier that its evidence asks for, and may be raised from warning to page. It is never lowered.
 * It recovers once it has been quiet for the hold time without a break. "Quiet" is the detector's own, stricter
-  question: not "too weak to open" but "back to normal", so a firing at the edge does not open and close by turns.
+  question: not "too weak to open" but "back to normal", so a firing at the edge does not open and close by turns. It
+  may be asked of a shorter window than the one that opened, which holds the incident for long after its end.
 * A series that reopens soon after it recovered is flapping: its hold doubles, up to eight times.
 * While a series is open its baseline is frozen, and for the baseline's lag after it as well, because the minutes that
   a lagged baseline would learn next are those of the incident. A firing that lasts longer than the cap thaws: what
@@ -88,7 +89,7 @@ def advance(
         return _UNCHANGED
     opened = np.flatnonzero((tier == NONE) & (wanted > NONE))
     raised = np.flatnonzero((tier == WARNING) & (wanted == PAGE))
-    recovered = _recovered(state, tick, wanted, quiet, settings)
+    recovered = _recovered(state, tick, quiet, settings)
     if over is not None and over.any():
         recovered = np.union1d(recovered, np.flatnonzero((tier > NONE) & over))
     _open(state, tick, opened, wanted, settings)
@@ -100,10 +101,10 @@ def advance(
     return changes
 
 
-def _recovered(state: State, tick: int, wanted: Levels, quiet: Mask, settings: DetectorSettings) -> Rows:
+def _recovered(state: State, tick: int, quiet: Mask, settings: DetectorSettings) -> Rows:
     """Open rows whose quiet has lasted for the hold; notes where a quiet stretch begins or breaks."""
     is_open, since = state["tier"] > NONE, state["quiet_since"]
-    calm = is_open & quiet & (wanted == NONE)
+    calm = is_open & quiet
     since[~calm] = 0
     since[calm & (since == 0)] = tick
     hold = settings.hold_minutes << state["flaps"].astype(np.int64)

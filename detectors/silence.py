@@ -1,8 +1,9 @@
 """`silence`: a flow that used to speak and does not.
 
 The expected number of interactions in each hour of the week is learned (mean over about four weeks), times the level
-of late (observed over expected, half-life 12 h), so that a flow that fades out slowly is not missed. With `mu` of them
-expected since the last one and `1/r` the squared coefficient of variation of the flow's hours, the chance of none is
+of late (observed over expected, half-life 6 h), so that a flow that fades out slowly is not missed. With `mu` of them
+expected since the last one and `1/r` the squared coefficient of variation of the flow's hours, raised by that of the
+level (one over the interactions that it rests on), the chance of none is
 
     P(0) = (1 + mu / r) ** -r,      score = -log10 P(0)        (negative binomial)
 
@@ -30,8 +31,8 @@ from schemas.words import DetectorName
 _WEEK = 168
 _WEEKS = 4
 _HOUR = 60
-_TREND_HOURS = 12.0
-_TREND_WEIGHT = 5.0
+_TREND_HOURS = 6.0
+_TREND_WEIGHT = 0.5
 _SCATTER_WEIGHT = 200.0
 _SCATTER_PRIOR = 0.1
 _SCATTER_LEAST = 0.02
@@ -92,7 +93,7 @@ class Silence:
         spoken = view.last_minute >= state["fired"]
         resumes = spoken & (state["tier"] > NONE)
         state["resumed"][:] = np.where(resumes, np.where(state["resumed"] > 0, state["resumed"], tick - 1), 0)
-        changes = lifecycle.advance(state, tick, wanted, spoken | retired, self._settings)
+        changes = lifecycle.advance(state, tick, wanted, retired | (spoken & (wanted == NONE)), self._settings)
         claims = [self._claim(view, state, row, "opened", int(wanted[row]), score) for row in changes.opened.tolist()]
         claims += [self._claim(view, state, row, "raised", PAGE, score) for row in changes.raised.tolist()]
         claims += [
@@ -142,7 +143,7 @@ class Silence:
         state["hours_known"][rows] = known + 1
 
     def _trend(self, state: State, rows: NDArray[np.intp] | slice) -> Floats:
-        """Observed over expected of late, drawn to 1 by a few interactions."""
+        """Observed over expected of late, drawn to 1 by half an interaction."""
         return np.asarray(
             (state["trend_x"][rows] + _TREND_WEIGHT) / (state["trend_e"][rows].astype(np.float64) + _TREND_WEIGHT)
         )
@@ -169,7 +170,9 @@ class Silence:
         scatter = (state["scatter_d"].astype(np.float64) + _SCATTER_WEIGHT * _SCATTER_PRIOR) / (
             state["scatter_e"].astype(np.float64) + _SCATTER_WEIGHT
         )
-        return np.asarray(1.0 / np.maximum(scatter, _SCATTER_LEAST))
+        # What is known of the level of late rests on so many interactions and is no surer than they make it.
+        level = 1.0 / (_TREND_WEIGHT + state["trend_x"].astype(np.float64))
+        return np.asarray(1.0 / (np.maximum(scatter, _SCATTER_LEAST) + level))
 
     def _score(self, state: State) -> Floats:
         shape = self._shape(state)

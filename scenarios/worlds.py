@@ -216,7 +216,7 @@ def _incidents(rng: np.random.Generator, row: int, settings: WorldSettings, week
             continue
         length = int(np.clip(np.exp(rng.normal(np.log(75), 0.6)), 20, 290))
         size = float(rng.choice([2, 3, 4, 5, 7, 10], p=[0.15, 0.25, 0.2, 0.2, 0.1, 0.1]))
-        ramp = int(rng.uniform(10, 45)) if rng.random() < 0.4 else 0
+        ramp = int(rng.uniform(5, 30)) if rng.random() < 0.25 else 0
         yield Incident(row, int(start), int(start) + length, size, ramp)
         free = start + length + DAY
 

@@ -48,7 +48,7 @@ def test_a_drop_is_found_in_time(daily: float, size: float, hours: int):
 
 
 def test_the_claimed_z_is_the_formula():
-    """z of a claim follows from the counts of its window and of the fourteen days that ended a day before."""
+    """The z of a claim follows from the counts of its window and of the fourteen days that ended a day before."""
     counts = scored(200, fallen(0.8))
     day, _, claim = claims_of(EvaluationDrop(), {("f", "tone"): counts})[0]
     hour = round(day * 24)
@@ -89,7 +89,7 @@ def test_a_new_version_is_compared_with_the_whole():
     """A version without a past is measured against all versions of its flow; the old one beside it is left alone."""
     new = scored(200, fallen(0.9), seed=2)
     new[: 16 * 24] = 0
-    rows = {("f", "tone", "v1"): scored(200, fallen(0.0)), ("f", "tone", "v2"): new}
+    rows: dict[tuple[str, ...], np.ndarray] = {("f", "tone", "v1"): scored(200, fallen(0.0)), ("f", "tone", "v2"): new}
     claims = claims_of(EvaluationDropByVersion(), rows)
     assert {key.dims[2] for _, key, _ in claims} == {"v2"}
     assert claims[0][0] < 17
@@ -99,7 +99,7 @@ def test_a_new_version_is_compared_with_the_whole():
 
 def test_one_version_of_a_flow_speaks_at_a_time():
     """Two bad versions of one flow do not open together, so that no two firings are alike; other flows may speak."""
-    rows = {}
+    rows: dict[tuple[str, ...], np.ndarray] = {}
     for flow in ("f", "g"):
         rows[flow, "tone", "v0"] = scored(300, fallen(0.0))
         for version in ("v1", "v2"):

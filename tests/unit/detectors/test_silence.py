@@ -72,8 +72,8 @@ def test_without_a_week_of_history_nobody_is_missed():
 
 
 def test_a_flow_that_fades_out_is_not_missed():
-    """A flow that falls to nothing over a week does not fire."""
-    rate = np.concatenate([np.full(10 * DAY, 2.0), np.geomspace(2.0, 0.0002, 8 * DAY), np.zeros(2 * DAY)])
+    """A flow that halves every day until nothing is left does not fire."""
+    rate = np.concatenate([np.full(10 * DAY, 2.0), 2.0 * 0.5 ** (np.arange(13 * DAY) / DAY), np.zeros(2 * DAY)])
     assert claims_of(rate) == []
 
 

@@ -191,3 +191,6 @@ class Case:
     tags: Mapping[str, str] = field(default_factory=dict)
     exemplars: tuple[Exemplar, ...] = ()
     """Escalated interactions of the recent period."""
+    volume_before: Rate | None = None
+    """The scope's interactions a day earlier, over the hours of the clock that the recent period touches: what traffic is
+    usual at this time of day. None where there is no such history; the whole day before stands in then."""

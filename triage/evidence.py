@@ -94,7 +94,7 @@ def _too_small(evidence: Mapping[str, Any], case: Case) -> bool:
 
 def _reasons(case: Case) -> str | None:
     """The reason that makes up most of the escalations above the usual, or `mixed`."""
-    now, then = case.interactions, case.interactions_before
+    now, then = case.interactions, case.volume_before or case.interactions_before
     if not case.reasons or now is None or then is None or then.total == 0:
         return None
     scale = now.total / then.total
@@ -107,7 +107,7 @@ def _reasons(case: Case) -> str | None:
 
 
 def _volume(case: Case) -> str | None:
-    now, then = case.interactions, case.interactions_before
+    now, then = case.interactions, case.volume_before or case.interactions_before
     if now is None or then is None or then.total == 0 or now.minutes <= 0 or then.minutes <= 0:
         return None
     ratio = _per_minute(now) / _per_minute(then)

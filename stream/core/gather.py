@@ -64,6 +64,7 @@ class Gatherer:
             deployments=one.deployments(),
             tags=one.tags(),
             exemplars=one.exemplars("flow"),
+            volume_before=one.volume_before(),
         )
 
 
@@ -110,6 +111,15 @@ class _OneCase:
         if not pairs:
             return None, None
         return _total(recent for recent, _ in pairs), _total(before for _, before in pairs)
+
+    def volume_before(self) -> Rate | None:
+        """Interactions a day earlier, in the hours of the clock that the recent period touches."""
+        start = self.onset // 60 * 60 - REFERENCE_MINUTES
+        end = -(-self.tick // 60) * 60 - REFERENCE_MINUTES
+        rows = [row for _, row in self._rows("flow", by_flow=True)]
+        spans = [self.windows["flow"].span(row, start, end) for row in rows]
+        covered = max((minutes for _, minutes in spans), default=0)
+        return Rate(0, sum(int(counts[0]) for counts, _ in spans), covered) if covered else None
 
     def reasons(self) -> dict[str, tuple[int, int]]:
         found: dict[str, tuple[int, int]] = {}

@@ -15,7 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from tests.simulation import mutants
-from tests.simulation.histories import Step, histories, play
+from tests.simulation.histories import Step, histories, idle_histories, play
 
 HISTORIES = int(os.environ.get("MIDWATCH_HISTORIES", "2000"))
 """Histories on each server. They cost some 40 ms each on an idle core."""
@@ -50,13 +50,26 @@ def test_any_history_ends_like_the_golden_run(
     assert loop.run(play(client, history, checkpoint_ticks)) is None
 
 
+@pytest.mark.timeout(600)
+@settings(
+    max_examples=max(HISTORIES // 4, 1),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(history=idle_histories(), checkpoint_ticks=st.sampled_from([1, 2, 5]))
+def test_idle_partitions_lose_nothing(runner: Runner, history: list[Step], checkpoint_ticks: int) -> None:
+    """Where idle partitions let the watermark pass, what comes behind it counts once, and nothing is said twice."""
+    loop, client = runner
+    assert loop.run(play(client, history, checkpoint_ticks, idle=True)) is None
+
+
 MUTANTS: dict[str, dict[str, Any]] = {
     "no fence": {"scripts": mutants.NO_FENCE},
     "epoch only": {"scripts": mutants.EPOCH_ONLY},
     "split write": {"store_type": mutants.SplitWrite},
     "commit before emit": {"evaluator_type": mutants.CommitThenEmit},
     "Kafka's offset as the truth": {"ingest_type": mutants.KafkaOffsetTruth},
-    "no seal": {"scripts": mutants.NO_SEAL},
+    "no seal": {"scripts": mutants.NO_SEAL, "idle": True},
     "no fence on the tick": {"scripts": mutants.NO_COMMIT_FENCE},
 }
 
@@ -71,7 +84,7 @@ def test_every_mutant_of_the_protocol_is_killed(runner: Runner, name: str) -> No
         return loop.run(_outcome(client, *case, **MUTANTS[name])) is None
 
     find(
-        st.tuples(histories(), st.sampled_from([1, 2, 5])),
+        st.tuples(idle_histories() if MUTANTS[name].get("idle") else histories(), st.sampled_from([1, 2, 5])),
         lambda case: not survives(case),
         settings=settings(
             max_examples=MUTANT_HISTORIES,

@@ -14,7 +14,8 @@ from schemas.words import DetectorName
 from stream.core.ticks import MINUTE_MS, rfc3339
 
 START_MINUTE = 29_000_000
-SYSTEMS = ("refunds", "claims", "onboarding")
+SYSTEMS = ("refunds", "claims")
+"""They lie in different shards of two; a test of the world says so."""
 
 
 class TinyDetector:

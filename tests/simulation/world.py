@@ -34,7 +34,7 @@ from triage.settings import TriageSettings
 PARTITIONS = ("agent.interactions/0", "agent.interactions/1", "agent.authorizations/0")
 SHARDS = 2
 WORKERS = 2
-LATENESS_MS = 60_000
+LATENESS_MS = 20_000
 ANY_TIME = Limits(max_future_ms=None, max_age_ms=None)
 ENGINE = Engine(version="0", config_hash="test")
 
@@ -90,7 +90,8 @@ class World:
         store_type: type[Store] = Store,
     ) -> None:
         self.redis = redis
-        self.store = store_type(redis, namespace, SHARDS, scripts)
+        self._make_store = lambda: store_type(redis, namespace, SHARDS, scripts)
+        self.store = self._make_store()
         self.logs: dict[str, list[LogRecord]] = {name: [] for name in PARTITIONS}
         self.emitted: dict[str, set[bytes]] = {}
         self.letters: set[bytes] = set()
@@ -106,12 +107,13 @@ class World:
     def _fresh(self) -> Worker:
         self._born += 1
         points = Points()
+        store = self._make_store()
         ingest = self._types[0](
-            self.store, Decoder(ANY_TIME), self._dead_letters, LATENESS_MS, point=points
+            store, Decoder(ANY_TIME), self._dead_letters, LATENESS_MS, point=points
         )
         # Only mutants look at these.
         ingest.kafka = self.kafka_committed  # type: ignore[attr-defined]
-        self.store.point = points  # type: ignore[attr-defined]
+        store.point = points  # type: ignore[attr-defined]
         return Worker(f"w{self._born}", points, ingest)
 
     async def _dead_letters(self, letters: Sequence[DeadLetter]) -> None:
@@ -143,6 +145,21 @@ class World:
         """A worker takes all that there is, and lives."""
         for partition in range(len(PARTITIONS)):
             await self.read(worker, partition, 1000, None)
+
+    async def move(self, worker: int, steal: bool, crash_after: int | None) -> None:
+        """A worker takes all that there is and moves every shard on; it may die at the last one."""
+        await self.read_all(worker)
+        for shard in range(SHARDS):
+            await self.evaluate(worker, shard, steal, crash_after if shard == SHARDS - 1 else None)
+
+    async def touch(self, worker: int) -> None:
+        """A worker that has read everything says that the partitions are empty up to the newest event it knows."""
+        who = self.workers[worker]
+        if who.resumed and all(who.ingest.partitions[p] == len(self.logs[p]) for p in PARTITIONS):
+            try:
+                await who.ingest.touch(dict.fromkeys(PARTITIONS, max(who.ingest.newest_ms, 1)))
+            except Resync:
+                who.resumed = False
 
     async def _read(self, who: Worker, partition: str, count: int) -> None:
         if not who.resumed:

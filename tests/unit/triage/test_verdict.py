@@ -88,10 +88,17 @@ def test_a_forged_event_that_contradicts_the_outcome_moves_nothing():
 
 
 def test_a_change_after_the_onset_is_no_target_of_a_machine():
-    """Within the error of the onset estimate it is suspected, but only a human acts."""
-    made = verdict(replace(bad_deployment(), deployments=(rollout((-3, 100)),)), AUTOMATIC)
+    """Beyond the error of the onset estimate it is suspected at most, and only a human acts."""
+    made = verdict(replace(bad_deployment(), deployments=(rollout((-4, 100)),)), AUTOMATIC)
     assert made.triage_result == "recent_deployments"
     assert made.recommendation.kind == "escalate"
+
+
+def test_a_change_within_the_error_of_the_onset_may_be_rolled_back():
+    """The onset is an estimate: a change three minutes behind it may still have come first."""
+    made = verdict(replace(bad_deployment(), deployments=(rollout((-3, 100)),)), AUTOMATIC)
+    assert made.triage_result == "recent_deployments"
+    assert made.recommendation.kind == "rollback"
 
 
 def test_a_change_without_a_target_is_rolled_back_by_hand():

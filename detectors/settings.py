@@ -41,5 +41,5 @@ class DetectorSettings(SettingsPart):
 class Tiers(DetectorSettings):
     """Settings of a detector whose evidence is one score with two thresholds."""
 
-    warning_score: float = Field(default=3.2, gt=0, le=300, description="Score that opens a firing as a warning.")
+    warning_score: float = Field(default=3.3, gt=0, le=300, description="Score that opens a firing as a warning.")
     page_score: float = Field(default=4.2, gt=0, le=300, description="Score that opens or raises a firing as a page.")

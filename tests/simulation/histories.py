@@ -54,8 +54,8 @@ losses = st.sampled_from([Step("redis_backup"), Step("redis_backup"), Step("redi
 chaos = st.one_of(moves, moves, moves, reads, reads, read_alls, evaluations, evaluations, snapshots, losses)
 
 
-touches = st.builds(lambda worker: Step("touch", (worker,)), _number(WORKERS - 1))
-idle_chaos = st.one_of(moves, reads, read_alls, touches, touches, evaluations, evaluations)
+idle_moves = st.builds(lambda *args: Step("idle_move", args), _number(WORKERS - 1), evaluation_crash)
+idle_chaos = st.one_of(idle_moves, idle_moves, moves, reads, evaluations)
 
 
 @st.composite

@@ -35,10 +35,11 @@ EPOCH_ONLY = replaced(
 NO_SEAL = replaced("ingest", "redis.call('HGET', meta, 'sealed')", "redis.call('HGET', meta, 'never')")
 """Ticks that are being evaluated go on taking deltas."""
 
-NO_COMMIT_FENCE = replaced(
-    "commit", "if known[1] ~= ARGV[1] or known[2] ~= ARGV[2] then return 0 end", ""
-)
-"""A worker whose lease has passed to another still commits its state over the other's."""
+NO_EPOCH = {
+    **replaced("commit", "if known[1] ~= ARGV[1] or known[2] ~= ARGV[2] then return 0 end", ""),
+    **replaced("seal", "if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return {0} end", ""),
+}
+"""A worker whose lease has passed to another goes on evaluating, and commits its state over the other's."""
 
 
 class SplitWrite(Store):

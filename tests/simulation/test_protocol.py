@@ -70,7 +70,7 @@ MUTANTS: dict[str, dict[str, Any]] = {
     "commit before emit": {"evaluator_type": mutants.CommitThenEmit},
     "Kafka's offset as the truth": {"ingest_type": mutants.KafkaOffsetTruth},
     "no seal": {"scripts": mutants.NO_SEAL, "idle": True},
-    "no fence on the tick": {"scripts": mutants.NO_COMMIT_FENCE},
+    "no epoch": {"scripts": mutants.NO_EPOCH},
 }
 
 

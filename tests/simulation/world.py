@@ -152,14 +152,17 @@ class World:
         for shard in range(SHARDS):
             await self.evaluate(worker, shard, steal, crash_after if shard == SHARDS - 1 else None)
 
-    async def touch(self, worker: int) -> None:
-        """A worker that has read everything says that the partitions are empty up to the newest event it knows."""
+    async def idle_move(self, worker: int, crash_after: int | None) -> None:
+        """The same, after the worker has said that the partitions are empty up to the newest event it knows."""
+        await self.read_all(worker)
         who = self.workers[worker]
         if who.resumed and all(who.ingest.partitions[p] == len(self.logs[p]) for p in PARTITIONS):
             try:
+                await who.ingest.touch({})  # how far the others are
                 await who.ingest.touch(dict.fromkeys(PARTITIONS, max(who.ingest.newest_ms, 1)))
             except Resync:
                 who.resumed = False
+        await self.move(worker, steal=False, crash_after=crash_after)
 
     async def _read(self, who: Worker, partition: str, count: int) -> None:
         if not who.resumed:

@@ -1,0 +1,183 @@
+"""What one batch of events gained, by the tick at which it becomes visible and the minute that it counts in.
+
+A fold counts into a `Place`, system by system; `Batch.spread` turns that into one delta for each shard and tick.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+from zlib import crc32
+
+from schemas.series import SeriesKey
+from schemas.words import EventType
+from stream.adapters.native import NativeEvent
+from stream.core.deltas import (
+    EXEMPLARS_PER_MINUTE,
+    KIND_CODE,
+    BreakerRecord,
+    Count,
+    Delta,
+    DeploymentRecord,
+    ExemplarRecord,
+    Record,
+    ScoreRecord,
+    TagsRecord,
+)
+from stream.core.ticks import NEVER
+
+_RECORDED: Final[dict[type, EventType]] = {
+    ScoreRecord: "evaluation",
+    BreakerRecord: "circuit_breaker",
+    DeploymentRecord: "deployment",
+}
+
+_K = TypeVar("_K")
+
+
+@dataclass(slots=True)
+class System:
+    """What one system gained in one place: counters by the system's own small keys, and its newest tagged event."""
+
+    flows: dict[tuple[str, str | None], list[int]] = field(default_factory=dict)
+    agents: dict[str, list[int]] = field(default_factory=dict)
+    usage: dict[tuple[str, str, str], list[int]] = field(default_factory=dict)
+    tagged: NativeEvent | None = None
+    tagged_ms: int = NEVER
+
+    def note_tags(self, event: NativeEvent, ms: int) -> None:
+        """Keep the tagged event that is the newest; of two at the same time, the one of the greater id."""
+        if self.tagged is None or (ms, *_identity(event)) > (self.tagged_ms, *_identity(self.tagged)):
+            self.tagged, self.tagged_ms = event, ms
+
+    def counts(self, environment: str, system: str, minute: int) -> Iterable[Count]:
+        """Its counters as counts of series."""
+        where = (environment, system)
+        flows: dict[str, list[int]] = {}
+        for (flow, version), cell in self.flows.items():
+            add_to(flows, flow, cell)
+            if version is not None:
+                yield Count(KIND_CODE["flow_version"], *where, (flow, version), minute, tuple(cell[:2]))
+        for flow, cell in flows.items():
+            yield Count(KIND_CODE["flow"], *where, (flow,), minute, tuple(cell))
+        for agent, cell in self.agents.items():
+            yield Count(KIND_CODE["agent"], *where, (agent,), minute, tuple(cell))
+        for dims, cell in self.usage.items():
+            yield Count(KIND_CODE["usage"], *where, dims, minute, tuple(cell))
+
+
+@dataclass(slots=True)
+class Place:
+    """What is visible from `tick` on and counts in `minute`."""
+
+    tick: int
+    minute: int
+    systems: dict[tuple[str, str], System] = field(default_factory=dict)
+    series: dict[SeriesKey, list[int]] = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
+    exemplars: dict[SeriesKey, list[ExemplarRecord]] = field(default_factory=dict)
+
+    def show(self, key: SeriesKey, event: NativeEvent, identity: str) -> None:
+        """Offer an exemplar of a series."""
+        rank = crc32(identity.encode())
+        record = ExemplarRecord(KIND_CODE[key.kind], *key[1:], self.minute, rank, event.trace_id, identity)
+        known = self.exemplars.setdefault(key, [])
+        known.append(record)
+        if len(known) > EXEMPLARS_PER_MINUTE * 8:
+            known[:] = _smallest(known)
+
+
+class Batch:
+    """What one batch gained so far; `spread` gives it out by shard and tick."""
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[int, int], Place] = {}
+
+    @property
+    def events(self) -> Counter[str]:
+        """Events taken in, by type."""
+        found: Counter[str] = Counter()
+        for place in self._places.values():
+            for system in place.systems.values():
+                found["interaction"] += sum(cell[0] for cell in system.flows.values())
+                found["authorization"] += sum(cell[0] for cell in system.agents.values())
+                found["usage"] += sum(cell[0] for cell in system.usage.values())
+            found.update(_RECORDED[type(record)] for record in place.records)
+        return +found
+
+    def place(self, tick: int, minute: int) -> Place:
+        """The place for what is visible from `tick` on and counts in `minute`."""
+        place = self._places.get((tick, minute))
+        if place is None:
+            place = self._places[tick, minute] = Place(tick, minute)
+        return place
+
+    def spread(self, shard: Callable[[str, str], int]) -> dict[int, dict[int, Delta]]:
+        """Everything by shard and tick. `shard` gives the shard of an environment and a system."""
+        gathered: dict[int, dict[int, _Bin]] = {}
+
+        def bin_of(tick: int, environment: str, system: str) -> _Bin:
+            return gathered.setdefault(shard(environment, system), {}).setdefault(tick, _Bin())
+
+        for place in self._places.values():
+            for where, system in place.systems.items():
+                bin_of(place.tick, *where).take(where, system, place.minute)
+            for key, amounts in place.series.items():
+                count = Count(KIND_CODE[key.kind], *key[1:], place.minute, tuple(amounts))
+                bin_of(place.tick, key.environment, key.system).counts.append(count)
+            for key, exemplars in place.exemplars.items():
+                bin_of(place.tick, key.environment, key.system).records += _smallest(exemplars)
+            for record in place.records:
+                bin_of(place.tick, record.environment, record.system).records.append(record)
+        return {
+            number: {tick: found.delta() for tick, found in sorted(ticks.items())}
+            for number, ticks in sorted(gathered.items())
+        }
+
+
+@dataclass(slots=True)
+class _Bin:
+    """What one shard gains at one tick. Tags of a system are those of its newest event, whatever minute that is in."""
+
+    counts: list[Count] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    systems: dict[tuple[str, str], System] = field(default_factory=dict)
+
+    def take(self, where: tuple[str, str], system: System, minute: int) -> None:
+        self.counts.extend(system.counts(*where, minute))
+        if system.tagged is not None:
+            self.systems.setdefault(where, system).note_tags(system.tagged, system.tagged_ms)
+
+    def delta(self) -> Delta:
+        tags = [
+            TagsRecord(tagged.id, system.tagged_ms, *where, _tags(tagged))
+            for where, system in self.systems.items()
+            if (tagged := system.tagged) is not None
+        ]
+        return Delta(tuple(self.counts), (*self.records, *tags))
+
+
+def add_to(cells: dict[_K, list[int]], key: _K, amounts: Sequence[int]) -> None:
+    """Add amounts to the cell of a key."""
+    cell = cells.get(key)
+    if cell is None:
+        cells[key] = list(amounts)
+    else:
+        for index, amount in enumerate(amounts):
+            cell[index] += amount
+
+
+def _tags(event: NativeEvent) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((event.tags or {}).items()))
+
+
+def _identity(event: NativeEvent) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Which of two tagged events of the same time counts as the newer one."""
+    return event.id, _tags(event)
+
+
+def _smallest(exemplars: Iterable[ExemplarRecord]) -> list[ExemplarRecord]:
+    """The exemplars of the smallest rank, each once: an interaction may show the same failure in several steps."""
+    return sorted(set(exemplars), key=lambda r: (r.rank, r.interaction_id, r.trace_id or ""))[:EXEMPLARS_PER_MINUTE]

@@ -15,7 +15,7 @@ from scenarios.worlds import WEEK, Incident, World, WorldSettings, season, wande
 from schemas.series import SeriesKey
 
 _CLUSTERS = 0.3
-"""Innocent clusters in a series-week."""
+"""Innocent clusters in a series-week. One in 120 has eight denials or more: a false alarm for any detector."""
 
 
 def denial_world(seed: int, settings: WorldSettings | None = None) -> World:
@@ -46,7 +46,7 @@ def denial_world(seed: int, settings: WorldSettings | None = None) -> World:
 
 def _clusters(rng: np.random.Generator, settings: WorldSettings) -> Iterator[tuple[int, int]]:
     for _ in range(rng.poisson(_CLUSTERS * settings.minutes / WEEK)):
-        yield int(rng.integers(0, settings.minutes - 5)), 1 + int(rng.geometric(0.45))
+        yield int(rng.integers(0, settings.minutes - 5)), 1 + int(rng.geometric(0.55))
 
 
 def _spikes(rng: np.random.Generator, row: int, settings: WorldSettings) -> Iterator[Incident]:

@@ -10,7 +10,7 @@ import typer
 from stream.cli_backtest import backtest
 from stream.cli_base import quiet_libraries
 from stream.cli_config import check_config, doctor, schemas_app, topics_app
-from stream.cli_look import verdicts
+from stream.cli_look import triage, verdicts
 from stream.cli_run import demo, replay, run
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ app.command("run")(run)
 app.command("replay")(replay)
 app.command("backtest")(backtest)
 app.command("demo")(demo)
+app.command("triage")(triage)
 app.command("verdicts")(verdicts)
 app.command("doctor")(doctor)
 app.command("check-config")(check_config)

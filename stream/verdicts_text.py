@@ -24,6 +24,11 @@ def _lines(verdict: Verdict) -> Iterator[str]:
         return
     yield f"  {verdict.trigger.summary}"
     yield f"  since {format_time(verdict.onset_at)}; {verdict.triage_result} -> {verdict.action}"
+    yield from answer_lines(verdict)
+
+
+def answer_lines(verdict: Verdict) -> Iterator[str]:
+    """What was found and what to do, without where and why it was asked; not yet made printable."""
     if verdict.probable_cause is not None:
         yield f"  because: {verdict.probable_cause.summary}"
     for finding in verdict.findings:

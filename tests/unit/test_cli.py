@@ -22,7 +22,7 @@ def test_help_names_every_command() -> None:
     assert done.stdout.strip() == "[]"
     result = runner.invoke(app, ["--help"])
     assert result.exit_code == 0
-    for command in ("run", "replay", "backtest", "demo", "verdicts", "doctor", "check-config", "topics", "schemas"):
+    for command in ("run", "replay", "backtest", "demo", "triage", "verdicts", "doctor", "check-config", "topics"):
         assert command in result.stdout
 
 

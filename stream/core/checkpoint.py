@@ -8,6 +8,7 @@ are then rebuilt from Kafka.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.base import State
 from schemas.series import KINDS, SeriesKey, SeriesKind
 from stream.core.deltas import KIND_CODE, Delta, pack, unpack
 from stream.core.machine import ShardMachine
@@ -109,16 +111,30 @@ def hours_in(state: bytes) -> list[tuple[int, int]]:
 def _read(state: bytes) -> _State:
     try:
         saved = msgspec.msgpack.decode(zlib.decompress(state), type=_State)
-    except (zlib.error, msgspec.DecodeError) as error:
+    except (zlib.error, msgspec.MsgspecError, ValueError) as error:
         raise LayoutError(f"the checkpoint cannot be read ({error})") from error
     if saved.layout != LAYOUT:
         raise LayoutError(f"the checkpoint has layout {saved.layout}, this version reads layout {LAYOUT}")
     return saved
 
 
-def load(machine: ShardMachine, state: bytes, hours: dict[tuple[int, int], bytes]) -> None:
-    """Bring a fresh machine to the state that was saved. Raises LayoutError for a layout of another version."""
+def load(machine: ShardMachine, state: bytes, hours: Mapping[tuple[int, int], bytes]) -> None:
+    """Bring a fresh machine to the state that was saved.
+
+    A detector that was not there, or whose memory had another form, starts with a fresh one. Raises LayoutError for a
+    layout of another version, for bytes that are none of ours, and for an hour that is missing; the machine is then
+    of no use.
+    """
     saved = _read(state)
+    try:
+        _load(machine, saved, hours)
+    except LayoutError:
+        raise
+    except (ValueError, TypeError, IndexError, KeyError, zlib.error, msgspec.MsgspecError) as error:
+        raise LayoutError(f"the checkpoint of tick {saved.tick} cannot be read ({error})") from error
+
+
+def _load(machine: ShardMachine, saved: _State, hours: Mapping[tuple[int, int], bytes]) -> None:
     machine.tick, machine.last_seen = saved.tick, saved.last_seen
     blocks: dict[SeriesKind, list[tuple[int, HourBlock]]] = {kind: [] for kind in KINDS}
     for code, hour in saved.hours:
@@ -140,15 +156,22 @@ def load(machine: ShardMachine, state: bytes, hours: dict[tuple[int, int], bytes
             blocks[kind],
         )
     for name, kind in machine.states:
-        arrays = saved.detectors.get(f"{name}/{kind}")
-        if arrays is not None:
-            machine.states[name, kind] = {field: _unpack_array(array) for field, array in arrays.items()}
+        packed = saved.detectors.get(f"{name}/{kind}", {})
+        arrays = {field: _unpack_array(array) for field, array in packed.items()}
+        if _form(arrays) == _form(machine.states[name, kind]):
+            machine.states[name, kind] = arrays
     for record in unpack(saved.evidence).records:
         machine.evidence.apply(record)
+    machine.evidence.dropped.clear()
     machine.evidence.score_ids = saved.score_ids
     machine.incidents = Incidents.from_json(
         machine.incidents.settings, machine.engine, msgspec.json.decode(saved.incidents), machine.checks
     )
+
+
+def _form(state: State) -> dict[str, tuple[int, ...]]:
+    """What tells one form of a detector's memory from another: names, and shapes but for the rows."""
+    return {name: array.shape[1:] for name, array in state.items()}
 
 
 def _oldest_first(ring: NDArray[Any], tick: int) -> NDArray[Any]:

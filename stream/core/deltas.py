@@ -19,6 +19,10 @@ KIND_CODE: Final[dict[SeriesKind, int]] = {kind: code for code, kind in enumerat
 EXEMPLARS_PER_MINUTE: Final = 2
 """Exemplars kept for each series and minute: those of the smallest rank."""
 
+CEILING: Final = 2**48 - 1
+"""Most that one counter of a series can gain or hold in one minute or one hour; what is beyond it is cut off. Absurd
+amounts in valid events (one may claim 2**53 tokens) then neither stop a shard nor turn a sum over 28 days negative."""
+
 
 class Count(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What one series gained in one minute. `amounts` follows `schemas.series.COUNTERS`."""
@@ -84,6 +88,10 @@ class ExemplarRecord(msgspec.Struct, array_like=True, frozen=True, tag="x", gc=F
     trace_id: str | None
     interaction_id: str
 
+    def series(self) -> SeriesKey:
+        """The series that it is shown for."""
+        return SeriesKey(KINDS[self.kind], self.environment, self.system, self.dims)
+
 
 class TagsRecord(msgspec.Struct, array_like=True, frozen=True, tag="t", gc=False):
     """The chargeback tags that a system's events carry, as of the latest event by (`ms`, `id`)."""
@@ -111,7 +119,10 @@ _decoder = msgspec.msgpack.Decoder(Delta)
 
 def pack(delta: Delta) -> bytes:
     """The bytes that go into the inbox."""
-    return _encoder.encode(delta)
+    try:
+        return _encoder.encode(delta)
+    except OverflowError:  # an amount beyond 64 bits
+        return _encoder.encode(merge((delta,)))
 
 
 def unpack(blob: bytes) -> Delta:
@@ -122,7 +133,8 @@ def unpack(blob: bytes) -> Delta:
 def merge(deltas: Iterable[Delta]) -> Delta:
     """One delta for several: counts of the same series and minute summed, in the order of (series, minute).
 
-    The result does not depend on the order of the input: records are ordered by their own fields.
+    The result does not depend on the order of the input: records are ordered by their own fields, each once. Amounts
+    end at `CEILING`.
     """
     sums: dict[tuple[int, str, str, tuple[str, ...], int], list[int]] = {}
     records: set[Record] = set()
@@ -136,5 +148,5 @@ def merge(deltas: Iterable[Delta]) -> Delta:
             else:
                 for index, amount in enumerate(count.amounts):
                     known[index] += amount
-    counts = tuple(Count(*place, tuple(sums[place])) for place in sorted(sums))
+    counts = tuple(Count(*place, tuple([min(amount, CEILING) for amount in sums[place]])) for place in sorted(sums))
     return Delta(counts, tuple(sorted(records, key=_encoder.encode)))

@@ -1,18 +1,19 @@
-"""Evidence that is not a count: deployments, breaker states, exemplars, tags, and which scores were already counted.
+"""Evidence that is not a count: deployments, breaker states, exemplars, tags, and which scores were counted already.
 
 Every record has an id or an order of its own, so applying one twice, or two in another order, changes nothing. All of
-it is bounded by the named caps; what a cap cuts off is the oldest, and counted in `dropped`.
+it is bounded by the named caps; what a cap cuts off is the oldest, and counted in `dropped`. (Of two records with one
+id and different content the one applied last stands: the order is that of ticks, and within a tick that of `merge`.)
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sized
 from hashlib import blake2b
-from typing import Final
+from typing import Final, TypeVar
 
 from schemas.events import Deployment
-from schemas.series import KINDS, SeriesKey
+from schemas.series import SeriesKey
 from stream.core.deltas import (
     EXEMPLARS_PER_MINUTE,
     BreakerRecord,
@@ -24,7 +25,10 @@ from stream.core.deltas import (
 )
 from stream.core.ticks import MINUTE_MS
 
-DEPLOYMENT_DAYS: Final = 28
+DAYS: Final = 28
+"""How long deployments, tags and the last word of a breaker are remembered."""
+SYSTEMS: Final = 10_000
+"""Systems of a shard that can have deployments, breakers or tags."""
 DEPLOYMENTS_PER_SYSTEM: Final = 500
 BREAKER_HOURS: Final = 48
 READINGS_PER_BREAKER: Final = 100
@@ -34,57 +38,86 @@ SCORE_IDS: Final = 500_000
 SCORE_ID_MINUTES: Final = 2 * 24 * 60
 """How long a score's id is remembered: a score that is repeated later than this counts again."""
 
+SLACK: Final = 2
+"""A collection is cut back to its cap when it is this many times over it, and when it is pruned."""
+
 System = tuple[str, str]
 BreakerKey = tuple[str, str, str]
+Readings = dict[tuple[int, str], BreakerRecord]
+_Key = TypeVar("_Key")
+_Entries = TypeVar("_Entries", bound=Sized)
 
 
 class Evidence:
-    """The evidence of all systems of one shard."""
+    """The evidence of all systems of one shard. Exemplars are bounded by the series that they are applied for."""
 
     def __init__(self) -> None:
         self.deployments: dict[System, dict[str, DeploymentRecord]] = {}
-        self.breakers: dict[System, dict[BreakerKey, dict[tuple[int, str], BreakerRecord]]] = {}
+        self.breakers: dict[System, dict[BreakerKey, Readings]] = {}
         self.exemplars: dict[SeriesKey, dict[int, list[ExemplarRecord]]] = {}
         self.tags: dict[System, TagsRecord] = {}
         self.score_ids: dict[str, int] = {}
         self.dropped: Counter[str] = Counter()
         self._parsed: dict[str, Deployment] = {}
 
-    def apply(self, record: Record) -> bool:
-        """Take a record in. False for a score that was already counted."""
+    def apply(self, record: Record) -> None:
+        """Take a record in. A score is none of this: it is counted, if `first_time` says so."""
         match record:
             case DeploymentRecord():
-                self.deployments.setdefault((record.environment, record.system), {})[record.id] = record
+                self._apply_deployment(record)
             case BreakerRecord():
                 self._apply_breaker(record)
             case ExemplarRecord():
                 self._apply_exemplar(record)
             case TagsRecord():
-                known = self.tags.get((record.environment, record.system))
-                if known is None or (record.ms, record.id, record.tags) > (known.ms, known.id, known.tags):
-                    self.tags[record.environment, record.system] = record
+                self._apply_tags(record)
             case ScoreRecord():
-                return self._first_time(record)
-        return True
+                pass
+
+    def _has_room(self, system: System, known: Mapping[System, object], what: str) -> bool:
+        if system in known or len(known) < SYSTEMS:
+            return True
+        self.dropped[what] += 1
+        return False
+
+    def _apply_deployment(self, record: DeploymentRecord) -> None:
+        system = (record.environment, record.system)
+        if self._has_room(system, self.deployments, "deployment"):
+            known = self.deployments.setdefault(system, {})
+            known[record.id] = record
+            if len(known) > SLACK * DEPLOYMENTS_PER_SYSTEM:
+                self.deployments[system] = self._cut_deployments(known, 0)
 
     def _apply_breaker(self, record: BreakerRecord) -> None:
-        breakers = self.breakers.setdefault((record.environment, record.system), {})
-        key = (record.dependency, record.breaker, record.instance)
-        if key not in breakers and len(breakers) >= BREAKERS_PER_SYSTEM:
-            self.dropped["breaker"] += 1
-            return
-        readings = breakers.setdefault(key, {})
-        readings[record.ms, record.id] = record
+        system = (record.environment, record.system)
+        if self._has_room(system, self.breakers, "breaker"):
+            breakers = self.breakers.setdefault(system, {})
+            key = (record.dependency, record.breaker, record.instance)
+            readings = breakers.setdefault(key, {})
+            readings[record.ms, record.id] = record
+            if len(readings) > SLACK * READINGS_PER_BREAKER:
+                breakers[key] = _newest(readings, READINGS_PER_BREAKER)
+            if len(breakers) > SLACK * BREAKERS_PER_SYSTEM:
+                self.breakers[system] = self._cut_breakers(breakers)
 
     def _apply_exemplar(self, record: ExemplarRecord) -> None:
-        key = SeriesKey(KINDS[record.kind], record.environment, record.system, record.dims)
-        known = self.exemplars.setdefault(key, {}).setdefault(record.minute, [])
+        known = self.exemplars.setdefault(record.series(), {}).setdefault(record.minute, [])
         if record not in known:
             known.append(record)
-            known.sort(key=lambda r: (r.rank, r.interaction_id))
+            known.sort(key=lambda r: (r.rank, r.interaction_id, r.trace_id or ""))
             del known[EXEMPLARS_PER_MINUTE:]
 
-    def _first_time(self, record: ScoreRecord) -> bool:
+    def _apply_tags(self, record: TagsRecord) -> None:
+        system = (record.environment, record.system)
+        known = self.tags.get(system)
+        if known is None:
+            if self._has_room(system, self.tags, "tags"):
+                self.tags[system] = record
+        elif (record.ms, record.id, record.tags) > (known.ms, known.id, known.tags):
+            self.tags[system] = record
+
+    def first_time(self, record: ScoreRecord) -> bool:
+        """Whether this score was not seen before; it is remembered."""
         identity = f"{record.environment}\x1f{record.system}\x1f{record.id}"
         short = blake2b(identity.encode(), digest_size=9).hexdigest()
         if short in self.score_ids:
@@ -94,23 +127,44 @@ class Evidence:
 
     def prune(self, tick: int) -> None:
         """Forget what is older than its window as of `tick`, and what is over a cap, oldest first."""
-        for system, known in self.deployments.items():
-            oldest = (tick - DEPLOYMENT_DAYS * 1440) * MINUTE_MS
-            kept = sorted((r for r in known.values() if r.ms >= oldest), key=lambda r: (r.ms, r.id))
-            self.dropped["deployment"] += max(len(kept) - DEPLOYMENTS_PER_SYSTEM, 0)
-            self.deployments[system] = {r.id: r for r in kept[-DEPLOYMENTS_PER_SYSTEM:]}
-        for breakers in self.breakers.values():
-            for key, readings in breakers.items():
-                breakers[key] = _recent_readings(readings, (tick - BREAKER_HOURS * 60) * MINUTE_MS)
-        for series in list(self.exemplars):
-            minutes = {m: x for m, x in self.exemplars[series].items() if m >= tick - EXEMPLAR_MINUTES}
-            if minutes:
-                self.exemplars[series] = minutes
-            else:
-                del self.exemplars[series]
+        oldest = (tick - DAYS * 1440) * MINUTE_MS
+        deployments = {system: self._cut_deployments(known, oldest) for system, known in self.deployments.items()}
+        self.deployments = _filled(deployments)
+        self._prune_breakers(oldest, (tick - BREAKER_HOURS * 60) * MINUTE_MS)
+        self.tags = {system: record for system, record in self.tags.items() if record.ms >= oldest}
+        exemplars = {
+            series: {m: x for m, x in minutes.items() if m >= tick - EXEMPLAR_MINUTES}
+            for series, minutes in self.exemplars.items()
+        }
+        self.exemplars = _filled(exemplars)
         self._prune_scores(tick)
         live = {r.body for known in self.deployments.values() for r in known.values()}
         self._parsed = {body: event for body, event in self._parsed.items() if body in live}
+
+    def _cut_deployments(self, known: dict[str, DeploymentRecord], oldest_ms: int) -> dict[str, DeploymentRecord]:
+        kept = sorted((r for r in known.values() if r.ms >= oldest_ms), key=lambda r: (r.ms, r.id))
+        self.dropped["deployment"] += max(len(kept) - DEPLOYMENTS_PER_SYSTEM, 0)
+        return {r.id: r for r in kept[-DEPLOYMENTS_PER_SYSTEM:]}
+
+    def _prune_breakers(self, oldest_ms: int, oldest_reading_ms: int) -> None:
+        """A breaker that is silent for hours keeps its last word, for it reports changes; not for ever."""
+        for system, breakers in self.breakers.items():
+            recent = {
+                key: _newest({at: r for at, r in readings.items() if at[0] >= oldest_reading_ms}, READINGS_PER_BREAKER)
+                or _newest(readings, 1)
+                for key, readings in breakers.items()
+                if max(readings)[0] >= oldest_ms
+            }
+            self.breakers[system] = self._cut_breakers(recent)
+        self.breakers = _filled(self.breakers)
+
+    def _cut_breakers(self, breakers: dict[BreakerKey, Readings]) -> dict[BreakerKey, Readings]:
+        """Those that spoke last: instances come and go, and their names with them."""
+        if len(breakers) <= BREAKERS_PER_SYSTEM:
+            return breakers
+        self.dropped["breaker"] += len(breakers) - BREAKERS_PER_SYSTEM
+        order = sorted(breakers, key=lambda key: (max(breakers[key]), key))
+        return {key: breakers[key] for key in order[-BREAKERS_PER_SYSTEM:]}
 
     def _prune_scores(self, tick: int) -> None:
         kept = {k: m for k, m in self.score_ids.items() if m >= tick - SCORE_ID_MINUTES}
@@ -139,9 +193,9 @@ class Evidence:
         yield from (self.tags[system] for system in sorted(self.tags))
 
 
-def _recent_readings(
-    readings: dict[tuple[int, str], BreakerRecord], oldest_ms: int
-) -> dict[tuple[int, str], BreakerRecord]:
-    order = sorted(readings)
-    kept = [at for at in order if at[0] >= oldest_ms] or order[-1:]
-    return {at: readings[at] for at in kept[-READINGS_PER_BREAKER:]}
+def _newest(readings: Readings, cap: int) -> Readings:
+    return {at: readings[at] for at in sorted(readings)[-cap:]}
+
+
+def _filled(collections: dict[_Key, _Entries]) -> dict[_Key, _Entries]:
+    return {key: entries for key, entries in collections.items() if entries}

@@ -86,7 +86,7 @@ class _OneCase:
         self.tick = tick
 
     def _rows(self, kind: SeriesKind, *, by_flow: bool = False) -> list[tuple[SeriesKey, int]]:
-        """Series of the firing's system in order of their keys; with `by_flow` only those of its flow, if it has one."""
+        """Series of the firing's system, in order of keys; with `by_flow` only those of its flow, if it has one."""
         flow = self.flow if by_flow else None
         return sorted(
             (key, row)

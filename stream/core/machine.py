@@ -14,10 +14,11 @@ from typing import Final
 
 import numpy as np
 
+from detectors.arrays import append_rows, take_rows
 from detectors.base import Claim, Detector, State
 from schemas.outputs import Engine, Firing, Verdict
 from schemas.series import KINDS, SeriesKey, SeriesKind
-from stream.core.deltas import KIND_CODE, Count, Delta, ScoreRecord, merge
+from stream.core.deltas import KIND_CODE, Count, Delta, ExemplarRecord, ScoreRecord, merge
 from stream.core.evidence import Evidence
 from stream.core.firings import firing_of
 from stream.core.gather import Gatherer
@@ -30,16 +31,22 @@ from triage.incidents import Incidents
 from triage.registry import build as build_checks
 from triage.settings import TriageSettings
 
-HOUSEKEEPING_TICKS: Final = 60
-"""Ticks between two rounds of forgetting expired series and evidence."""
+DAY_TICKS: Final = 24 * 60
 
-QUIET_GAP_TICKS: Final = 3 * 24 * 60
+HOUSEKEEPING_TICKS: Final = 60
+"""Ticks between two rounds of forgetting old evidence and expired series."""
+
+DROP_SHARE: Final = 1 / 16
+"""Expired series are dropped once they are this share of their kind, or at the day's first tick: dropping renumbers the
+rows of every stored hour, so it should not happen every hour for a single series."""
+
+QUIET_GAP_TICKS: Final = 3 * DAY_TICKS
 """Ticks without any telemetry after which evaluation waits for the next event instead of going on tick by tick."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Caps that bound the memory of a shard: series of one kind, and open series in all."""
+    """Caps that bound the memory of a shard: series of one kind. Those of evidence are in `stream.core.evidence`."""
 
     series_per_kind: int = 100_000
 
@@ -56,7 +63,10 @@ class Outcome:
 
 @dataclass(slots=True)
 class Tallies:
-    """Counts for metrics; not part of the state, so they start at zero after every restart."""
+    """Counts for metrics; not part of the state, so they start at zero after every restart.
+
+    A series that the cap refuses is counted at every tick at which it asks again.
+    """
 
     refused_series: Counter[SeriesKind] = field(default_factory=Counter)
     duplicate_scores: int = 0
@@ -137,17 +147,24 @@ class ShardMachine:
 
     def _fold(self, delta: Delta) -> None:
         counts: dict[SeriesKind, list[Count]] = {}
-        for count in delta.counts:
+        for count in (*delta.counts, *self._fresh_scores(delta)):
             counts.setdefault(KINDS[count.kind], []).append(count)
-        for record in delta.records:
-            if not self.evidence.apply(record):
-                self.tallies.duplicate_scores += 1
-            elif isinstance(record, ScoreRecord):
-                for count in _score_counts(record):
-                    counts.setdefault(KINDS[count.kind], []).append(count)
         for kind in KINDS:
             if kind in counts:
                 self._add(self.windows[kind], counts[kind])
+        for record in delta.records:
+            # A series that was refused gets no exemplars either: the cap on series bounds them.
+            if not isinstance(record, ExemplarRecord) or record.series() in self.windows[KINDS[record.kind]].index:
+                self.evidence.apply(record)
+
+    def _fresh_scores(self, delta: Delta) -> Iterable[Count]:
+        """The counts of scores that were not counted before."""
+        for record in delta.records:
+            if isinstance(record, ScoreRecord):
+                if self.evidence.first_time(record):
+                    yield from _score_counts(record)
+                else:
+                    self.tallies.duplicate_scores += 1
 
     def _add(self, windows: KindWindows, counts: list[Count]) -> None:
         first_seen: dict[SeriesKey, int] = {}
@@ -186,8 +203,7 @@ class ShardMachine:
         state = self.states[detector.name, detector.kind]
         have = min((len(array) for array in state.values()), default=0)
         if have < size:
-            fresh = detector.fresh(size - have)
-            state = {name: np.concatenate([array, fresh[name]]) for name, array in state.items()}
+            state = append_rows(state, detector.fresh(size - have))
             self.states[detector.name, detector.kind] = state
         return state
 
@@ -199,12 +215,13 @@ class ShardMachine:
         self.evidence.prune(self.tick)
         for kind, windows in self.windows.items():
             gone = windows.expired()
-            if gone.any():
+            share = gone.mean() if len(gone) else 0.0
+            if share >= DROP_SHARE or (share and self.tick % DAY_TICKS == 0):
+                kept = np.flatnonzero(~gone)
                 for detector in self.detectors:
                     if detector.kind == kind:
                         state = self._grown(detector, len(windows))
-                        kept = {name: array[~gone] for name, array in state.items()}
-                        self.states[detector.name, kind] = kept
+                        self.states[detector.name, kind] = take_rows(state, kept)
                 windows.drop(gone)
 
 

@@ -14,12 +14,17 @@ from numpy.typing import NDArray
 
 from detectors.base import HOURS, MINUTES, Counts
 from schemas.series import COUNTERS, SeriesKey, SeriesKind
+from stream.core.deltas import CEILING
 
 RING: Final = 128
 """Minutes in the ring: the two hours that a view offers, and room to round up to a power of two."""
 
 WIDE: Final[frozenset[SeriesKind]] = frozenset({"budget", "usage", "score", "score_version"})
 """Kinds whose counters can outgrow 32 bits within a minute: micro-dollars, tokens, sums of squared scores."""
+
+NARROW_CEILING: Final = 2**30 - 1
+"""`CEILING` for the minutes of the other kinds, which are kept in 32 bits."""
+
 
 class HourBlock:
     """Counts of one hour: `rows` [k] ascending, `counts` [k, C]."""
@@ -36,12 +41,17 @@ class HourBlock:
         unique, inverse = np.unique(every, return_inverse=True)
         total = np.zeros((len(unique), self.counts.shape[1]), np.int64)
         np.add.at(total, inverse, np.concatenate([self.counts.astype(np.int64), counts]))
-        return HourBlock(unique.astype(np.int32), _narrow(total))
+        return HourBlock(unique.astype(np.int32), _narrow(np.minimum(total, CEILING)))
 
     def keep(self, renumber: NDArray[np.int64]) -> HourBlock:
         """The block after rows were dropped: `renumber` [S] gives each row's new number, -1 if dropped."""
         new = renumber[self.rows]
         return HourBlock(new[new >= 0].astype(np.int32), self.counts[new >= 0])
+
+
+def _read_only(counts: Counts) -> Counts:
+    counts.flags.writeable = False
+    return counts
 
 
 def _narrow(counts: Counts) -> NDArray[np.integer]:
@@ -53,7 +63,11 @@ def _narrow(counts: Counts) -> NDArray[np.integer]:
 
 
 class KindWindows:
-    """The windows of all series of one kind, as of tick `tick`. Is a `detectors.base.WindowView`."""
+    """The windows of all series of one kind, as of tick `tick`. Is a `detectors.base.WindowView`.
+
+    Minutes count in the ring and in their hour; `add` takes what an hour of the longest window still holds, and only
+    notes the time of anything older.
+    """
 
     def __init__(self, kind: SeriesKind) -> None:
         self.kind: SeriesKind = kind
@@ -62,6 +76,7 @@ class KindWindows:
         self.index: dict[SeriesKey, int] = {}
         self.width = len(COUNTERS[kind])
         self.dtype = np.int64 if kind in WIDE else np.int32
+        self.ceiling = CEILING if kind in WIDE else NARROW_CEILING
         self.ring = np.zeros((RING, 0, self.width), self.dtype)
         self.first_minute = np.zeros(0, np.int64)
         self.last_minute = np.zeros(0, np.int64)
@@ -74,14 +89,15 @@ class KindWindows:
         return len(self.keys)
 
     def advance(self, tick: int) -> None:
-        """Move to `tick`: minutes that leave the ring are forgotten, hours older than the longest window too."""
-        if self.keys and tick > self.tick:
+        """Move on to `tick`: minutes that leave the ring are forgotten, hours older than the longest window too."""
+        if self.keys:
             fresh = np.arange(max(self.tick, tick - RING), tick) % RING
             self.ring[fresh] = 0
+        if tick // 60 != self.tick // 60:
+            oldest = tick // 60 - HOURS
+            self.hour_blocks = {hour: block for hour, block in self.hour_blocks.items() if hour >= oldest}
+            self.dirty_hours &= self.hour_blocks.keys()
         self.tick = tick
-        if self.hour_blocks and tick % 60 == 0:
-            for hour in [h for h in self.hour_blocks if h < tick // 60 - HOURS]:
-                del self.hour_blocks[hour]
 
     def grow(self, keys: Sequence[SeriesKey], minutes: Sequence[int]) -> None:
         """Rows for new series, first seen in the given minutes. The caller sorts."""
@@ -96,8 +112,11 @@ class KindWindows:
 
     def add(self, rows: NDArray[np.int64], minutes: NDArray[np.int64], amounts: Counts) -> None:
         """Counts [k, C] of rows [k] in minutes [k], all before `tick`. Pairs of row and minute may repeat."""
+        amounts = np.minimum(amounts, self.ceiling)
         recent = minutes >= self.tick - RING
-        np.add.at(self.ring, (minutes[recent] % RING, rows[recent]), amounts[recent].astype(self.dtype))
+        cells = (minutes[recent] % RING, rows[recent])
+        np.add.at(self.ring, cells, amounts[recent].astype(self.dtype))
+        self.ring[cells] = np.minimum(self.ring[cells], self.ceiling)
         np.minimum.at(self.first_minute, rows, minutes)
         np.maximum.at(self.last_minute, rows, minutes)
         hours = minutes // 60
@@ -111,23 +130,29 @@ class KindWindows:
             self.dirty_hours.add(hour)
 
     def minutes(self, last: int) -> Counts:
-        """[S, last, C] counts of the minutes `tick - last` to `tick - 1`."""
+        """[S, last, C] counts of the minutes `tick - last` to `tick - 1`. Read only."""
         if not 0 < last <= MINUTES:
-            raise ValueError(f"a window view holds {MINUTES} minutes, not {last}")
-        span = np.arange(self.tick - last, self.tick) % RING
-        return self.ring[span].transpose(1, 0, 2)
+            raise ValueError(f"a window view holds 1 to {MINUTES} minutes, not {last}")
+        counts = np.empty((last, len(self.keys), self.width), np.int64)
+        start, end = (self.tick - last) % RING, self.tick % RING
+        if start < end:
+            counts[:] = self.ring[start:end]
+        else:
+            counts[: RING - start] = self.ring[start:]
+            counts[RING - start :] = self.ring[:end]
+        return _read_only(counts.transpose(1, 0, 2))
 
     def hours(self, last: int) -> Counts:
-        """[S, last, C] counts of the `last` full hours before the hour of `tick`."""
+        """[S, last, C] counts of the `last` full hours before the hour of `tick`. Read only."""
         if not 0 < last <= HOURS:
-            raise ValueError(f"a window view holds {HOURS} hours, not {last}")
+            raise ValueError(f"a window view holds 1 to {HOURS} hours, not {last}")
         dense = np.zeros((len(self.keys), last, self.width), np.int64)
         end = self.tick // 60
         for slot, hour in enumerate(range(end - last, end)):
             block = self.hour_blocks.get(hour)
             if block is not None:
                 dense[block.rows, slot] = block.counts
-        return dense
+        return _read_only(dense)
 
     def span(self, row: int, start: int, end: int) -> tuple[Counts, int]:
         """[C] sums of one series over the minutes `start` to `end - 1`, and how many minutes that covers.

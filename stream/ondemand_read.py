@@ -90,5 +90,5 @@ class AsOf:
         return [(key, row) for key, row in rows if int(first[row]) < self.tick]
 
     def span(self, row: int, start: int, end: int) -> tuple[Counts, int]:
-        """See `KindWindows.span`; ends at the tick."""
-        return self._windows.span(row, start, min(end, self.tick))
+        """See `KindWindows.span`."""
+        return self._windows.span(row, start, end)

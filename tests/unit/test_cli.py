@@ -22,7 +22,7 @@ def test_help_names_every_command() -> None:
     assert done.stdout.strip() == "[]"
     result = runner.invoke(app, ["--help"])
     assert result.exit_code == 0
-    for command in ("run", "replay", "backtest", "demo", "triage", "verdicts", "doctor", "check-config", "topics"):
+    for command in ("run", "replay", "backtest", "triage", "verdicts", "doctor", "check-config", "topics", "schemas"):
         assert command in result.stdout
 
 

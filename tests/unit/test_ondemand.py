@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from schemas.base import JsonObject
 from stream.core.ticks import MINUTE_MS, rfc3339
-from stream.ondemand import Question, ask
+from stream.ondemand import Question, _bare_machine, ask
 from stream.ondemand_read import OnDemandError, latest_machine
 from stream.settings import Settings
 from stream.store import Meta, Store
@@ -100,7 +100,8 @@ async def test_an_earlier_time_is_answered_as_it_was(shards: Shards, settings: S
     await shards.take([*until(at), closing(at)])
     then = await ask(settings, SPIKING)
     assert then.tick == traffic.START_MINUTE + at
-    await shards.take([*EVENTS[len(until(at)) :], closing(traffic.MINUTES)])
+    scored = {**closing(at + 1), "type": "evaluation", "system": "refunds", "criterion": "tone", "score": 4.0}
+    await shards.take([*EVENTS[len(until(at)) :], scored, closing(traffic.MINUTES)])
     again = await ask(settings, Question("production", "refunds", at=minute(at) + timedelta(seconds=40)))
     assert again.to_json() == then.to_json()
     assert (await ask(settings, SPIKING)).to_json() != then.to_json()
@@ -189,8 +190,6 @@ class Restless(Store):
 @pytest.mark.parametrize("times", [0, 3, 100])
 async def test_a_checkpoint_in_mid_reading(shards: Shards, settings: Settings, times: int) -> None:
     """What was read around a checkpoint is thrown away and read again; a shard that never holds still is an error."""
-    from stream.ondemand import _bare_machine
-
     await shards.take([*EVENTS, closing(traffic.MINUTES)])
     store = Restless(shards.store.redis, settings.redis.namespace, settings.engine.shards)
     store.times = times
@@ -202,3 +201,14 @@ async def test_a_checkpoint_in_mid_reading(shards: Shards, settings: Settings, t
     assert machine is not None
     assert machine.tick == END
     assert store.reads == 2 * (times + 1)
+
+
+async def test_only_complete_minutes_are_read(shards: Shards, settings: Settings) -> None:
+    """What is visible behind the watermark is left alone: more of it may come."""
+    await shards.take([*EVENTS, closing(traffic.MINUTES)])
+    counted = 0
+    for shard in range(shards.store.shards):
+        machine = await latest_machine(shards.store, shard, settings, _bare_machine(settings))
+        assert machine is not None
+        counted += sum(int(block.counts[:, 0].sum()) for block in machine.windows["flow"].hour_blocks.values())
+    assert counted == sum(event["type"] == "interaction" for event in EVENTS)

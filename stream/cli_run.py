@@ -11,13 +11,13 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.cli_base import USAGE, ConfigOption, JsonOption, complain, failures, say, say_json, settings_of
+from stream.cli_base import FAILED, USAGE, ConfigOption, JsonOption, complain, failures, say, say_json, settings_of
 
 if TYPE_CHECKING:
     from stream.replay import ReplayStats
     from stream.settings import Settings
 
-SHOWN_REJECTIONS = 10
+SHOWN_BAD_LINES = 10
 """Bad lines that a replay names; all are counted."""
 
 STDOUT = Path("-")
@@ -58,26 +58,44 @@ def replay(
 ) -> None:
     """Run the engine's heart over files of events: firings and verdicts out. The same input gives the same bytes."""
     settings = settings_of(config)
+    _refuse_clashes(files, out, dead_letters)
     with failures():
         stats = _replay_files(files, settings, out, dead_letters)
-    for letter in stats.rejections[:SHOWN_REJECTIONS]:
-        complain(f"{letter.topic}, line {letter.offset + 1}: {letter.reason}: {letter.detail}")
-    if stats.rejected > SHOWN_REJECTIONS:
-        complain(f"{stats.rejected} lines could not be read, the first {SHOWN_REJECTIONS} are above")
+    for bad in stats.bad_lines[:SHOWN_BAD_LINES]:
+        complain(f"{bad.path}, line {bad.line}: {bad.reason}: {bad.detail}")
+    if stats.rejected > SHOWN_BAD_LINES:
+        complain(f"{stats.rejected} lines could not be read, the first {SHOWN_BAD_LINES} are above")
     # With the records on standard output, the summary would be in the way there.
     if as_json:
         say_json(stats.to_json(), err=out == STDOUT)
     else:
         say(_summary(stats), err=out == STDOUT)
+    if stats.rejected and not stats.events:
+        complain("no line was an event; is this a file of events, one JSON object a line?")
+        raise typer.Exit(FAILED)
+
+
+def _refuse_clashes(files: list[Path], out: Path, dead_letters: Path | None) -> None:
+    """End the command if it would write over what it reads, or two things into one file."""
+    taken = {path.resolve(): "is one of the files to read" for path in files}
+    for path in (out, dead_letters):
+        if path is not None and path != STDOUT and path.resolve() in taken:
+            complain(f"cannot write {path}: it {taken[path.resolve()]}")
+            raise typer.Exit(USAGE)
+        if path is not None and (path.is_file() or not path.exists()):
+            taken[path.resolve()] = "is what --out names"
 
 
 def _replay_files(files: list[Path], settings: Settings, out: Path, dead_letters: Path | None) -> ReplayStats:
+    from stream.outfile import whole_file
     from stream.replay import replay as replay_files
 
     with ExitStack() as stack:
-        target: IO[bytes] = sys.stdout.buffer if out == STDOUT else stack.enter_context(out.open("wb"))
-        bad = stack.enter_context(dead_letters.open("wb")) if dead_letters is not None else None
-        return replay_files(files, settings, target, bad)
+        target: IO[bytes] = sys.stdout.buffer if out == STDOUT else stack.enter_context(whole_file(out))
+        bad = stack.enter_context(whole_file(dead_letters)) if dead_letters is not None else None
+        stats = replay_files(files, settings, target, bad)
+        target.flush()
+        return stats
 
 
 def _summary(stats: ReplayStats) -> str:

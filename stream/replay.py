@@ -8,17 +8,19 @@ canonical JSON object a line.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from heapq import merge
+from itertools import groupby, islice
 from pathlib import Path
 from typing import IO, Final
 
 from schemas.base import JsonObject
 from schemas.canonical import canonical_json, jsonable
-from schemas.outputs import DeadLetter, Verdict
+from schemas.outputs import Verdict
 from schemas.series import COUNTERS, KINDS
-from stream.adapters import Decoder, dead_letter
+from schemas.words import DeadLetterReason
+from stream.adapters import Decoder, Rejection, dead_letter
 from stream.assembly import machine_factory, record_limits
 from stream.core.deltas import Delta
 from stream.core.fold import Batch, FoldTallies, PartitionFold, ShardMap
@@ -29,17 +31,33 @@ BATCH_LINES: Final = 10_000
 NO_LATENESS: Final = 2**61
 """A lateness, in ms, against which nothing is late."""
 
-REJECTIONS_KEPT: Final = 1_000
+BAD_LINES_KEPT: Final = 1_000
+
+Inboxes = dict[int, dict[int, list[Delta]]]
+"""What becomes visible, by shard and tick."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is no event, and why. Lines count from 1."""
+
+    path: Path
+    line: int
+    reason: DeadLetterReason
+    detail: str
 
 
 @dataclass(slots=True)
 class ReplayStats:
-    """What a replay read and found. `totals` are the counts that entered the windows, by kind of series and counter."""
+    """What a replay read and found. `totals` are the counts that entered the windows, by kind of series and counter.
+
+    `bad_lines` holds the first `BAD_LINES_KEPT`; `rejected` counts all.
+    """
 
     events: Counter[str] = field(default_factory=Counter)
     totals: dict[str, dict[str, int]] = field(default_factory=dict)
     rejected: int = 0
-    rejections: list[DeadLetter] = field(default_factory=list)
+    bad_lines: list[BadLine] = field(default_factory=list)
     unknown_fields: int = 0
     unpriced: Counter[str] = field(default_factory=Counter)
     ticks: int = 0
@@ -50,7 +68,7 @@ class ReplayStats:
         """The numbers as plain JSON types."""
         return {
             "events": dict(sorted(self.events.items())),
-            "totals": self.totals,
+            "totals": {kind: self.totals[kind] for kind in sorted(self.totals)},
             "rejected": self.rejected,
             "unknown_fields": self.unknown_fields,
             "unpriced": dict(sorted(self.unpriced.items())),
@@ -61,26 +79,24 @@ class ReplayStats:
 
 
 def replay(
-    files: Sequence[Path], settings: Settings, out: IO[bytes], dead_letters: IO[bytes] | None = None,
+    files: Sequence[Path],
+    settings: Settings,
+    out: IO[bytes],
+    dead_letters: IO[bytes] | None = None,
     batch_lines: int = BATCH_LINES,
 ) -> ReplayStats:
     """Replay events from files of JSON lines; firings and verdicts go to `out`, bad lines to `dead_letters`.
 
-    A bad line is counted and passed over; its place is the file's name and line (counted from 0, as offsets are).
+    Empty lines are passed over. A bad line is counted and passed over; in its dead letter the topic is the file's name
+    and the offset counts lines from 0. Raises OSError.
     """
-    stats = ReplayStats()
-    shards = ShardMap(settings.engine.shards)
-    inboxes: dict[int, dict[int, list[Delta]]] = {}
-    tallies = FoldTallies()
-    fold = PartitionFold(NO_LATENESS, settings.budget_rules(), tallies=tallies)
-    decoder = Decoder(record_limits(settings, by_age=False))
+    reader = _Reader(settings, dead_letters)
     for path in files:
         with path.open("rb") as lines:
             for first, piece in _batches(lines, batch_lines):
-                _fold(piece, path, first, decoder, fold, shards, inboxes, stats, dead_letters)
-    stats.unknown_fields = sum(decoder.counters.unknown_fields.counts.values())
-    stats.unpriced = tallies.unpriced
-    for outcome in evaluate(inboxes, settings):
+                reader.take(piece, path, first)
+    stats = reader.finish()
+    for outcome in evaluate(reader.inboxes, settings):
         stats.ticks += 1
         stats.firings += len(outcome.firings)
         stats.verdicts += len(outcome.verdicts)
@@ -98,27 +114,45 @@ def _batches(lines: Iterable[bytes], size: int) -> Iterator[tuple[int, list[byte
         first += len(piece)
 
 
-def _fold(
-    lines: list[bytes], path: Path, first: int, decoder: Decoder, fold: PartitionFold, shards: ShardMap,
-    inboxes: dict[int, dict[int, list[Delta]]], stats: ReplayStats, dead_letters: IO[bytes] | None,
-) -> None:
-    numbered = [(number, line) for number, line in enumerate(lines, first) if line.strip()]
-    decoded = decoder.decode_batch([(line, (), 0) for _, line in numbered])
-    for position, rejection in decoded.rejections:
-        number, line = numbered[position]
-        letter = dead_letter(rejection, path.name[-256:], 0, number, -1, line, True)
-        stats.rejected += 1
-        if len(stats.rejections) < REJECTIONS_KEPT:
-            stats.rejections.append(letter)
-        if dead_letters is not None:
-            dead_letters.write(canonical_json(letter) + b"\n")
-    batch = Batch()
-    fold.add(decoded.events, batch)
-    for shard, ticks in batch.spread(shards).items():
-        for tick, delta in ticks.items():
-            inboxes.setdefault(shard, {}).setdefault(tick, []).append(delta)
-            _total(delta, stats.totals)
-    stats.events.update(batch.events)
+class _Reader:
+    """Decodes and folds the lines of all files, as if they were one source partition in which nothing is late."""
+
+    def __init__(self, settings: Settings, dead_letters: IO[bytes] | None) -> None:
+        self.inboxes: Inboxes = {}
+        self.stats = ReplayStats()
+        self._tallies = FoldTallies()
+        self._decoder = Decoder(record_limits(settings, by_age=False))
+        self._fold = PartitionFold(NO_LATENESS, settings.budget_rules(), tallies=self._tallies)
+        self._shards = ShardMap(settings.engine.shards)
+        self._dead_letters = dead_letters
+
+    def take(self, lines: list[bytes], path: Path, first: int) -> None:
+        """Take in some lines of a file, the first of which has number `first`, counted from 0."""
+        numbers = [number for number, line in enumerate(lines) if not line.isspace()]
+        decoded = self._decoder.decode_batch([(lines[number], (), 0) for number in numbers])
+        for position, rejection in decoded.rejections:
+            self._reject(rejection, path, first + numbers[position], lines[numbers[position]])
+        batch = Batch()
+        self._fold.add(decoded.events, batch)
+        for shard, ticks in batch.spread(self._shards).items():
+            for tick, delta in ticks.items():
+                self.inboxes.setdefault(shard, {}).setdefault(tick, []).append(delta)
+                _total(delta, self.stats.totals)
+        self.stats.events.update(batch.events)
+
+    def _reject(self, rejection: Rejection, path: Path, number: int, line: bytes) -> None:
+        self.stats.rejected += 1
+        if len(self.stats.bad_lines) < BAD_LINES_KEPT:
+            self.stats.bad_lines.append(BadLine(path, number + 1, rejection.reason, rejection.detail))
+        if self._dead_letters is not None:
+            letter = dead_letter(rejection, path.name[-256:], 0, number, -1, line, True)
+            self._dead_letters.write(canonical_json(letter) + b"\n")
+
+    def finish(self) -> ReplayStats:
+        """What was read, once all is taken in."""
+        self.stats.unknown_fields = sum(self._decoder.counters.unknown_fields.counts.values())
+        self.stats.unpriced = self._tallies.unpriced
+        return self.stats
 
 
 def _total(delta: Delta, totals: dict[str, dict[str, int]]) -> None:
@@ -129,23 +163,23 @@ def _total(delta: Delta, totals: dict[str, dict[str, int]]) -> None:
             known[name] += amount
 
 
-def evaluate(inboxes: dict[int, dict[int, list[Delta]]], settings: Settings) -> Iterator[Outcome]:
-    """Evaluate all shards to the last tick at which anything becomes visible; outcomes in the order of ticks."""
+def evaluate(inboxes: Mapping[int, Mapping[int, list[Delta]]], settings: Settings) -> Iterator[Outcome]:
+    """Evaluate all shards to the last tick at which anything becomes visible; one outcome a tick, in their order."""
     make = machine_factory(settings)
     last = max((tick for ticks in inboxes.values() for tick in ticks), default=0)
-    gathered: dict[int, list[Outcome]] = {}
-    for shard in sorted(inboxes):
-        machine = make()
-        for outcome in machine.run(inboxes[shard], last):
-            gathered.setdefault(outcome.tick, []).append(outcome)
-    for tick in sorted(gathered):
-        found = gathered[tick]
+    runs = [make().run(inboxes[shard], last) for shard in sorted(inboxes)]
+    for tick, outcomes in groupby(merge(*runs, key=_tick), key=_tick):
+        found = list(outcomes)
         yield Outcome(
             tick,
             tuple(sorted((f for o in found for f in o.firings), key=lambda f: (f.firing_id, f.status))),
             tuple(sorted((v for o in found for v in o.verdicts), key=lambda v: (v.incident_id, v.revision))),
             sum(o.cases for o in found),
         )
+
+
+def _tick(outcome: Outcome) -> int:
+    return outcome.tick
 
 
 def output_lines(outcome: Outcome) -> Iterator[bytes]:
@@ -158,5 +192,3 @@ def output_lines(outcome: Outcome) -> Iterator[bytes]:
 
 def _verdict_record(verdict: Verdict) -> JsonObject:
     return {"record": "verdict", **jsonable(verdict)}
-
-

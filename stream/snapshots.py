@@ -8,13 +8,12 @@ whole. The reader takes the newest snapshot all of whose pieces are there.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from schemas.series import KINDS
 from stream.core.checkpoint import LAYOUT, Checkpoint
 from stream.store import Birth, PartitionState
 
@@ -90,30 +89,38 @@ def newest(values: Iterable[bytes], shards: int) -> dict[int, Birth]:
     for value in values:
         try:
             piece = msgspec.msgpack.decode(value, type=_Piece)
-        except msgspec.DecodeError:
+        except (msgspec.MsgspecError, ValueError):
             continue
         gathered.setdefault((piece.shard, piece.tick, piece.checksum), {})[piece.index] = piece
     births: dict[int, Birth] = {}
-    for (shard, tick, _), pieces in sorted(gathered.items()):
-        count = next(iter(pieces.values())).count
-        if len(pieces) == count:
-            birth = _birth(b"".join(pieces[index].data for index in range(count)), shards)
-            if birth is not None and birth.tick == tick:
-                births[shard] = birth
+    for (shard, _, checksum), pieces in sorted(gathered.items(), key=lambda item: item[0]):
+        whole = _whole(pieces, checksum)
+        birth = None if whole is None else _birth(whole, shard, shards)
+        if birth is not None:
+            births[shard] = birth
     return births
 
 
-def _birth(whole: bytes, shards: int) -> Birth | None:
+def _whole(pieces: Mapping[int, _Piece], checksum: int) -> bytes | None:
+    """The snapshot that the pieces make, or None if one is missing or they do not belong together."""
+    count = next(iter(pieces.values())).count
+    if pieces.keys() != set(range(count)):
+        return None
+    whole = b"".join(pieces[index].data for index in range(count))
+    return whole if zlib.crc32(whole) == checksum else None
+
+
+def _birth(whole: bytes, shard: int, shards: int) -> Birth | None:
     try:
         snapshot = msgspec.msgpack.decode(whole, type=_Snapshot)
-    except msgspec.DecodeError:
+    except (msgspec.MsgspecError, ValueError):
         return None
-    if (snapshot.layout, snapshot.shards) != (LAYOUT, shards):
+    if (snapshot.layout, snapshot.shard, snapshot.shards) != (LAYOUT, shard, shards):
         return None
     return Birth(
         tick=snapshot.tick,
         state=snapshot.state,
-        hours={(kind, hour): blob for kind, hour, blob in snapshot.hours if 0 <= kind < len(KINDS)},
-        parts={name: PartitionState(next_offset, newest_ms) for name, (next_offset, newest_ms) in snapshot.parts.items()},
+        hours={(kind, hour): blob for kind, hour, blob in snapshot.hours},
+        parts={name: PartitionState(*offset_and_newest) for name, offset_and_newest in snapshot.parts.items()},
         inboxes=snapshot.inboxes,
     )

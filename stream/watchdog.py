@@ -13,13 +13,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from types import CoroutineType
 from typing import Final
 
 EXIT_STUCK: Final = 75
 """EX_TEMPFAIL of sysexits.h: try again."""
 
 
+LAST_WORDS_SECONDS: Final = 5.0
+"""How long the last words may take: whoever reads standard error may be what hangs."""
+
+
 def _exit(message: str) -> None:
+    last_words_are_over = threading.Timer(LAST_WORDS_SECONDS, os._exit, (EXIT_STUCK,))
+    last_words_are_over.daemon = True
+    last_words_are_over.start()
     print(message, file=sys.stderr, flush=True)  # noqa: T201  # the log may be what hangs
     faulthandler.dump_traceback(all_threads=True)
     os._exit(EXIT_STUCK)
@@ -39,16 +47,19 @@ def _awaited(task: asyncio.Task[object]) -> str:
     """The chain of coroutines that a task waits in, outermost first."""
     names = []
     inner: object = task.get_coro()
-    while inner is not None and hasattr(inner, "cr_frame"):
-        frame = inner.cr_frame
-        if frame is not None:
-            names.append(f"{frame.f_code.co_name}:{frame.f_lineno}")
+    while isinstance(inner, CoroutineType):
+        if inner.cr_frame is not None:
+            names.append(f"{inner.cr_frame.f_code.co_name}:{inner.cr_frame.f_lineno}")
         inner = inner.cr_await
     return " > ".join(names)
 
 
 class Watchdog:
-    """Ends the process if `note` reports no progress for `seconds` while behind, or is itself not called."""
+    """Ends the process if `note` reports no progress for `seconds` while behind, or is itself not called.
+
+    `describe` gives the last lines of the message; it is called in the watchdog's thread. A thread watches if `start`
+    is set; else the caller calls `check`.
+    """
 
     def __init__(
         self,
@@ -80,12 +91,19 @@ class Watchdog:
         """Give up if it is time to."""
         now = self._clock()
         if now - self._noted > self._seconds:
-            self._give_up(f"midwatch: the event loop has been blocked for {now - self._noted:.0f} s; exiting\n{self._describe()}")
+            self._end(f"the event loop has been blocked for {now - self._noted:.0f} s; exiting")
         elif now - self._moved > self._seconds:
-            self._give_up(
-                f"midwatch: no progress for {now - self._moved:.0f} s while telemetry waits "
-                f"(is Kafka or Redis hanging?); exiting so that a supervisor starts a fresh process\n{self._describe()}"
+            self._end(
+                f"no progress for {now - self._moved:.0f} s while telemetry waits "
+                "(is Kafka or Redis hanging?); exiting so that a supervisor starts a fresh process"
             )
+
+    def _end(self, reason: str) -> None:
+        try:
+            description = self._describe()
+        except Exception as error:  # noqa: BLE001  # a loop in ruins must not keep the process from ending
+            description = f"  (what the tasks wait for could not be found out: {type(error).__name__}: {error})"
+        self._give_up(f"midwatch: {reason}\n{description}")
 
     def close(self) -> None:
         """Stop watching."""

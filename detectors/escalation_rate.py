@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from detectors import baseline, learning, lifecycle, words
@@ -88,7 +89,7 @@ class EscalationRate(RateScan):
 
     def _read(self, view: WindowView, state: State) -> Reading:
         if self._settings.rule == "scan":
-            return super()._read(view, state)
+            return _of_known_fleets(super()._read(view, state), view.group, state["level_n"])
         sums = view.minutes(30)[:, :, :2].sum(axis=1)
         n, x = sums[:, 0].astype(np.float64), sums[:, 1].astype(np.float64)
         day_n, day_x = state["day_n"].astype(np.float64), state["day_x"].astype(np.float64)
@@ -118,3 +119,17 @@ class EscalationRate(RateScan):
         if history >= _YOUNG_MINUTES and float(state["level_n"][row]) >= self._constants.fleet_weight:
             return ""
         return f"; {words.span(history)} of history, borrows the fleet's rate"
+
+
+def _of_known_fleets(reading: Reading, group: NDArray[np.int64], learned: NDArray[np.floating[Any]]) -> Reading:
+    """The reading without the series of fleets of which nothing has been learned yet.
+
+    A new system may escalate a quarter of its interactions by design: against a prior alone nobody can tell, and its
+    first half hour must not page. A young series of a known fleet has the fleet to be compared with.
+    """
+    if reading.rows.size == 0:
+        return reading
+    known = np.zeros(int(group.max()) + 1, dtype=np.bool_)
+    known[group[learned > 0]] = True
+    keep = known[group[reading.rows]]
+    return Reading(reading.rows[keep], reading.score[keep], reading.window[keep])

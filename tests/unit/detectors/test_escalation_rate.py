@@ -139,6 +139,11 @@ def test_the_literal_rule_is_the_literal_rule():
     assert claim.threshold >= 2.9 * claim.baseline
 
 
+def test_a_new_fleet_does_not_page_before_anything_is_known_of_it():
+    """A system that escalates a quarter of everything by design is learned, not paged, from its first minute on."""
+    assert claims_of(history(30.0, steady(600, 0.25), series=2)) == []
+
+
 def test_a_young_series_says_that_it_borrows():
     """A series with twelve minutes of history and no chance of a baseline says so in its words."""
     rate = steady(2000)

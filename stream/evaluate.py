@@ -67,6 +67,7 @@ class ShardEvaluator:
         self._settings = settings
         self._point = point
         self._checkpoint = 0
+        self._renewed = 0.0
 
     async def acquire(self) -> bool:
         """Take the lease and load the shard. False if another worker holds it, or if it is not there."""
@@ -74,6 +75,7 @@ class ShardEvaluator:
         if token is None:
             return False
         self.token = token
+        self._renewed = asyncio.get_running_loop().time()
         await self._load()
         return True
 
@@ -81,6 +83,7 @@ class ShardEvaluator:
         """Keep the lease. Raises Fenced if it has passed to another."""
         if not await self.store.renew(self.shard, self.owner, self.token, self._settings.lease_ms):
             raise Fenced(f"the lease of shard {self.shard} has passed to another worker")
+        self._renewed = asyncio.get_running_loop().time()
 
     async def release(self) -> None:
         """Store the state and give the lease up, so that another worker goes on at once."""
@@ -102,35 +105,48 @@ class ShardEvaluator:
             upto = min(self.committed, done + CHUNK_TICKS) if done else self.committed
             inboxes = await self._seal(upto, done + 1)
             for _ in self.machine.run(inboxes, upto):
-                await asyncio.sleep(0)
+                await self._breathe()
             done = upto
 
     async def advance(self) -> int:
-        """Evaluate every tick that the watermark has passed; how many that were. Raises Fenced."""
+        """Evaluate the next ticks that the watermark has passed, at most `CHUNK_TICKS`; how many that were.
+
+        Moves `committed` on; a shard in which nothing came moves without a tick being evaluated. Raises Fenced.
+        """
         parts = await self.store.parts(self.shard)
         self.watermark_ms = watermark_ms(parts, self._settings.lateness_ms, self._settings.idle_grace_ms)
         target = NEVER if self.watermark_ms == NEVER else tick_of(self.watermark_ms)
-        evaluated = 0
-        while self.committed < target:
-            evaluated += await self._advance_chunk(target)
-        return evaluated
+        if self.committed >= target:
+            return 0
+        return await self._advance_to(await self._end_of_chunk(target))
 
-    async def _advance_chunk(self, target: int) -> int:
-        upto = min(target, self.committed + CHUNK_TICKS) if self.committed else target
+    async def _end_of_chunk(self, target: int) -> int:
+        """Up to which tick to go at once. A shard begins at its first event, however far back that is."""
+        start = self.committed
+        if not start:
+            first = await self.store.first_inbox(self.shard)
+            start = first - 1 if first is not None else target
+        return min(target, start + CHUNK_TICKS)
+
+    async def _advance_to(self, upto: int) -> int:
         inboxes = await self._seal(upto, self.committed + 1)
-        if not self.committed and inboxes:
-            upto = min(target, min(inboxes) + CHUNK_TICKS)
         self._point("sealed")
-        outcomes = []
-        evaluated = 0
+        outcomes, evaluated = [], 0
         for outcome in self.machine.run(inboxes, upto):
             evaluated += 1
             if outcome.tick > self.quiet and (outcome.firings or outcome.verdicts):
                 outcomes.append(outcome)
-            await asyncio.sleep(0)
+            await self._breathe()
         self._point("evaluated")
         await self._settle(outcomes, upto)
         return evaluated
+
+    async def _breathe(self) -> None:
+        """Let others run, and keep the lease through a long stretch of ticks."""
+        await asyncio.sleep(0)
+        now = asyncio.get_running_loop().time()
+        if now - self._renewed > self._settings.lease_ms / 3000:
+            await self.renew()
 
     async def _settle(self, outcomes: Sequence[Outcome], upto: int) -> None:
         """Publish, then commit: never the other way round, or a crash in between loses a verdict."""

@@ -93,12 +93,12 @@ class EvaluateLoop:
                 if loop.time() - leased >= LEASE_ROUND_SECONDS:
                     leased = loop.time()
                     await self._share()
-                for shard in list(self._held):
-                    await self._advance(shard)
+                moved = [await self._advance(shard) for shard in list(self._held) if not stop.is_set()]
             except (RedisError, KafkaError, OSError) as error:
                 log.warning("evaluation_waits", error=type(error).__name__, detail=str(error))
                 self._held.clear()
-            await _wait(stop, POLL_SECONDS)
+                moved = []
+            await _wait(stop, 0 if any(moved) else POLL_SECONDS)
         await self._release_all()
 
     async def _share(self) -> None:
@@ -111,7 +111,7 @@ class EvaluateLoop:
                 break
             if shard not in self._held:
                 evaluator = self._make(shard)
-                if await evaluator.acquire():
+                if await self._guarded(shard, evaluator.acquire):
                     self._held[shard] = _Held(evaluator)
                     log.info("shard_taken", shard=shard, tick=evaluator.committed)
         for shard in [s for s in reversed(self._order) if s in self._held][: max(len(self._held) - fair, 0)]:
@@ -119,11 +119,12 @@ class EvaluateLoop:
             self._held.pop(shard, None)
             log.info("shard_given_back", shard=shard)
 
-    async def _advance(self, shard: int) -> None:
+    async def _advance(self, shard: int) -> bool:
+        """Move a shard on by a chunk at the most; whether it moved, so that there may be more."""
         held = self._held.get(shard)
         if held is None:
-            return
-        started = asyncio.get_running_loop().time()
+            return False
+        started, before = asyncio.get_running_loop().time(), held.evaluator.committed
         ticks = await self._guarded(shard, held.evaluator.advance)
         if ticks:
             now = asyncio.get_running_loop().time()
@@ -131,6 +132,7 @@ class EvaluateLoop:
             self.tallies.durations.append((now - started) / ticks)
         if shard in self._held:
             await self._beat(shard, held)
+        return held.evaluator.committed > before
 
     async def _beat(self, shard: int, held: _Held) -> None:
         """A heartbeat for each committed tick, at most one a second; a snapshot now and then."""

@@ -251,6 +251,11 @@ class Store:
             return None
         return {int(tick): list(blobs) for tick, blobs in zip(reply[1::2], reply[2::2], strict=True)}
 
+    async def first_inbox(self, shard: int) -> int | None:
+        """The first tick at which anything waits in the shard; None if nothing does."""
+        fields: Any = await self.redis.hkeys(self.key(shard, "inbytes"))
+        return min((int(field) for field in fields), default=None)
+
     async def commit(
         self, shard: int, token: str, expected: int, tick: int, checkpoint: Checkpoint | None = None
     ) -> bool:

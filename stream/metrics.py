@@ -51,34 +51,46 @@ class Metrics:
 
     def _ingest(self) -> None:
         self.records_read = self._counter("records_read_total", "Records taken from Kafka.", "topic")
-        self.tombstones = self._counter("tombstones_total", "Records without a value, skipped.", "topic")
-        self.events_read = self._counter("events_read_total", "Valid events decoded.", "type")
-        self.events_folded = self._counter("events_folded_total", "Events counted in windows.", "type")
+        self.tombstones = self._counter("tombstones_total", "Records without a value, skipped.")
+        self.events_folded = self._counter("events_folded_total", "Valid events counted in windows.", "type")
         self.events_late = self._counter("events_late_total", "Events behind their partition's watermark.", "type")
-        self.events_duplicate = self._counter("events_duplicate_total", "Events seen before, by id.", "type")
+        self.events_duplicate = self._counter("events_duplicate_total", "Evaluations whose id came before.", "type")
         self.unknown_fields = self._counter("unknown_fields_total", "Fields that no event of the type has.", "type")
+        self.usage_unpriced = self._counter("usage_unpriced_total", "Usage of models without a price, counted as free.")
         self.dead_letters = self._counter("dead_letters_total", "Records that could not be read.", "reason")
         self.lag = self._gauge("consumer_lag_records", "Records not yet read, of the partitions assigned.", "topic")
 
     def _commits(self) -> None:
-        self.commits = self._counter("commits_total", "Commits to Redis: applied, stale, fenced.", "result")
-        self.commit_duration = self._histogram("commit_duration_seconds", "Time of a commit to Redis.", SHORT_SECONDS)
+        self.commits = self._counter(
+            "commits_total", "Batches by what became of them: applied, stale (another offset stored), failed.", "result"
+        )
+        self.commit_duration = self._histogram(
+            "commit_duration_seconds", "Time from a folded batch to its commit in every shard.", SHORT_SECONDS
+        )
         self.inbox_bytes = self._gauge("inbox_bytes", "Committed and not yet trimmed, in Redis.", "shard")
         self.back_pressure = self._gauge("ingest_paused", "1 while ingest waits for evaluation.")
+        self.dependency_up = self._gauge("dependency_up", "1 if Kafka or Redis answered the last time.", "dependency")
 
     def _evaluation(self) -> None:
         self.leases = self._gauge("shard_leases_held", "Shards that this process evaluates.")
+        self.leases_lost = self._counter("shard_leases_lost_total", "Shards that passed to another worker unasked.")
         self.watermark = self._gauge("watermark_timestamp_seconds", "Event time up to which all is seen.", "shard")
         self.heartbeat = self._gauge("heartbeat_timestamp_seconds", "Wall time of the last committed tick.", "shard")
         self.ticks = self._counter("ticks_total", "Event-time ticks evaluated and committed.")
         self.tick_duration = self._histogram("tick_duration_seconds", "Time of one shard's tick.", TICK_SECONDS)
         self.series = self._gauge("series", "Series that windows are held for.", "kind")
         self.series_refused = self._counter("series_refused_total", "New series refused at the cap.", "kind")
+        self.evidence_dropped = self._counter(
+            "evidence_dropped_total", "Deployments, breakers and ids of scores dropped at a cap.", "kind"
+        )
 
     def _answers(self) -> None:
         self.firings = self._counter("firings_total", "Firings published.", "detector", "tier", "status")
         self.verdicts = self._counter("verdicts_total", "Verdicts published.", "status", "triage_result")
         self.open_incidents = self._gauge("open_incidents", "Incidents that are not resolved.", "shard")
         self.incidents_refused = self._counter("incidents_refused_total", "Incidents refused at the cap.")
+        self.firings_refused = self._counter(
+            "firings_refused_total", "Firings kept out of an incident at its cap; they are published all the same."
+        )
         self.check_duration = self._histogram("check_duration_seconds", "Time of one check.", SHORT_SECONDS, "check")
         self.checks = self._counter("checks_total", "Checks by outcome.", "check", "status")

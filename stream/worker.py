@@ -7,9 +7,9 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -21,11 +21,12 @@ from stream.core.machine import Outcome
 from stream.evaluate import EvaluateSettings, ShardEvaluator
 from stream.evaluate_loop import EvaluateLoop
 from stream.guard import TimedGuard
-from stream.http import Status, serve_http
+from stream.health import Contact, Contacts
+from stream.http import serve_http
 from stream.ingest import Ingest
 from stream.ingest_loop import IngestLoop
 from stream.metrics import Metrics
-from stream.observe import Observer
+from stream.observe import CommitTimer, Observer
 from stream.publish import Publisher
 from stream.restore import ensure_shards
 from stream.settings import Settings
@@ -35,6 +36,8 @@ from stream.store import Store
 from stream.watchdog import Watchdog, where_tasks_stand
 
 OBSERVE_SECONDS = 1.0
+
+Loop: TypeAlias = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.worker")
 
@@ -53,6 +56,7 @@ class Worker:
         self.engine = engine_of(settings)
         self.metrics = Metrics(self.engine.version, self.engine.config_hash)
         self.guard = TimedGuard(self.metrics)
+        self._decoder = Decoder(record_limits(settings))
         self._index = index
         self._kafka = {**kafka_options(settings.kafka), "client_id": f"{settings.kafka.client_id}-{index}"}
 
@@ -73,18 +77,32 @@ class Worker:
             ingest, evaluate = self._parts(store, producer)
             await ingest.start()
             stack.push_async_callback(ingest.stop)
-            await self._serve(stack, ingest, evaluate, stop)
+            contacts = {
+                "kafka": Contact(producer.client.force_metadata_update, time.monotonic),
+                "redis": Contact(redis.ping, time.monotonic),
+            }
+            observer = Observer(
+                self.metrics,
+                ingest,
+                evaluate,
+                self._decoder.counters,
+                contacts,
+                wall_ms,
+                self.settings.engine.stuck_seconds,
+            )
+            await self._serve(stack, observer, contacts, {"ingest": ingest.run, "evaluate": evaluate.run}, stop)
 
     def _parts(self, store: Store, producer: AIOKafkaProducer) -> tuple[IngestLoop, EvaluateLoop]:
         settings, engine = self.settings, self.settings.engine
         publisher = Publisher(producer, wall_ms)
         ingest = Ingest(
             store,
-            Decoder(record_limits(settings)),
+            self._decoder,
             publisher.dead_letters,
             round(engine.lateness_seconds * 1000),
             settings.budget_rules(),
             dead_letter_payloads=settings.limits.dead_letter_payloads,
+            point=CommitTimer(self.metrics.commit_duration),
         )
         make_machine = machine_factory(settings, self.guard)
         timing = EvaluateSettings(
@@ -110,29 +128,32 @@ class Worker:
         return IngestLoop(settings, store, ingest, wall_ms, str(self._kafka["client_id"])), loop
 
     async def _serve(
-        self, stack: AsyncExitStack, ingest: IngestLoop, evaluate: EvaluateLoop, stop: asyncio.Event
+        self,
+        stack: AsyncExitStack,
+        observer: Observer,
+        contacts: Contacts,
+        loops: Mapping[str, Loop],
+        stop: asyncio.Event,
     ) -> None:
-        observer = Observer(self.metrics, ingest, evaluate, wall_ms)
         loop = asyncio.get_running_loop()
         watchdog = Watchdog(self.settings.engine.stuck_seconds, describe=lambda: where_tasks_stand(loop))
         stack.callback(watchdog.close)
         stack.callback(self.guard.close)
-        port = self.settings.http.port
-        http = self.settings.http.model_copy(update={"port": port + self._index if port else 0})
-        server = await stack.enter_async_context(
-            serve_http(http, self.metrics.registry, lambda: Status(True), observer.ready)
-        )
-        log.info("worker_started", owner=self.owner, metrics=f"{server.url}/metrics", pid=os.getpid())
-        tasks = [
-            asyncio.create_task(ingest.run(stop), name="ingest"),
-            asyncio.create_task(evaluate.run(stop), name="evaluate"),
-            asyncio.create_task(self._observe(observer, watchdog, stop), name="observe"),
-        ]
+        tasks = {name: asyncio.create_task(run(stop), name=name) for name, run in loops.items()}
+        observer.watch(tasks)
+        tasks["observe"] = asyncio.create_task(self._observe(observer, watchdog, stop), name="observe")
+        tasks |= {name: asyncio.create_task(one.keep(stop), name=f"ask-{name}") for name, one in contacts.items()}
         try:
-            await _first_failure(tasks, stop)
+            port = self.settings.http.port
+            http = self.settings.http.model_copy(update={"port": port + self._index if port else 0})
+            server = await stack.enter_async_context(
+                serve_http(http, self.metrics.registry, observer.healthy, observer.ready)
+            )
+            log.info("worker_started", owner=self.owner, metrics=f"{server.url}/metrics", pid=os.getpid())
+            await _first_failure(list(tasks.values()), stop)
         finally:
             stop.set()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
             log.info("worker_stopped", owner=self.owner)
 
     async def _observe(self, observer: Observer, watchdog: Watchdog, stop: asyncio.Event) -> None:
@@ -153,5 +174,3 @@ async def _first_failure(tasks: list[asyncio.Task[Any]], stop: asyncio.Event) ->
     for task in done:
         if task is not stopping:
             task.result()
-
-

@@ -1,11 +1,15 @@
 """The metrics: names by convention, bounded labels, one registry each."""
 
 import re
+from pathlib import Path
 
 from prometheus_client import generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 
 from stream.metrics import Metrics
+from stream.observe import READY_LAG_RECORDS, READY_LAG_TICKS
+from stream.watchdog import EXIT_STUCK
 
 IDENTIFYING = re.compile(r"conversation|trace|user|incident|firing|principal|tenant|id$")
 
@@ -61,3 +65,24 @@ def test_build_is_named() -> None:
     """Version and configuration hash can be joined to every other series."""
     text = generate_latest(Metrics("0.1.0", "cfg_x").registry).decode()
     assert 'midwatch_build_info{config_hash="cfg_x",version="0.1.0"} 1.0' in text
+
+
+def test_the_document_lists_every_metric() -> None:
+    """`docs/metrics.md` has one row a metric, in the order of the code: name, type, labels, meaning."""
+    rows = []
+    for one in vars(Metrics("1", "h")).values():
+        if isinstance(one, MetricWrapperBase):
+            family = next(iter(one.describe()))
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            labels = ", ".join(f"`{label}`" for label in one._labelnames) or "-"
+            rows.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+    page = (Path(__file__).parents[2] / "docs/metrics.md").read_text(encoding="utf-8")
+    table = page.split("<!-- metrics:begin -->\n")[1].split("\n<!-- metrics:end -->")[0]
+    assert table.splitlines()[2:] == rows
+
+
+def test_the_document_says_the_limits() -> None:
+    """The limits of readiness and the exit code that the page names are those of the code."""
+    page = (Path(__file__).parents[2] / "docs/metrics.md").read_text(encoding="utf-8")
+    for said in (f"{READY_LAG_RECORDS}\nrecords of lag", f"{READY_LAG_TICKS} ticks", f"exit code {EXIT_STUCK}"):
+        assert said in page, said

@@ -27,6 +27,10 @@ LAYOUT: Final = 1
 """Version of the layout. Raise it when the meaning of a checkpoint changes."""
 
 _LEVEL: Final = 1
+"""The state is written every few ticks: speed counts."""
+
+_HOUR_LEVEL: Final = 6
+"""An hour is written for an hour and kept for 28 days: size counts."""
 
 
 class LayoutError(ValueError):
@@ -194,12 +198,27 @@ def _unpack_array(packed: _Array) -> NDArray[Any]:
 
 
 def _pack_block(block: HourBlock) -> bytes:
-    """Rows as differences and counts one counter after another: both compress to little."""
+    """Rows as differences and counts one counter after another, each as planes of bytes.
+
+    Most numbers are small, so the planes of their high bytes are nearly all zeros and compress to nothing.
+    """
     gaps = np.diff(block.rows, prepend=0).astype(np.int32)
-    parts = (_pack_array(gaps), _pack_array(block.counts.T))
-    return zlib.compress(msgspec.msgpack.encode(parts), _LEVEL)
+    parts = (_pack_planes(gaps), _pack_planes(block.counts.T))
+    return zlib.compress(msgspec.msgpack.encode(parts), _HOUR_LEVEL)
 
 
 def _unpack_block(blob: bytes) -> HourBlock:
     gaps, counts = msgspec.msgpack.decode(zlib.decompress(blob), type=tuple[_Array, _Array])
-    return HourBlock(np.cumsum(_unpack_array(gaps)).astype(np.int32), _unpack_array(counts).T)
+    return HourBlock(np.cumsum(_unpack_planes(gaps)).astype(np.int32), np.ascontiguousarray(_unpack_planes(counts).T))
+
+
+def _pack_planes(array: NDArray[Any]) -> _Array:
+    """The first bytes of all items, then the second bytes, and so on."""
+    items = np.ascontiguousarray(array).view(np.uint8).reshape(-1, array.itemsize)
+    return _Array(array.dtype.str, array.shape, items.T.tobytes())
+
+
+def _unpack_planes(packed: _Array) -> NDArray[Any]:
+    dtype = np.dtype(packed.dtype)
+    planes = np.frombuffer(packed.data, np.uint8).reshape(dtype.itemsize, -1)
+    return np.ascontiguousarray(planes.T).view(dtype).reshape(packed.shape)

@@ -7,12 +7,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from detectors.base import Claim, State, WindowView
+from schemas.canonical import canonical_json
 from schemas.outputs import Engine, Firing, Scope
 from schemas.series import COUNTERS, SeriesKey, SeriesKind
 from schemas.words import DetectorName
 from stream.core.deltas import KIND_CODE, BreakerRecord, Count, Delta, DeploymentRecord, ExemplarRecord, ScoreRecord
 from stream.core.machine import Limits, ShardMachine
-from stream.core.ticks import MINUTE_MS, time_of
+from stream.core.ticks import MINUTE_MS, rfc3339, time_of
 from triage.registry import build as build_checks
 from triage.settings import TriageSettings
 
@@ -104,8 +105,25 @@ def exemplar(identity: str, minute: int, rank: int = 0, series: SeriesKey | None
     return ExemplarRecord(KIND_CODE[where.kind], *where[1:], minute, rank, f"t-{identity}", identity)
 
 
-def deployment(identity: str, minute: int, body: str = "{}", system: str = "s") -> DeploymentRecord:
-    return DeploymentRecord(identity, minute * MINUTE_MS, "prod", system, body)
+def deployment(
+    identity: str, minute: int, system: str = "s", component: str = "f", version: str = "v2", **more: Any
+) -> DeploymentRecord:
+    """A deployment as the fold writes it; completed with the whole traffic unless `more` says otherwise."""
+    ms = minute * MINUTE_MS
+    body = {
+        "type": "deployment",
+        "id": identity,
+        "time": rfc3339(ms),
+        "environment": "prod",
+        "system": system,
+        "change": "flow",
+        "component": component,
+        "version": version,
+        "phase": "completed",
+        "canary_percent": 100.0,
+        **more,
+    }
+    return DeploymentRecord(identity, ms, "prod", system, canonical_json(body).decode())
 
 
 def firing(tick: int, onset: int, flow: str | None = "f") -> Firing:

@@ -94,7 +94,7 @@ class Both:
         self.model.add(added)
 
     def drop(self, gone: list[SeriesKey]) -> None:
-        self.windows.drop(np.array([series in gone for series in self.windows.keys]))
+        self.windows.drop(np.array([series in gone for series in self.windows.keys], np.bool_))
         self.model.keys = [series for series in self.model.keys if series not in gone]
         for known in (self.model.counts, self.model.first, self.model.last):
             for series in gone:

@@ -90,7 +90,11 @@ DeadLetterSink = Callable[[Sequence[DeadLetter]], Awaitable[None]]
 
 
 class Ingest:
-    """The ingest side of one worker. Not concurrent: one call at a time."""
+    """The ingest side of one worker. Not concurrent: one call at a time.
+
+    With `wall_ms`, no record counts as received later than that clock says: a record's own time is its producer's word,
+    and one far in the future must not let an event as far in the future through, which would drag the watermark along.
+    """
 
     def __init__(
         self,
@@ -102,6 +106,7 @@ class Ingest:
         *,
         dead_letter_payloads: bool = False,
         point: Point = nothing,
+        wall_ms: Callable[[], int] | None = None,
     ) -> None:
         self.tallies = Tallies()
         self.progress: dict[int, Progress] = {}
@@ -112,6 +117,7 @@ class Ingest:
         self._budgets = tuple(budgets)
         self._payloads = dead_letter_payloads
         self._point = point
+        self._wall_ms = wall_ms
         self._shard = ShardMap(store.shards)
         self._partitions: dict[str, _Partition] = {}
 
@@ -242,7 +248,12 @@ class Ingest:
         self._point(f"after_shard_{shard}")
 
     def _decode(self, name: str, records: Sequence[Record]) -> tuple[list[NativeEvent], list[DeadLetter]]:
-        decoded = self._decoder.decode_batch([(r.value, r.headers, r.timestamp) for r in records])
+        if self._wall_ms is None:
+            received = [(r.value, r.headers, r.timestamp) for r in records]
+        else:
+            now = self._wall_ms()
+            received = [(r.value, r.headers, r.timestamp if 0 <= r.timestamp < now else now) for r in records]
+        decoded = self._decoder.decode_batch(received)
         letters = [self._dead_letter(name, records[position], why) for position, why in decoded.rejections]
         return decoded.events, letters
 

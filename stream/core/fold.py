@@ -118,7 +118,16 @@ class PartitionFold:
     def _usage(self, place: Place, system: System, event: Usage, ms: int) -> None:
         tokens = (event.input_tokens, event.cached_input_tokens or 0, event.output_tokens)
         cost = self._cost(event, tokens, ms)
-        add_to(system.usage, (event.agent or UNNAMED, event.model, event.pricing or "payg"), (1, *tokens, cost))
+        dims = (event.agent or UNNAMED, event.model, event.pricing or "payg")
+        cell = system.usage.get(dims)
+        if cell is None:
+            system.usage[dims] = [1, *tokens, cost]
+        else:
+            cell[0] += 1
+            cell[1] += tokens[0]
+            cell[2] += tokens[1]
+            cell[3] += tokens[2]
+            cell[4] += cost
         for budget, key in self._budgets:
             if budget.covers(event.environment, event.system, event.tags):
                 add_to(place.series, key, (1, cost))

@@ -1,0 +1,230 @@
+"""The ingest loop around a consumer double: what is read again, what is paused, what counts as empty."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+
+from stream import ingest_loop
+from stream.adapters import Decoder, Limits
+from stream.ingest import Ingest
+from stream.ingest_loop import IngestLoop, name_of
+from stream.settings import settings_model
+from stream.settings_sections import EngineSettings
+from stream.store import Progress
+from tests.simulation.tiny import LogRecord
+from tests.unit.test_ingest import START_MS, MemoryStore, log
+
+TP0, TP1 = TopicPartition("agent.interactions", 0), TopicPartition("agent.interactions", 1)
+LIMIT = 65_536
+
+Batch = dict[TopicPartition, list[LogRecord]]
+
+
+class FakeConsumer:
+    """Hands out logs in memory from the positions that were sought. `before_return` runs inside each `getmany`."""
+
+    def __init__(self, logs: Mapping[TopicPartition, list[LogRecord]]) -> None:
+        self.logs = dict(logs)
+        self.positions: dict[TopicPartition, int] = {}
+        self.paused_now: set[TopicPartition] = set()
+        self.before_return: list[Callable[[], Any]] = []
+        self.fetched: list[Batch] = []
+        self.on_empty: Callable[[], None] = lambda: None
+        self.polled_ms = 0
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        return frozenset(self.logs)
+
+    async def end_offsets(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return {tp: len(self.logs[tp]) for tp in tps}
+
+    async def beginning_offsets(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(tps, 0)
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        self.positions[tp] = offset
+
+    def pause(self, *tps: TopicPartition) -> None:
+        self.paused_now |= set(tps)
+
+    def resume(self, *tps: TopicPartition) -> None:
+        self.paused_now -= set(tps)
+
+    def highwater(self, tp: TopicPartition) -> int:
+        return len(self.logs[tp])
+
+    def last_poll_timestamp(self, _tp: TopicPartition) -> int:
+        return self.polled_ms
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        pass
+
+    async def getmany(self, *, timeout_ms: int, max_records: int) -> Batch:
+        assert timeout_ms > 0
+        await asyncio.sleep(0)
+        found: Batch = {}
+        for tp, records in self.logs.items():
+            batch = records[self.positions[tp] :][:max_records] if tp not in self.paused_now else []
+            if batch:
+                found[tp] = batch
+                self.positions[tp] = batch[-1].offset + 1
+        if self.before_return:
+            outcome = self.before_return.pop(0)()
+            if outcome is not None:
+                await outcome
+        self.fetched.append(found)
+        if not found:
+            self.on_empty()
+        return found
+
+
+async def no_letters(_letters: Sequence[object]) -> None:
+    raise AssertionError("no record of these tests is bad")
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
+    async def nothing_missing(_store: object, _kafka: object) -> list[int]:
+        return []
+
+    monkeypatch.setattr(ingest_loop, "ensure_shards", nothing_missing)
+    monkeypatch.setattr(ingest_loop, "AIOKafkaConsumer", lambda **_options: None)
+    return MemoryStore()
+
+
+def make(
+    store: MemoryStore, logs: Mapping[TopicPartition, list[LogRecord]], clock: str = "stream", wall_ms: int = START_MS
+) -> tuple[IngestLoop, FakeConsumer, asyncio.Event]:
+    """A loop that stops when there is nothing left to read."""
+    sections: dict[str, Any] = {"engine": EngineSettings(clock=clock, pending_bytes_limit=LIMIT)}  # type: ignore[arg-type]
+    ingest = Ingest(store, Decoder(Limits(max_future_ms=None, max_age_ms=None)), no_letters, 20_000)  # type: ignore[arg-type]
+    loop = IngestLoop(settings_model()(**sections), store, ingest, lambda: wall_ms, "test")  # type: ignore[arg-type]
+    consumer, stop = FakeConsumer(logs), asyncio.Event()
+    loop.consumer, consumer.on_empty = consumer, stop.set
+    return loop, consumer, stop
+
+
+def two_logs() -> dict[TopicPartition, list[LogRecord]]:
+    return {TP0: log(*["resolve"] * 6), TP1: log(*["resolve"] * 3)}
+
+
+async def test_everything_assigned_is_read_once(store: MemoryStore) -> None:
+    """From the assignment on, every record is committed once."""
+    loop, consumer, stop = make(store, two_logs())
+    await loop.on_partitions_assigned([TP0, TP1])
+    await asyncio.wait_for(loop.run(stop), 10)
+    assert store.interactions() == 9
+    assert store.offsets(name_of(TP0)) == [6, 6]
+    assert loop.lag() == {"agent.interactions": 0}
+    assert consumer.positions == {TP0: 6, TP1: 3}
+
+
+async def test_what_was_fetched_around_a_resume_is_read_again(store: MemoryStore) -> None:
+    """A batch on its way while the partitions are assigned anew is dropped, and none of its records is lost."""
+    loop, consumer, stop = make(store, two_logs())
+    await loop.on_partitions_assigned([TP0, TP1])
+    consumer.before_return = [lambda: loop.on_partitions_assigned([TP0, TP1])]
+    await asyncio.wait_for(loop.run(stop), 10)
+    assert [sorted(batch) for batch in consumer.fetched[:2]] == [[TP0, TP1], [TP0, TP1]]
+    assert store.interactions() == 9
+
+
+async def test_a_partition_taken_away_during_a_fetch_is_not_committed(store: MemoryStore) -> None:
+    """What is revoked while a batch is on its way is left to its new owner."""
+    loop, consumer, stop = make(store, two_logs())
+    await loop.on_partitions_assigned([TP0, TP1])
+
+    async def revoke() -> None:
+        await loop.on_partitions_revoked([TP1])
+        del consumer.logs[TP1]
+
+    consumer.before_return = [revoke]
+    await asyncio.wait_for(loop.run(stop), 10)
+    assert (store.offsets(name_of(TP0)), store.offsets(name_of(TP1))) == ([6, 6], [0, 0])
+
+
+async def test_a_broken_commit_is_read_again_from_the_stored_offsets(store: MemoryStore) -> None:
+    """After a connection broke between two shards the loop seeks back, and every record counts once."""
+    loop, consumer, stop = make(store, two_logs())
+    await loop.on_partitions_assigned([TP0, TP1])
+    store.fail[1] = ConnectionError("lost")
+    await asyncio.wait_for(loop.run(stop), 10)
+    assert store.interactions() == 9
+    assert len([batch for batch in consumer.fetched if batch]) == 2
+    assert not loop.unsettled
+
+
+async def test_a_partition_added_later_is_registered_in_every_shard(store: MemoryStore) -> None:
+    """When the topic grows, the new partition is known to all shards before its first record is read."""
+    loop, consumer, stop = make(store, {TP0: log("resolve")})
+    await loop.on_partitions_assigned([TP0])
+    consumer.logs[TP1] = log("resolve", "resolve")
+    await loop.on_partitions_revoked([TP0])
+    await loop.on_partitions_assigned([TP0, TP1])
+    assert store.offsets(name_of(TP1)) == [0, 0]
+    await asyncio.wait_for(loop.run(stop), 10)
+    assert store.interactions() == 3
+
+
+@pytest.mark.parametrize(
+    ("pending", "paused"),
+    [(LIMIT, set()), (LIMIT + 1, {TP0}), (2 * LIMIT + 1, {TP0, TP1})],
+)
+async def test_back_pressure_spares_what_holds_the_watermark_back(
+    store: MemoryStore, pending: int, paused: set[TopicPartition]
+) -> None:
+    """Over the limit only the partition whose newest event is the oldest is read; over twice the limit none is."""
+    loop, consumer, _ = make(store, {TP0: log(*["resolve"] * 6), TP1: log("resolve")})
+    await loop.on_partitions_assigned([TP0, TP1])
+    await loop.ingest.process({name_of(tp): records for tp, records in consumer.logs.items()})
+    loop.ingest.progress = {0: Progress(0, 0), 1: Progress(pending, 0)}
+    loop._pace()
+    assert consumer.paused_now == paused
+    assert loop.paused == bool(paused)
+    loop.ingest.progress = {0: Progress(0, 0), 1: Progress(0, 0)}
+    loop._pace()
+    assert consumer.paused_now == set()
+
+
+async def test_the_pause_follows_the_partition_that_is_behind(store: MemoryStore) -> None:
+    """Once another partition is the last one, it is read again, and the one that overtook it waits."""
+    loop, consumer, _ = make(store, {TP0: log(*["resolve"] * 6), TP1: log(*["resolve"] * 9)})
+    await loop.on_partitions_assigned([TP0, TP1])
+    await loop.ingest.process({name_of(TP0): consumer.logs[TP0], name_of(TP1): consumer.logs[TP1][:1]})
+    loop.ingest.progress = {0: Progress(LIMIT + 1, 0)}
+    loop._pace()
+    assert consumer.paused_now == {TP0}
+    await loop.ingest.process({name_of(TP1): consumer.logs[TP1]})
+    loop.ingest.progress = {0: Progress(LIMIT + 1, 0)}
+    loop._pace()
+    assert consumer.paused_now == {TP1}
+
+
+async def test_only_a_partition_read_to_its_end_counts_as_empty(store: MemoryStore) -> None:
+    """A partition with records left is not empty; by the wall clock, one without is so as of the poll less its wait."""
+    loop, consumer, _ = make(store, two_logs(), clock="wall", wall_ms=START_MS + 90_000)
+    consumer.offsets_for_times = _nothing_that_new  # type: ignore[attr-defined]
+
+    await loop.ingest.resume({name_of(TP0): 0, name_of(TP1): 0})
+    await loop.ingest.process({name_of(TP0): consumer.logs[TP0], name_of(TP1): consumer.logs[TP1][:2]})
+    assert loop._empties() == {}
+    consumer.polled_ms = START_MS + 80_000
+    wait = loop._settings.kafka.fetch_max_wait_ms
+    assert loop._empties() == {name_of(TP0): START_MS + 80_000 - wait}
+
+
+async def _nothing_that_new(tps: Mapping[TopicPartition, int]) -> dict[TopicPartition, None]:
+    return dict.fromkeys(tps)
+
+
+async def test_a_partition_with_only_old_records_starts_at_its_end(store: MemoryStore) -> None:
+    """By the wall clock a new partition begins at the longest window's start, at its end if all of it is older."""
+    loop, consumer, _ = make(store, two_logs(), clock="wall")
+    consumer.offsets_for_times = _nothing_that_new  # type: ignore[attr-defined]
+    await loop.on_partitions_assigned([TP0, TP1])
+    assert consumer.positions == {TP0: 6, TP1: 3}

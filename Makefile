@@ -8,7 +8,7 @@ PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check demo schemas lock clean
+.PHONY: help setup test check demo bench bench-detection schemas lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,12 @@ check: $(STAMP) ## Lint, types, import directions.
 
 demo: $(STAMP) ## The whole engine on embedded Kafka and Redis: incidents, verdicts. ARGS="--headless" checks them and exits.
 	@$(BIN)/midwatch demo $(ARGS)
+
+bench: $(STAMP) ## The whole job's throughput beside Faust and plain aiokafka, in about four minutes. ARGS="--json" for a program.
+	@$(BIN)/python -m benchmarks.throughput $(ARGS)
+
+bench-detection: $(STAMP) ## How well the detectors find what they should, against their goals.
+	@$(BIN)/python -m benchmarks.detection $(ARGS)
 
 schemas: $(STAMP) ## Write the JSON Schemas, the AsyncAPI document and the example configuration again.
 	@$(BIN)/midwatch schemas export schemas > /dev/null

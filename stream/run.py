@@ -14,10 +14,13 @@ from multiprocessing.process import BaseProcess
 from typing import Final
 
 import structlog
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
 
 from stream.logs import configure_logs, secret_values
 from stream.settings import Settings
-from stream.worker import Worker
+from stream.store import LayoutMismatch
+from stream.worker import TopicsMissing, Worker
 
 RESTARTS: Final = 5
 """Restarts of workers within `RESTART_SECONDS` after which the whole engine gives up."""
@@ -39,6 +42,9 @@ def run_one(settings: Settings, index: int) -> int:
     """One worker in this process."""
     try:
         asyncio.run(_run(settings, index))
+    except (TopicsMissing, LayoutMismatch, KafkaError, RedisError, OSError) as error:
+        log.error("cannot_run", error=type(error).__name__, detail=str(error))  # noqa: TRY400  # expected: no traceback
+        return 1
     except Exception as error:  # the last line of defence: said in the log, told by the exit code
         log.exception("worker_failed", error=type(error).__name__, detail=str(error))
         return 1

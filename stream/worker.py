@@ -28,11 +28,12 @@ from stream.ingest_loop import IngestLoop
 from stream.metrics import Metrics
 from stream.observe import CommitTimer, Observer
 from stream.publish import Publisher
-from stream.restore import ensure_shards
+from stream.restore import ensure_shards, partitions_of
 from stream.settings import Settings
 from stream.settings_clients import kafka_options, redis_client
 from stream.snapshots import PieceRecord
 from stream.store import Store
+from stream.topics import plan_topics
 from stream.watchdog import Watchdog, where_tasks_stand
 
 OBSERVE_SECONDS = 1.0
@@ -45,6 +46,10 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.worker")
 def wall_ms() -> int:
     """The wall clock, in ms since 1970-01-01 UTC. The only place of the engine that asks for it."""
     return time.time_ns() // 1_000_000
+
+
+class TopicsMissing(RuntimeError):
+    """Kafka lacks topics that the engine reads or writes."""
 
 
 class Worker:
@@ -71,6 +76,7 @@ class Worker:
             await producer.start()
             stack.push_async_callback(producer.stop)
             store = Store(redis, self.settings.redis.namespace, self.settings.engine.shards)
+            await self._require_topics()
             made = await ensure_shards(store, self._kafka)
             if made:
                 log.info("shards_made", shards=made)
@@ -91,6 +97,14 @@ class Worker:
                 self.settings.engine.stuck_seconds,
             )
             await self._serve(stack, observer, contacts, {"ingest": ingest.run, "evaluate": evaluate.run}, stop)
+
+    async def _require_topics(self) -> None:
+        """Refuse to start where a topic is missing: what is read would wait, what is said would be lost."""
+        wanted = [plan.name for plan in plan_topics(self.settings.kafka)]
+        found = {tp.topic for tp in await partitions_of(wanted, self._kafka)}
+        missing = [name for name in wanted if name not in found]
+        if missing:
+            raise TopicsMissing(f"topics are missing: {', '.join(missing)}; run: midwatch topics create")
 
     def _parts(self, store: Store, producer: AIOKafkaProducer) -> tuple[IngestLoop, EvaluateLoop]:
         settings, engine = self.settings, self.settings.engine

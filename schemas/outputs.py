@@ -6,7 +6,7 @@ clock appears only in the headers of the records that carry them.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -32,6 +32,12 @@ from schemas.words import (
 Evidence = dict[str, Any]
 """Facts under a finding or a firing: JSON values only, keys in snake case."""
 
+if TYPE_CHECKING:
+    AnyCheck: TypeAlias = CheckName
+else:
+    # The runbook's own code is held to the runbook's names; at run time a third party's check may bear its own.
+    AnyCheck = Name
+
 Reference = Annotated[str, Field(min_length=1, max_length=2048)]
 
 
@@ -44,7 +50,7 @@ class Scope(Model):
     agent: Name | None = None
     budget: Name | None = None
     criterion: Name | None = None
-    source: Name | None = None
+    version: Name | None = None
 
 
 class Trigger(Model):
@@ -103,9 +109,12 @@ class Exemplar(Model):
 
 
 class Finding(Model):
-    """One check's answer. `after_stop` marks the checks behind the first critical one, run as annotations."""
+    """One check's answer. `after_stop` marks the checks behind the first critical one, run as annotations.
 
-    check: CheckName
+    `check` is one of the runbook's (`schemas.words.CheckName`), or the name of a third party's, which only annotates.
+    """
+
+    check: AnyCheck
     severity: FindingSeverity
     status: FindingStatus
     after_stop: bool = False

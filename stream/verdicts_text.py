@@ -31,8 +31,9 @@ def answer_lines(verdict: Verdict) -> Iterator[str]:
     """What was found and what to do, without where and why it was asked; not yet made printable."""
     if verdict.probable_cause is not None:
         yield f"  because: {verdict.probable_cause.summary}"
+    cause = verdict.probable_cause.summary if verdict.probable_cause is not None else None
     for finding in verdict.findings:
-        yield _finding_line(finding)
+        yield _finding_line(finding, "as above" if finding.summary == cause else finding.summary)
     if verdict.causes:
         ranked = ", ".join(f"{one.cause} {one.probability:.0%}" for one in verdict.causes[:3])
         yield f"  causes: {ranked}"
@@ -57,8 +58,8 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
-def _finding_line(finding: Finding) -> str:
+def _finding_line(finding: Finding, summary: str) -> str:
     mark = MARKS[finding.severity] if finding.status == "evaluated" else "? "
     note = " (after the stop)" if finding.after_stop else ""
     state = "" if finding.status == "evaluated" else f" [{finding.status}]"
-    return f"  {mark} {finding.check}{state}{note}: {finding.summary}"
+    return f"  {mark} {finding.check}{state}{note}: {summary}"

@@ -192,5 +192,5 @@ class Case:
     exemplars: tuple[Exemplar, ...] = ()
     """Escalated interactions of the recent period."""
     volume_before: Rate | None = None
-    """The scope's interactions a day earlier, over the hours of the clock that the recent period touches: what traffic is
+    """The scope's interactions a day earlier, over the hours of the clock that the recent period touches: what is
     usual at this time of day. None where there is no such history; the whole day before stands in then."""

@@ -36,7 +36,7 @@ check: $(STAMP) ## Lint, types, import directions.
 demo: $(STAMP) ## The whole engine on embedded Kafka and Redis: incidents, verdicts. ARGS="--headless" checks them and exits.
 	@$(BIN)/midwatch demo $(ARGS)
 
-bench: $(STAMP) ## The whole job's throughput beside Faust and plain aiokafka, in about four minutes. ARGS="--json" for a program.
+bench: $(STAMP) ## The whole job's throughput beside Faust and plain aiokafka, in about three minutes. ARGS="--json" for a program.
 	@$(BIN)/python -m benchmarks.throughput $(ARGS)
 
 bench-detection: $(STAMP) ## How well the detectors find what they should, against their goals.

@@ -98,7 +98,7 @@ class Both:
         self.model.keys = [series for series in self.model.keys if series not in gone]
         for known in (self.model.counts, self.model.first, self.model.last):
             for series in gone:
-                known.pop(series, None)  # type: ignore[attr-defined]
+                known.pop(series, None)
 
     def agree(self) -> None:
         windows, model, tick = self.windows, self.model, self.model.tick

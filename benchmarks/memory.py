@@ -3,7 +3,7 @@
 Run it with `python -m benchmarks.memory [SERIES...]`; 1,000 and 10,000 flows if none are given. One shard of flows with
 heavy-tailed volumes (median 20 interactions an hour, the busiest thousands) and a day's and a week's season is run
 through the machine with all detectors: hour by hour for 28 days, minute by minute for the last two hours. Then its
-checkpoint, and what ten more ticks leave in the inboxes, go into a real server, which is asked for the size of each key.
+checkpoint, and what ten more ticks leave in the inboxes, go into a real server, which says the size of each key.
 """
 
 from __future__ import annotations

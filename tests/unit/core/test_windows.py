@@ -287,3 +287,20 @@ def test_a_drop_makes_every_hour_due_to_be_stored() -> None:
     both.drop([key("a")])
     assert both.windows.dirty_hours == set(both.windows.hour_blocks)
     assert len(both.windows.dirty_hours) == 3
+
+
+def test_every_slot_is_cleared_when_its_minute_comes_round_again() -> None:
+    """Minute by minute over two laps of the ring, nothing of the first lap shows in the second."""
+    both = Both.of("flow")
+    both.add([(key(), START - age, (1, 0, 0)) for age in range(1, RING + 1)])
+    for tick in range(START + 1, START + 2 * RING):
+        both.advance(tick)
+        assert both.windows.minutes(MINUTES).sum() == max(MINUTES - (tick - START), 0)
+
+
+def test_the_oldest_hour_of_the_longest_window_is_kept() -> None:
+    """An hour leaves when the view no longer reaches it, not before."""
+    both = Both.of("flow")
+    both.add([(key(), START, (3, 0, 0))])
+    both.advance(START + HOURS * 60)
+    assert both.windows.hours(HOURS)[0, 0].tolist() == [3, 0, 0]

@@ -39,6 +39,8 @@ class EvaluateSettings:
     idle_grace_ms: int
     checkpoint_ticks: int = 10
     lease_ms: int = 10_000
+    topics: frozenset[str] | None = None
+    """The input topics; a partition of any other is no longer read and holds nothing back. None: every one counts."""
 
 
 class ShardEvaluator:
@@ -113,7 +115,12 @@ class ShardEvaluator:
 
         Moves `committed` on; a shard in which nothing came moves without a tick being evaluated. Raises Fenced.
         """
-        parts = await self.store.parts(self.shard)
+        topics = self._settings.topics
+        parts = {
+            name: part
+            for name, part in (await self.store.parts(self.shard)).items()
+            if topics is None or name.rpartition("/")[0] in topics
+        }
         self.watermark_ms = watermark_ms(parts, self._settings.lateness_ms, self._settings.idle_grace_ms)
         target = NEVER if self.watermark_ms == NEVER else tick_of(self.watermark_ms)
         if self.committed >= target:

@@ -25,6 +25,7 @@ LEASE_ROUND_SECONDS: Final = 1.0
 WORKER_TTL_MS: Final = 10_000
 HEARTBEAT_SECONDS: Final = 1.0
 SNAPSHOT_SECONDS: Final = 300.0
+BACK_OFF_SECONDS: Final = 1.0
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.evaluate")
 
@@ -93,26 +94,45 @@ class EvaluateLoop:
                 if loop.time() - leased >= LEASE_ROUND_SECONDS:
                     leased = loop.time()
                     await self._share()
-                moved = [await self._advance(shard) for shard in list(self._held) if not stop.is_set()]
+                moved = await self._round(stop)
+                pause = 0.0 if moved else POLL_SECONDS
             except (RedisError, KafkaError, OSError) as error:
                 log.warning("evaluation_waits", error=type(error).__name__, detail=str(error))
                 self._held.clear()
-                moved = []
-            await _wait(stop, 0 if any(moved) else POLL_SECONDS)
+                pause = BACK_OFF_SECONDS
+            await _wait(stop, pause)
         await self._release_all()
+
+    async def _round(self, stop: asyncio.Event) -> bool:
+        """Move every shard on by a chunk; whether any moved. Keeps the leases of the others meanwhile."""
+        loop = asyncio.get_running_loop()
+        moved, kept = False, loop.time()
+        for shard in list(self._held):
+            if stop.is_set():
+                break
+            moved |= await self._advance(shard)
+            if loop.time() - kept >= LEASE_ROUND_SECONDS:
+                kept = loop.time()
+                await self._keep()
+        return moved
+
+    async def _keep(self) -> int:
+        """Renew what is held; how many workers live."""
+        for shard in list(self._held):
+            await self._guarded(shard, self._held[shard].evaluator.renew)
+        return max(await self._store.living(self._owner, self._wall_ms(), WORKER_TTL_MS), 1)
 
     async def _share(self) -> None:
         """Renew what is held; take free shards up to a fair share, give back what is beyond it."""
-        for shard in list(self._held):
-            await self._guarded(shard, self._held[shard].evaluator.renew)
-        fair = -(-self._store.shards // max(await self._store.living(self._owner, self._wall_ms(), WORKER_TTL_MS), 1))
+        fair = -(-self._store.shards // await self._keep())
         for shard in self._order:
             if len(self._held) >= fair:
                 break
             if shard not in self._held:
                 evaluator = self._make(shard)
                 if await self._guarded(shard, evaluator.acquire):
-                    self._held[shard] = _Held(evaluator)
+                    # Snapshot slots go on in turn over take-overs: the epoch says which is next.
+                    self._held[shard] = _Held(evaluator, slot=int(evaluator.token.partition(":")[0]) % 2)
                     log.info("shard_taken", shard=shard, tick=evaluator.committed)
         for shard in [s for s in reversed(self._order) if s in self._held][: max(len(self._held) - fair, 0)]:
             await self._guarded(shard, self._held[shard].evaluator.release)

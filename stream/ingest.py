@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -131,9 +131,13 @@ class Ingest:
         """The newest event time that any worker has committed, as far as this one knows."""
         return max((p.newest_ms for p in self.progress.values()), default=0)
 
-    def furthest_behind(self) -> str | None:
-        """The source partition in hand whose newest event is the oldest."""
-        return min(self._partitions, key=lambda name: (self._partitions[name].fold.newest_ms, name), default=None)
+    def furthest_behind(self, unread: Collection[str]) -> str | None:
+        """Of the source partitions in hand that have more to read, the one whose newest event is the oldest."""
+        return min(
+            (name for name in self._partitions if name in unread),
+            key=lambda name: (self._partitions[name].fold.newest_ms, name),
+            default=None,
+        )
 
     async def resume(self, starts: Mapping[str, int]) -> dict[str, int]:
         """Take over exactly these source partitions; the offsets to read them from.

@@ -7,7 +7,7 @@ consumer is set to the offsets that Redis holds, and what was fetched before it 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import structlog
@@ -15,12 +15,13 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
-from stream.core.ticks import NEVER
+from stream.core.ticks import NEVER, tick_of
 from stream.ingest import Ingest, Resync
 from stream.restore import ensure_shards, partitions_of
 from stream.settings import Settings
 from stream.settings_clients import kafka_options
 from stream.store import PartitionState, ShardMissing, Store
+from stream.watermark import watermark_ms
 
 TOUCH_SECONDS: Final = 0.2
 COMMIT_SECONDS: Final = 5.0
@@ -33,6 +34,10 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.ingest")
 def name_of(tp: TopicPartition) -> str:
     """A source partition as the shards call it."""
     return f"{tp.topic}/{tp.partition}"
+
+
+class TopicShrunk(RuntimeError):
+    """A topic ends before the offset up to which it was read."""
 
 
 class IngestLoop(ConsumerRebalanceListener):
@@ -63,6 +68,9 @@ class IngestLoop(ConsumerRebalanceListener):
         self._generation = 0
         self._stale = False
         self._references: list[tuple[int, int]] = []
+        self._stopping = asyncio.Event()
+        self._read_to: dict[TopicPartition, int] = {}
+        self.waiting = False
 
     @property
     def unsettled(self) -> bool:
@@ -123,25 +131,40 @@ class IngestLoop(ConsumerRebalanceListener):
                 break
             except (RedisError, OSError, KafkaError, ShardMissing) as error:
                 log.warning("resume_failed", error=type(error).__name__, detail=str(error), retry_seconds=delay)
-                await asyncio.sleep(delay)
+                if await _stopped(self._stopping, delay):
+                    return
+        await self._check_ends(partitions, positions)
         for tp in partitions:
             self.consumer.seek(tp, positions[name_of(tp)])
         self._stale = False
         log.info("resumed", partitions=len(partitions))
 
+    async def _check_ends(self, partitions: list[TopicPartition], positions: Mapping[str, int]) -> None:
+        """Refuse a topic that is shorter than what Redis has seen of it; say what retention took before it was read."""
+        ends = await self.consumer.end_offsets(partitions) if partitions else {}
+        beginnings = await self.consumer.beginning_offsets(partitions) if partitions else {}
+        for tp in partitions:
+            position = positions[name_of(tp)]
+            if position > ends[tp]:
+                raise TopicShrunk(
+                    f"{name_of(tp)} ends at offset {ends[tp]}, but was read up to {position}: the topic was made "
+                    "anew or cut. Use another redis.namespace, so that the windows are rebuilt from what is there"
+                )
+            if position < beginnings[tp]:
+                log.error("telemetry_lost_to_retention", partition=name_of(tp), records=beginnings[tp] - position)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Read, fold, commit, until `stop` is set."""
+        self._stopping = stop
         loop = asyncio.get_running_loop()
         touched = committed = loop.time()
         while not stop.is_set():
             if self._stale:
                 async with self._lock:
                     await self._resume(list(self.consumer.assignment()))
-            self._pace()
+            await self._pace()
             generation = self._generation
-            batch = await self.consumer.getmany(
-                timeout_ms=self._settings.kafka.fetch_max_wait_ms, max_records=self._settings.kafka.max_batch_records
-            )
+            batch = await self._fetch()
             async with self._lock:
                 if generation == self._generation:
                     await self._take(batch, loop.time() - touched)
@@ -154,17 +177,29 @@ class IngestLoop(ConsumerRebalanceListener):
                 committed = loop.time()
                 await self._show_offsets()
 
+    async def _fetch(self) -> dict[TopicPartition, Any]:
+        kafka = self._settings.kafka
+        bounds = {"timeout_ms": kafka.fetch_max_wait_ms, "max_records": kafka.max_batch_records}
+        try:
+            return dict(await self.consumer.getmany(**bounds))
+        except KafkaError as error:
+            log.warning("fetch_failed", error=type(error).__name__, detail=str(error))
+            await _stopped(self._stopping, BACK_OFF_SECONDS[-1])
+            return {}
+
     async def _take(self, batch: dict[TopicPartition, Any], since_touch: float) -> None:
         try:
             if batch:
                 await self.ingest.process({name_of(tp): records for tp, records in batch.items()})
             if since_touch >= TOUCH_SECONDS and self.ingest.partitions:
-                await self.ingest.touch(self._empties())
-        except Resync as error:
+                await self.ingest.touch(await self._empties())
+        except (Resync, KafkaError) as error:
+            # A KafkaError here is a dead letter that could not be stored: the batch is read again, nothing is skipped.
             log.warning("resync", detail=str(error))
             self._stale = True
+            await _stopped(self._stopping, BACK_OFF_SECONDS[0] if isinstance(error, Resync) else BACK_OFF_SECONDS[-1])
 
-    def _empties(self) -> dict[str, int]:
+    async def _empties(self) -> dict[str, int]:
         """Partitions that are read to their end, each with the event time up to which it is known to be empty."""
         now = self._wall_ms()
         self._references.append((now, self.ingest.newest_ms))
@@ -172,10 +207,13 @@ class IngestLoop(ConsumerRebalanceListener):
         empties = {}
         for tp in self.consumer.assignment():
             name = name_of(tp)
-            position = self.ingest.partitions.get(name)
             end = self.consumer.highwater(tp)
             polled = self.consumer.last_poll_timestamp(tp)
-            if position is None or end is None or not polled or position < end:
+            if name not in self.ingest.partitions or end is None or not polled:
+                continue
+            # The consumer's own position steps over control records at the end; the last record's offset does not.
+            self._read_to[tp] = await self.consumer.position(tp)
+            if self._read_to[tp] < end:
                 continue
             reference = self._reference(int(polled) - self._settings.kafka.fetch_max_wait_ms)
             if reference > 0:
@@ -188,20 +226,39 @@ class IngestLoop(ConsumerRebalanceListener):
             return polled_ms
         return max((newest for wall, newest in self._references if wall < polled_ms), default=0)
 
-    def _pace(self) -> None:
-        """Back-pressure: while a shard's inbox is over its limit, read only what holds the watermark back."""
+    async def _pace(self) -> None:
+        """Back-pressure: while a shard's inbox is over its limit, read only what holds the watermark back.
+
+        Where that would still grow without bound, because evaluation is what is slow, nothing is read.
+        """
         limit = self._settings.engine.pending_bytes_limit
-        over = any(p.pending > limit for p in self.ingest.progress.values())
-        hard = any(p.pending > 2 * limit for p in self.ingest.progress.values())
+        full = [shard for shard, progress in self.ingest.progress.items() if progress.pending > limit]
         assignment = self.consumer.assignment()
-        if over:
-            behind = self.ingest.furthest_behind()
-            ahead = [tp for tp in assignment if hard or name_of(tp) != behind]
+        self.waiting = False
+        if full:
+            behind = self.ingest.furthest_behind({name_of(tp) for tp in assignment if self._unread(tp)})
+            over = [shard for shard in full if self.ingest.progress[shard].pending > 2 * limit]
+            self.waiting = bool(over) and await self._evaluation_is_behind(over[0])
+            ahead = [tp for tp in assignment if self.waiting or name_of(tp) != behind]
             self.consumer.resume(*(assignment - set(ahead)))
             self.consumer.pause(*ahead)
         elif self.paused:
             self.consumer.resume(*assignment)
-        self.paused = over
+        self.paused = bool(full)
+
+    def _unread(self, tp: TopicPartition) -> bool:
+        end = self.consumer.highwater(tp)
+        return end is None or self.ingest.partitions.get(name_of(tp), end) < end
+
+    async def _evaluation_is_behind(self, shard: int) -> bool:
+        """Whether a shard has ticks to evaluate: then its inbox shrinks without anything being read."""
+        try:
+            meta, parts = await self._store.meta(shard), await self._store.parts(shard)
+        except RedisError:
+            return False
+        engine = self._settings.engine
+        passed = watermark_ms(parts, round(engine.lateness_seconds * 1000), round(engine.idle_grace_seconds * 1000))
+        return meta is not None and passed != NEVER and tick_of(passed) > meta.committed
 
     async def _show_offsets(self) -> None:
         """Commit to Kafka what Redis holds; for lag displays only."""
@@ -220,8 +277,18 @@ class IngestLoop(ConsumerRebalanceListener):
             end = self.consumer.highwater(tp)
             position = self.ingest.partitions.get(name_of(tp))
             if end is not None and position is not None:
+                position = max(position, self._read_to.get(tp, 0) if not self._stale else 0)
                 found[tp.topic] = found.get(tp.topic, 0) + max(end - position, 0)
         return found
+
+
+async def _stopped(stop: asyncio.Event, seconds: float) -> bool:
+    """Wait, but not longer than until the stop; whether it came."""
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
 
 
 def _back_off() -> Iterable[float]:

@@ -79,6 +79,7 @@ class Metrics:
         self.ticks = self._counter("ticks_total", "Event-time ticks evaluated and committed.")
         self.tick_duration = self._histogram("tick_duration_seconds", "Time of one shard's tick.", TICK_SECONDS)
         self.series = self._gauge("series", "Series that windows are held for.", "kind")
+        self.detector_failures = self._counter("detector_failures_total", "Ticks that a detector failed.", "detector")
         self.series_refused = self._counter("series_refused_total", "New series refused at the cap.", "kind")
         self.evidence_dropped = self._counter(
             "evidence_dropped_total", "Deployments, breakers and ids of scores dropped at a cap.", "kind"

@@ -166,6 +166,7 @@ class Observer:
             self._growth.forget(shard)
         grow = self._growth.take
         grow(metrics.events_duplicate, ("type",), {"evaluation": machine.tallies.duplicate_scores}, shard)
+        grow(metrics.detector_failures, ("detector",), machine.tallies.failed_detectors, shard)
         grow(metrics.series_refused, ("kind",), machine.tallies.refused_series, shard)
         grow(metrics.evidence_dropped, ("kind",), machine.evidence.dropped, shard)
         grow(metrics.incidents_refused, (), {"": machine.incidents.refused_incidents}, shard)
@@ -193,13 +194,17 @@ class Observer:
         consumer = self._ingest.consumer
         return all(consumer.highwater(tp) is not None for tp in consumer.assignment())
 
-    def progress(self) -> int:
-        """A number that grows with every record read and every tick evaluated."""
-        return self._ingest.ingest.tallies.read + self._evaluate.tallies.ticks
+    def progress(self, part: str) -> int:
+        """A number that grows with every record that `ingest` read, or every tick that `evaluate` has done with."""
+        if part == "ingest":
+            return self._ingest.ingest.tallies.read
+        return self._evaluate.tallies.ticks + sum(e.committed for e in self._evaluate.shards.values())
 
-    def behind(self) -> bool:
-        """Whether there is work: records to read, or ticks that the watermark has passed."""
-        return any(self._ingest.lag().values()) or self._ingest.unsettled or self._ticks_behind() > 0
+    def behind(self, part: str) -> bool:
+        """Whether a part has work: records to read, or ticks that the watermark has passed."""
+        if part == "ingest":
+            return self._ingest.unsettled or (any(self._ingest.lag().values()) and not self._ingest.waiting)
+        return self._ticks_behind() > 0
 
     def _ticks_behind(self) -> int:
         """The most ticks that a shard in hand has between its watermark and its evaluation."""

@@ -29,7 +29,8 @@ from detectors.base import HOURS
 from stream.core.checkpoint import LAYOUT, Checkpoint, hours_in
 from stream.core.ticks import NEVER
 
-HOUR_TTL_SECONDS: Final = (HOURS + 48) * 3600
+HOUR_TTL_SECONDS: Final = (HOURS + 10 * 24) * 3600
+"""An hour outlives the longest window by ten days, so that an engine that was off for a week finds it still there."""
 SCRIPTS: Final = ("ingest", "touch", "register", "birth", "acquire", "renew", "seal", "commit", "snapshot")
 
 

@@ -37,6 +37,7 @@ from stream.topics import plan_topics
 from stream.watchdog import Watchdog, where_tasks_stand
 
 OBSERVE_SECONDS = 1.0
+PUBLISH_SECONDS = 30.0
 
 Loop: TypeAlias = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
@@ -116,6 +117,7 @@ class Worker:
             round(engine.lateness_seconds * 1000),
             settings.budget_rules(),
             dead_letter_payloads=settings.limits.dead_letter_payloads,
+            wall_ms=wall_ms if engine.clock == "wall" else None,
             point=CommitTimer(self.metrics.commit_duration),
         )
         make_machine = machine_factory(settings, self.guard)
@@ -124,10 +126,12 @@ class Worker:
             idle_grace_ms=round(engine.idle_grace_seconds * 1000),
             checkpoint_ticks=engine.checkpoint_ticks,
             lease_ms=round(engine.lease_seconds * 1000),
+            topics=frozenset(settings.kafka.input_topics),
         )
 
         async def publish(outcomes: Sequence[Outcome]) -> None:
-            await publisher.outcomes(outcomes)
+            # A broker that takes records and never answers must not hold the shard: TimeoutError makes it start again.
+            await asyncio.wait_for(publisher.outcomes(outcomes), PUBLISH_SECONDS)
             loop.tallies.note(outcomes)
 
         def make_evaluator(shard: int) -> ShardEvaluator:
@@ -150,12 +154,14 @@ class Worker:
         stop: asyncio.Event,
     ) -> None:
         loop = asyncio.get_running_loop()
-        watchdog = Watchdog(self.settings.engine.stuck_seconds, describe=lambda: where_tasks_stand(loop))
-        stack.callback(watchdog.close)
+        seconds = self.settings.engine.stuck_seconds
+        watchdogs = {part: Watchdog(seconds, describe=lambda: where_tasks_stand(loop)) for part in loops}
+        for watchdog in watchdogs.values():
+            stack.callback(watchdog.close)
         stack.callback(self.guard.close)
         tasks = {name: asyncio.create_task(run(stop), name=name) for name, run in loops.items()}
         observer.watch(tasks)
-        tasks["observe"] = asyncio.create_task(self._observe(observer, watchdog, stop), name="observe")
+        tasks["observe"] = asyncio.create_task(self._observe(observer, watchdogs, stop), name="observe")
         tasks |= {name: asyncio.create_task(one.keep(stop), name=f"ask-{name}") for name, one in contacts.items()}
         try:
             port = self.settings.http.port
@@ -170,10 +176,11 @@ class Worker:
             await asyncio.gather(*tasks.values(), return_exceptions=True)
             log.info("worker_stopped", owner=self.owner)
 
-    async def _observe(self, observer: Observer, watchdog: Watchdog, stop: asyncio.Event) -> None:
+    async def _observe(self, observer: Observer, watchdogs: Mapping[str, Watchdog], stop: asyncio.Event) -> None:
         while not stop.is_set():
             observer.observe()
-            watchdog.note(observer.progress(), behind=observer.behind())
+            for part, watchdog in watchdogs.items():
+                watchdog.note(observer.progress(part), behind=observer.behind(part))
             try:
                 await asyncio.wait_for(stop.wait(), OBSERVE_SECONDS)
             except TimeoutError:

@@ -126,8 +126,8 @@ def load(machine: ShardMachine, state: bytes, hours: Mapping[tuple[int, int], by
     """Bring a fresh machine to the state that was saved.
 
     A detector that was not there, or whose memory had another form, starts with a fresh one. Raises LayoutError for a
-    layout of another version, for bytes that are none of ours, and for an hour that is missing; the machine is then
-    of no use.
+    layout of another version and for bytes that are none of ours; the machine is then of no use. An hour that is not
+    given has expired and counts as empty.
     """
     saved = _read(state)
     try:
@@ -142,10 +142,10 @@ def _load(machine: ShardMachine, saved: _State, hours: Mapping[tuple[int, int], 
     machine.tick, machine.last_seen = saved.tick, saved.last_seen
     blocks: dict[SeriesKind, list[tuple[int, HourBlock]]] = {kind: [] for kind in KINDS}
     for code, hour in saved.hours:
-        blob = hours.get((code, hour))
-        if blob is None:
-            raise LayoutError(f"hour {hour} of {KINDS[code]} is missing from the checkpoint")
-        blocks[KINDS[code]].append((hour, _unpack_block(blob)))
+        kind_blocks, blob = blocks[KINDS[code]], hours.get((code, hour))
+        # An hour that is not there has expired: an engine that was off for long comes back without its oldest ones.
+        if blob is not None:
+            kind_blocks.append((hour, _unpack_block(blob)))
     for kind, windows in machine.windows.items():
         windows.tick = saved.tick
         part = saved.kinds.get(kind)

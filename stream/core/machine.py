@@ -70,6 +70,7 @@ class Tallies:
 
     refused_series: Counter[SeriesKind] = field(default_factory=Counter)
     duplicate_scores: int = 0
+    failed_detectors: Counter[str] = field(default_factory=Counter)
 
 
 class ShardMachine:
@@ -192,9 +193,14 @@ class ShardMachine:
             state = self._grown(detector, len(windows))
             if not len(windows):
                 continue
-            state, claims = detector.step(windows, state)
+            try:
+                state, claims = detector.step(windows, state)
+                firings = [self._firing(detector, windows, claim) for claim in claims]
+            except Exception:  # noqa: BLE001  # one broken detector must not silence the others, nor end the engine
+                self.tallies.failed_detectors[detector.name] += 1
+                continue
             self.states[detector.name, detector.kind] = state
-            found.extend(self._firing(detector, windows, claim) for claim in claims)
+            found.extend(firings)
         found.sort(key=lambda firing: (firing.firing_id, firing.status))
         return found
 

@@ -8,6 +8,7 @@
 -- Returns 1 if the shard was made, 0 if it was there.
 local meta, parts, inbytes, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 if redis.call('HGET', meta, 'born') then return 0 end
+for _, tick in ipairs(redis.call('HKEYS', inbytes)) do redis.call('DEL', ARGV[6] .. tick) end
 redis.call('DEL', parts, inbytes, state)
 redis.call('HSET', meta, 'born', '1', 'layout', ARGV[1], 'shards', ARGV[2], 'committed', ARGV[3], 'sealed', ARGV[3],
            'checkpoint', ARGV[3], 'quiet', ARGV[4], 'pending', '0', 'newest', '0')

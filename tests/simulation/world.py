@@ -90,7 +90,8 @@ class World:
         store_type: type[Store] = Store,
     ) -> None:
         self.redis = redis
-        self._make_store = lambda: store_type(redis, namespace, SHARDS, scripts)
+        self.namespace = namespace
+        self._store = (store_type, scripts)
         self.store = self._make_store()
         self.logs: dict[str, list[LogRecord]] = {name: [] for name in PARTITIONS}
         self.emitted: dict[str, set[bytes]] = {}
@@ -99,10 +100,13 @@ class World:
         self.backup: dict[bytes, bytes] = {}
         self.kafka_committed: dict[str, int] = {}
         self.checkpoint_ticks = checkpoint_ticks
-        self.namespace = namespace
         self._types = (ingest_type, evaluator_type)
         self._born = 0
         self.workers = [self._fresh() for _ in range(WORKERS)]
+
+    def _make_store(self) -> Store:
+        store_type, scripts = self._store
+        return store_type(self.redis, self.namespace, SHARDS, scripts)
 
     def _fresh(self) -> Worker:
         self._born += 1

@@ -296,14 +296,15 @@ async def test_a_producers_clock_cannot_let_the_future_in(store: MemoryStore, st
 
 
 async def test_who_holds_the_watermark_back(store: MemoryStore) -> None:
-    """`furthest_behind` names the partition with the oldest newest event; one that showed none yet is the oldest."""
+    """Of those with more to read, the partition with the oldest newest event; one that showed none is the oldest."""
     ingest, _ = make(store)
-    assert ingest.furthest_behind() is None
+    assert ingest.furthest_behind({A, B}) is None
     await ingest.resume({A: 0, B: 0})
     await ingest.process({A: log("resolve")})
-    assert ingest.furthest_behind() == B
+    assert ingest.furthest_behind({A, B}) == B
+    assert ingest.furthest_behind({A}) == A
     await ingest.process({B: log("resolve", "resolve")})
-    assert ingest.furthest_behind() == A
+    assert ingest.furthest_behind({A, B}) == A
 
 
 async def test_events_are_tallied_by_type(store: MemoryStore) -> None:

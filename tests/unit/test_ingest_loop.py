@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from stream import ingest_loop
 from stream.adapters import Decoder, Limits
 from stream.ingest import Ingest
-from stream.ingest_loop import IngestLoop, name_of
+from stream.ingest_loop import IngestLoop, TopicShrunk, name_of
 from stream.settings import settings_model
 from stream.settings_sections import EngineSettings
 from stream.store import Progress
@@ -54,6 +54,9 @@ class FakeConsumer:
 
     def resume(self, *tps: TopicPartition) -> None:
         self.paused_now -= set(tps)
+
+    async def position(self, tp: TopicPartition) -> int:
+        return self.positions[tp]
 
     def highwater(self, tp: TopicPartition) -> int:
         return len(self.logs[tp])
@@ -178,37 +181,63 @@ async def test_a_partition_added_later_is_registered_in_every_shard(store: Memor
 
 
 @pytest.mark.parametrize(
-    ("pending", "paused"),
-    [(LIMIT, set()), (LIMIT + 1, {TP0}), (2 * LIMIT + 1, {TP0, TP1})],
+    ("pending", "slow", "paused"),
+    [(LIMIT, False, set()), (LIMIT + 1, True, {TP0}), (2 * LIMIT + 1, False, {TP0}), (2 * LIMIT + 1, True, {TP0, TP1})],
 )
 async def test_back_pressure_spares_what_holds_the_watermark_back(
-    store: MemoryStore, pending: int, paused: set[TopicPartition]
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch, pending: int, slow: bool, paused: set[TopicPartition]
 ) -> None:
-    """Over the limit only the partition whose newest event is the oldest is read; over twice the limit none is."""
-    loop, consumer, _ = make(store, {TP0: log(*["resolve"] * 6), TP1: log("resolve")})
+    """Over the limit only the partition that is furthest behind is read; none if evaluation is what is slow."""
+    loop, consumer, _ = make(store, {TP0: log(*["resolve"] * 8), TP1: log(*["resolve"] * 3)})
+
+    async def evaluation_is_behind(_shard: int) -> bool:
+        return slow
+
+    monkeypatch.setattr(loop, "_evaluation_is_behind", evaluation_is_behind)
     await loop.on_partitions_assigned([TP0, TP1])
-    await loop.ingest.process({name_of(tp): records for tp, records in consumer.logs.items()})
+    await loop.ingest.process({name_of(TP0): consumer.logs[TP0][:6], name_of(TP1): consumer.logs[TP1][:1]})
     loop.ingest.progress = {0: Progress(0, 0), 1: Progress(pending, 0)}
-    loop._pace()
+    await loop._pace()
     assert consumer.paused_now == paused
     assert loop.paused == bool(paused)
+    assert loop.waiting == (len(paused) == 2)
     loop.ingest.progress = {0: Progress(0, 0), 1: Progress(0, 0)}
-    loop._pace()
+    await loop._pace()
     assert consumer.paused_now == set()
+
+
+async def test_a_partition_without_more_to_read_does_not_hold_the_others(store: MemoryStore) -> None:
+    """A rarely used topic is the furthest behind for ever: what can be read is what must go on."""
+    loop, consumer, _ = make(store, {TP0: log(*["resolve"] * 8), TP1: log("resolve")})
+    await loop.on_partitions_assigned([TP0, TP1])
+    await loop.ingest.process({name_of(TP0): consumer.logs[TP0][:6], name_of(TP1): consumer.logs[TP1]})
+    loop.ingest.progress = {0: Progress(LIMIT + 1, 0)}
+    await loop._pace()
+    assert TP0 not in consumer.paused_now
 
 
 async def test_the_pause_follows_the_partition_that_is_behind(store: MemoryStore) -> None:
     """Once another partition is the last one, it is read again, and the one that overtook it waits."""
-    loop, consumer, _ = make(store, {TP0: log(*["resolve"] * 6), TP1: log(*["resolve"] * 9)})
+    loop, consumer, _ = make(store, {TP0: log(*["resolve"] * 8), TP1: log(*["resolve"] * 12)})
     await loop.on_partitions_assigned([TP0, TP1])
-    await loop.ingest.process({name_of(TP0): consumer.logs[TP0], name_of(TP1): consumer.logs[TP1][:1]})
+    await loop.ingest.process({name_of(TP0): consumer.logs[TP0][:6], name_of(TP1): consumer.logs[TP1][:1]})
     loop.ingest.progress = {0: Progress(LIMIT + 1, 0)}
-    loop._pace()
+    await loop._pace()
     assert consumer.paused_now == {TP0}
-    await loop.ingest.process({name_of(TP1): consumer.logs[TP1]})
+    await loop.ingest.process({name_of(TP1): consumer.logs[TP1][:10]})
     loop.ingest.progress = {0: Progress(LIMIT + 1, 0)}
-    loop._pace()
+    await loop._pace()
     assert consumer.paused_now == {TP1}
+
+
+async def test_a_topic_that_was_made_anew_is_refused(store: MemoryStore) -> None:
+    """Redis has seen more of a partition than there is: reading on would skip what comes, so the engine says so."""
+    loop, consumer, _ = make(store, {TP0: log(*["resolve"] * 5)})
+    await loop.on_partitions_assigned([TP0])
+    await loop.ingest.process({name_of(TP0): consumer.logs[TP0]})
+    consumer.logs[TP0] = consumer.logs[TP0][:2]
+    with pytest.raises(TopicShrunk, match="ends at offset 2, but was read up to 5"):
+        await loop.on_partitions_assigned([TP0])
 
 
 async def test_only_a_partition_read_to_its_end_counts_as_empty(store: MemoryStore) -> None:
@@ -218,10 +247,11 @@ async def test_only_a_partition_read_to_its_end_counts_as_empty(store: MemorySto
 
     await loop.ingest.resume({name_of(TP0): 0, name_of(TP1): 0})
     await loop.ingest.process({name_of(TP0): consumer.logs[TP0], name_of(TP1): consumer.logs[TP1][:2]})
-    assert loop._empties() == {}
+    consumer.positions = {TP0: 6, TP1: 2}
+    assert await loop._empties() == {}
     consumer.polled_ms = START_MS + 80_000
     wait = loop._settings.kafka.fetch_max_wait_ms
-    assert loop._empties() == {name_of(TP0): START_MS + 80_000 - wait}
+    assert await loop._empties() == {name_of(TP0): START_MS + 80_000 - wait}
 
 
 async def _nothing_that_new(tps: Mapping[TopicPartition, int]) -> dict[TopicPartition, None]:

@@ -52,6 +52,7 @@ class FakeIngest:
     consumer: FakeConsumer = field(default_factory=FakeConsumer)
     paused: bool = False
     unsettled: bool = False
+    waiting: bool = False
     lags: dict[str, int] = field(default_factory=dict)
 
     def lag(self) -> dict[str, int]:
@@ -148,6 +149,7 @@ async def run_everything(stage: Stage) -> None:
     found.verdicts["firing", "inconclusive"] += 1
     evaluator.machine.tallies.duplicate_scores = 4
     evaluator.machine.tallies.refused_series["flow"] = 2
+    evaluator.machine.tallies.failed_detectors["silence"] = 1
     evaluator.machine.evidence.dropped["deployment"] = 1
     evaluator.machine.incidents.refused_incidents = 1
     evaluator.machine.incidents.refused_firings = 1
@@ -311,17 +313,21 @@ def test_not_ready_when_unwell(stage: Stage) -> None:
 
 
 def test_behind_while_there_is_work(stage: Stage) -> None:
-    """Lag, a resume that is due, and ticks to evaluate are work, also for a shard that has never been evaluated."""
+    """Lag and a resume that is due are work of ingest; ticks are work of evaluation, also those before the first."""
     evaluator = stage.take_shard()
-    assert not stage.observer.behind()
+    assert not stage.observer.behind("evaluate")
     evaluator.watermark_ms += MINUTE_MS
-    assert stage.observer.behind()
+    assert stage.observer.behind("evaluate")
+    assert not stage.observer.behind("ingest")
     evaluator.committed = 0
-    assert stage.observer.behind()
+    assert stage.observer.behind("evaluate")
     evaluator.watermark_ms = NEVER
-    assert not stage.observer.behind()
+    assert not stage.observer.behind("evaluate")
     stage.ingest.lags = {"agent.usage": 1}
-    assert stage.observer.behind()
+    assert stage.observer.behind("ingest")
+    assert not stage.observer.behind("evaluate")
+    stage.ingest.waiting = True
+    assert not stage.observer.behind("ingest"), "what waits for evaluation is not stuck"
     stage.ingest.lags = {}
     stage.ingest.unsettled = True
-    assert stage.observer.behind()
+    assert stage.observer.behind("ingest")

@@ -19,7 +19,7 @@ from detectors.base import State
 from detectors.registry import build
 from stream.core import checkpoint
 from stream.core.checkpoint import Checkpoint, LayoutError, hours_in, load, mark_clean, save
-from stream.core.deltas import Delta
+from stream.core.deltas import KIND_CODE, Delta
 from stream.core.machine import Outcome, ShardMachine
 from tests.unit.core.builders import (
     CHECKS,
@@ -144,14 +144,17 @@ def test_another_layout_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         hours_in(stored.state)
 
 
-def test_a_missing_hour_is_refused() -> None:
-    """Rather no state than one with a hole in it; the error says which."""
+def test_an_hour_that_has_expired_is_empty() -> None:
+    """An engine that was off for longer than an hour is kept comes back without that hour, and with everything else."""
     shard = machine()
     advance(shard, START, START + 5)
     stored = save(shard)
-    (place, *_) = stored.hours
-    with pytest.raises(LayoutError, match=f"hour {place[1]} of .* is missing"):
-        load(machine(), stored.state, {k: v for k, v in stored.hours.items() if k != place})
+    (place, *others) = stored.hours
+    back = machine()
+    load(back, stored.state, {k: v for k, v in stored.hours.items() if k != place})
+    assert back.tick == shard.tick
+    held = {(KIND_CODE[kind], hour) for kind, windows in back.windows.items() for hour in windows.hour_blocks}
+    assert held == set(others)
 
 
 def repacked(blob: bytes, change: Any) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
 from unittest.mock import patch
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.base import HOURS
+from detectors.base import HOURS, Claim, State, WindowView
 from schemas.series import COUNTERS, KINDS
+from schemas.words import DetectorName
 from stream.core.checkpoint import save
 from stream.core.deltas import CEILING, Delta
 from stream.core.machine import DAY_TICKS, QUIET_GAP_TICKS, Outcome, ShardMachine
@@ -230,3 +232,25 @@ def test_states_have_a_row_for_every_series() -> None:
     shard.step(START, [traffic(START - 1, 2, name="a")])
     shard.step(START + 1, [traffic(START, 3, name="b")])
     assert np.array_equal(shard.states["escalation_rate", "flow"]["ever"], [2, 3])
+
+
+class BrokenDetector(Recorder):
+    """Fails at every tick."""
+
+    name: ClassVar[DetectorName] = "silence"
+
+    def step(self, view: WindowView, state: State) -> tuple[State, list[Claim]]:
+        """Raises."""
+        raise RuntimeError("broken")
+
+
+def test_a_broken_detector_silences_nobody_else() -> None:
+    """The others go on, the engine too, and the failures are counted."""
+    alone, beside = machine(Recorder()), machine(Recorder())
+    beside.detectors = (BrokenDetector(), *beside.detectors)
+    beside.states["silence", "flow"] = BrokenDetector().fresh(0)
+    telemetry = {START: [traffic(START - 1, 5, 3)]}
+    wanted = [outcome.firings for outcome in alone.run(telemetry, START + 2)]
+    assert any(wanted)
+    assert [outcome.firings for outcome in beside.run(telemetry, START + 2)] == wanted
+    assert beside.tallies.failed_detectors == {"silence": 3}

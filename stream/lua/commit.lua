@@ -26,5 +26,6 @@ for _, field in ipairs(redis.call('HKEYS', inbytes)) do
     redis.call('HDEL', inbytes, field)
   end
 end
-redis.call('HINCRBY', meta, 'pending', -freed)
+-- Minus nothing would be written '-0', which Redis does not take for a number.
+if freed > 0 then redis.call('HINCRBY', meta, 'pending', -freed) end
 return 1

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from stream.core.checkpoint import Checkpoint, LayoutError, load, save
+from stream.core.checkpoint import Checkpoint, load, save
 from stream.core.deltas import Delta, pack, unpack
 from stream.core.ticks import NEVER
 from stream.store import (
@@ -246,14 +246,25 @@ async def test_inboxes_are_trimmed_at_checkpoints_and_not_before(store: Store) -
     assert await store.open_ends(0, token, START + 1) == ({P: PartitionState(1, 5)}, [(START + 2, b"f")])
 
 
-async def test_an_hour_that_is_gone_is_noticed(store: Store) -> None:
-    """A state without one of its hours is not taken for whole."""
+async def test_an_hour_that_has_expired_is_left_out(store: Store) -> None:
+    """The state comes back with every hour that is still there."""
     taken = checkpoint()
     await store.birth(0, Birth(START, START, taken.state, taken.hours))
     (kind, hour), *_ = taken.hours
     await store.redis.delete(store.key(0, f"hour:{kind}:{hour}"))
-    with pytest.raises(LayoutError, match=f"hour {hour}"):
-        load(machine(), *await store.load(0))
+    state, hours = await store.load(0)
+    assert (state, hours.keys()) == (taken.state, taken.hours.keys() - {(kind, hour)})
+    load(machine(), state, hours)
+
+
+async def test_a_checkpoint_that_frees_nothing_is_committed(store: Store) -> None:
+    """A tick of a shard in which nothing waits has no bytes to give back."""
+    await born(store)
+    token = await led(store)
+    assert await store.seal(0, token, START + 1, START) == {}
+    meta = await store.meta(0)
+    assert meta is not None
+    assert await store.commit(0, token, meta.committed, START + 1, checkpoint())
 
 
 async def test_a_shard_without_a_checkpoint_loads_as_nothing(store: Store) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -391,15 +391,6 @@ def test_a_deployment_travels_as_the_contract_reads_it() -> None:
     assert (tick, record.ms) == (START_MS // MINUTE_MS + 1, START_MS + 7)
     assert (model.id, model.version, model.canary_percent) == ("d1", "v2", 5.0)
     assert round(model.time.timestamp() * 1000) == event.time
-
-
-def test_the_shard_memo_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any number of systems gets the right shard, and the memo forgets rather than grows."""
-    monkeypatch.setattr("stream.core.fold.SHARD_MEMO", 4)
-    shards: Callable[[str, str], int] = ShardMap(SHARDS)
-    names = [f"system-{number}" for number in range(11)]
-    assert [shards("prod", name) for name in names] == [shard_of("prod", name, SHARDS) for name in names]
-    assert len(shards._memo) <= 4  # type: ignore[attr-defined]
 
 
 def test_events_are_left_as_they_were() -> None:

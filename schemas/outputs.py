@@ -34,9 +34,11 @@ Evidence = dict[str, Any]
 
 if TYPE_CHECKING:
     AnyCheck: TypeAlias = CheckName
+    AnyDetector: TypeAlias = DetectorName
 else:
-    # The runbook's own code is held to the runbook's names; at run time a third party's check may bear its own.
+    # Our own code is held to our own names; at run time a third party's check or detector may bear its own.
     AnyCheck = Name
+    AnyDetector = Name
 
 Reference = Annotated[str, Field(min_length=1, max_length=2048)]
 
@@ -62,7 +64,7 @@ class Trigger(Model):
     """
 
     firing_id: Name
-    detector: DetectorName
+    detector: AnyDetector
     tier: Tier
     observed: Finite
     baseline: Finite

@@ -137,7 +137,9 @@ def leading(firing: Firing) -> tuple[bool, int, int, str]:
 
     The earliest, so that the trigger of an incident stays the same while others join.
     """
-    return firing.tier != "page", millis(firing.fired_at), LEADERS.index(firing.detector), firing.firing_id
+    # A third party's detector leads behind ours: the runbook was written for ours.
+    place = LEADERS.index(firing.detector) if firing.detector in LEADERS else len(LEADERS)
+    return firing.tier != "page", millis(firing.fired_at), place, firing.firing_id
 
 
 def in_order(firings: Iterable[Firing]) -> list[Firing]:

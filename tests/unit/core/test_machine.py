@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.base import HOURS, Claim, State, WindowView
+from schemas.outputs import Verdict
 from schemas.series import COUNTERS, KINDS
 from schemas.words import DetectorName
 from stream.core.checkpoint import save
@@ -254,3 +255,18 @@ def test_a_broken_detector_silences_nobody_else() -> None:
     assert any(wanted)
     assert [outcome.firings for outcome in beside.run(telemetry, START + 2)] == wanted
     assert beside.tallies.failed_detectors == {"silence": 3}
+
+
+class Stranger(Recorder):
+    """A detector of a package of its own."""
+
+    name: ClassVar[DetectorName] = "queue_length"  # type: ignore[assignment]  # not one of ours
+
+
+def test_a_detector_of_another_package_fires_and_is_triaged() -> None:
+    """Its firing bears its name, and so does the verdict's trigger; the chain runs as ever."""
+    outcome = machine(Stranger()).step(START, [traffic(START - 1, 5, 3)])
+    assert [firing.detector for firing in outcome.firings] == ["queue_length"]
+    [verdict] = outcome.verdicts
+    assert str(verdict.trigger.detector) == "queue_length"
+    assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict

@@ -145,7 +145,7 @@ def _notes(name: DetectorName, history: History, configs: Iterable[Config], sinc
         )
     for config in configs:
         if not config.settings.get("enabled", True):
-            yield f"{config.name} switches {name} off; it was run all the same"
+            yield f"{name} is switched off by {config.name}; it was run all the same"
         if name == "burn_rate":
             yield from _unbudgeted(config, view)
 
@@ -155,12 +155,12 @@ def _unbudgeted(config: Config, view: ArrayView) -> Iterable[str]:
     unknown = [name_of(key) for key in view.keys if key.dims[0] not in budgets]
     if len(unknown) == len(view.keys):
         raise BacktestError(
-            f"{config.name} gives none of the history's budgets an amount, so nothing can be over it. Say it there:\n"
+            f"none of the history's budgets has an amount in {config.name}, so nothing can be over it. Say it there:\n"
             f"  [budgets.{view.keys[0].dims[0]}]\n  amount_usd = 10000.0"
         )
     if unknown:
         more = f" and {len(unknown) - _NOTED_BUDGETS} more" if len(unknown) > _NOTED_BUDGETS else ""
-        yield f"{config.name} gives no amount for {', '.join(unknown[:_NOTED_BUDGETS])}{more}: nothing fires for them"
+        yield f"no amount in {config.name} for {', '.join(unknown[:_NOTED_BUDGETS])}{more}: nothing fires for them"
 
 
 def run(

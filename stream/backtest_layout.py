@@ -29,7 +29,7 @@ class Bands:
 
     def names(self) -> list[str]:
         """The bands in words, such as `below 2x`, `2x to 3x`, `3x and more`."""
-        return _names([f"{bound:g}{self.suffix}" for bound in self.bounds])
+        return _names([f"{bound:,g}{self.suffix}" for bound in self.bounds])
 
     def names_per_minute(self) -> list[str]:
         """The same bands in units of a minute."""
@@ -107,7 +107,7 @@ LAYOUTS: Final[dict[DetectorName, Layout]] = {
         frozenset({"requests"}),
         by_hour=True,
         volume=Bands("USD a day", (10.0, 100.0, 1000.0), per=_DAY),
-        size=Bands("month above its budget", (0.0, 5.0, 15.0, 30.0), " %"),
+        size=Bands("% above the budget", (0.0, 5.0, 15.0, 30.0), " %"),
         grace=_DAY,
         learns=72,
         volume_counter=1,
@@ -128,3 +128,8 @@ LAYOUTS: Final[dict[DetectorName, Layout]] = {
 def name_of(key: SeriesKey) -> str:
     """A series as people name it: `production/shop/refund`."""
     return "/".join((key.environment, key.system, *key.dims))
+
+
+def size_text(value: float) -> str:
+    """A size in as many digits as anyone reads."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -2,9 +2,9 @@
 
 Recall also by the size of the incidents, as it was measured in the history, and all of it by how busy the series are.
 
-An incident is found where a firing of its series overlaps it; the time to detect runs from the label's start to the
-firing's, and is 0 where the firing was there before. A firing is false where it overlaps no label, each label prolonged
-by an hour: a firing needs its hold to end, and what trails an incident is not a false alarm.
+An incident is found where a firing of its series has seen a minute of it; the time to detect runs from the label's
+start to the firing's, and is 0 where the firing was there before. A firing is false where it overlaps no label, each
+label prolonged by a grace: what opens on the minutes of an incident, shortly after its end, is not a false alarm.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def metrics(
 
 def near_labels(interval: Interval, labels: Iterable[Label], grace: int = GRACE) -> list[Label]:
     """The labels, all of the interval's series, that account for it; none makes it a false alarm."""
-    return [label for label in labels if interval.start <= label.end + grace and interval.end >= label.start]
+    return [label for label in labels if interval.start <= label.end + grace and interval.end > label.start]
 
 
 def _rounded(value: float | None) -> float | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from detectors.words import at, rounded
+from detectors.words import at, rounded, span
 from schemas.base import JsonObject
 from schemas.series import SeriesKey
 from schemas.words import DetectorName, Tier
@@ -119,3 +119,14 @@ def measure(result: BacktestResult, labels: Sequence[Label] | None, history: His
     if labels is not None:
         measured = metrics(result.intervals(), labels, result.exposure, layout.grace, layout.volume, layout.size)
     return BacktestReport(config, result, measured, tuple(labels or ()), facts)
+
+
+def by_weight(report: BacktestReport, labels: Iterable[Label]) -> list[Label]:
+    """Labels with those first that are the hardest to excuse when missed: large, on a busy series."""
+    volume = {one.key: one.volume for one in report.result.exposure}
+    return sorted(labels, key=lambda label: (-(label.size or 0.0) * volume.get(label.key, 0.0), label.start))
+
+
+def lasting(minutes: int) -> str:
+    """`11 min`, `6 h`, `16.2 d`: a time to detect."""
+    return span(minutes) if minutes < 3000 else f"{minutes / 1440:.1f} d"

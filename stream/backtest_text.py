@@ -11,12 +11,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from detectors.words import at, span
+from detectors.words import at
 from stream.backtest import Backtest
 from stream.backtest_compare import COMPARED, Comparison
-from stream.backtest_layout import name_of
+from stream.backtest_layout import name_of, size_text
 from stream.backtest_metrics import TIERS, Label
-from stream.backtest_report import BacktestFiring, BacktestReport
+from stream.backtest_report import BacktestFiring, BacktestReport, by_weight, lasting
 
 _MOST_FIRINGS: Final = 40
 _MOST_MISSED: Final = 15
@@ -66,38 +66,31 @@ def _firings(report: BacktestReport) -> Table | str:
         until = "open" if firing.is_open else _minute(firing.end)
         false = [] if report.metrics is None else ["false" if firing.interval() in report.false_alarms else "true"]
         table.add_row(_minute(firing.start), until, firing.tier, *false, name_of(firing.key), firing.summary)
-    if len(firings) > len(shown):
-        table.caption = f"{len(firings) - len(shown):,} more with --json"
-        table.caption_justify = "left"
-    return table
+    return _cut(table, len(firings), len(shown))
 
 
 def _unfound(report: BacktestReport) -> list[Label]:
-    """Labels that do not page, the largest first."""
+    """Labels that do not page, those that are the hardest to excuse first."""
     found = (report.metrics or {})["page"].found
-    missed = [label for label in report.labels if label not in found]
-    return sorted(missed, key=lambda label: (-(label.size or 0.0), label.start))
+    return by_weight(report, (label for label in report.labels if label not in found))
 
 
 def _missed(report: BacktestReport) -> Table:
     missed = _unfound(report)
-    unit = report.layout.size.unit
+    volumes = {one.key: one.volume for one in report.result.exposure}
     table = _table(f"Does not page: {len(missed)} of {len(report.labels)} incidents", "from", "lasts", "series", "kind")
-    table.add_column(unit, justify="right")
-    table.add_column("warning", justify="right")
+    for heading in (report.layout.size.unit, report.layout.volume.unit, "warning"):
+        table.add_column(heading, justify="right")
     warned = (report.metrics or {})["warning"].found
     for label in missed[:_MOST_MISSED]:
-        after = f"after {span(warned[label])}" if label in warned else "-"
-        facts = (_minute(label.start), span(label.end - label.start), name_of(label.key), label.kind)
-        table.add_row(*facts, _size(report, label), after)
-    if len(missed) > _MOST_MISSED:
-        table.caption = f"{len(missed) - _MOST_MISSED:,} smaller ones more with --json"
-        table.caption_justify = "left"
-    return table
+        after = f"after {lasting(warned[label])}" if label in warned else "-"
+        facts = (_minute(label.start), lasting(label.end - label.start), name_of(label.key), label.kind)
+        table.add_row(*facts, _size(report, label), f"{volumes.get(label.key, 0.0):.2g}", after)
+    return _cut(table, len(missed), _MOST_MISSED)
 
 
 def _size(report: BacktestReport, label: Label) -> str:
-    return "-" if label.size is None else f"{label.size:.3g}{report.layout.size.suffix}"
+    return "-" if label.size is None else size_text(label.size) + report.layout.size.suffix
 
 
 def _measures(report: BacktestReport) -> Iterable[Table]:
@@ -152,7 +145,7 @@ def _comparison(found: Comparison) -> Iterable[Table | str]:
             table.add_row(tier, _SHOWN.get(name, name.replace("_", " ")), _text(left), _text(right), shown)
         one = found.firings[tier]
         counts = (f"{one.both} in both", f"{len(one.only_this)} alone", f"{len(one.only_other)} alone")
-        table.add_row(tier, "firings", f"{counts[1]}, {counts[0]}", counts[2], "")
+        table.add_row(tier, "of the firings", f"{counts[1]}, {counts[0]}", counts[2], "")
         table.add_section()
     yield table
     for tier in TIERS:
@@ -187,9 +180,9 @@ def _what(firing: BacktestFiring) -> tuple[str, str, str]:
     return _minute(firing.start), name_of(firing.key), firing.summary
 
 
-def _cut(table: Table, rows: int) -> Table:
-    if rows > _MOST_DIFFERENT:
-        table.caption = f"{rows - _MOST_DIFFERENT:,} more with --json"
+def _cut(table: Table, rows: int, shown: int = _MOST_DIFFERENT) -> Table:
+    if rows > shown:
+        table.caption = f"{rows - shown:,} more with --json"
         table.caption_justify = "left"
     return table
 

@@ -65,6 +65,10 @@ def backtest(  # noqa: PLR0913  # a command has as many arguments as it has opti
         complain("--series says what to draw: it needs --plot FILE")
         raise typer.Exit(USAGE)
     with failures(BacktestError):
+        if plot is not None:
+            from stream.backtest_plot import check_plot, draw
+
+            check_plot(plot)
         try:
             with _progress() as progress:
                 found = run_backtest(counts, labels, detector, this, other, first, progress)
@@ -74,8 +78,6 @@ def backtest(  # noqa: PLR0913  # a command has as many arguments as it has opti
         for note in [] if as_json else found.notes:
             complain(f"note: {note}")
         if plot is not None:
-            from stream.backtest_plot import draw
-
             draw(found, plot, series or ())
     if as_json:
         say_json(found.to_json())

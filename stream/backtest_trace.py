@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Final
 
 import numpy as np
@@ -37,6 +38,9 @@ _LONGEST: Final = 3
 
 _POINTS: Final = 800
 """Most points of a curve."""
+
+_NAMED: Final = 5
+"""Series that an error names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,7 @@ class Chooser:
             yield self._of_label(paged[-1])
 
     def _firings(self) -> Iterator[Scene]:
-        """Without labels: a firing that only one configuration has, if there are two; the longest page, the shortest."""
+        """Without labels: a firing that only one configuration has, if there are two; the longest and shortest page."""
         firings = self.report.result.firings
         if self.other is not None:
             for one, two in ((self.report, self.other), (self.other, self.report)):
@@ -168,8 +172,9 @@ def find_series(view: ArrayView, name: str) -> SeriesKey:
         return found[0]
     if found:
         raise BacktestError(f"--series {name} could be any of {', '.join(map(name_of, found))}")
-    some = ", ".join(list(names)[:5])
-    raise BacktestError(f"--series {name}: the history has no such series; it has {some}{', ...' * (len(names) > 5)}")
+    near = [whole for whole in names if name in whole] or get_close_matches(name, names, 5) or list(names)
+    more = ", ..." * (len(near) > _NAMED)
+    raise BacktestError(f"--series {name}: the history has no such series; it has {', '.join(near[:_NAMED])}{more}")
 
 
 def courses(detector: Detector, view: ArrayView, wanted: Sequence[Scene]) -> list[Course]:

@@ -74,7 +74,7 @@ class AuthorizationDenials(RateScan):
 
     def fresh(self, size: int) -> State:
         """See `Detector.fresh`. 42 bytes a series."""
-        names = ("calls", "denials", "rate", "doubt", "flutter")
+        names = ("calls", "denials", "rate", "doubt", "flutter", "clump")
         state: State = {name: np.zeros(size, dtype=np.float32) for name in names}
         return {**lifecycle.fresh(size), **state, "learned": np.zeros(size, dtype=np.int32)}
 

@@ -8,7 +8,8 @@ and shape `r`, where `1/r` is the squared coefficient of variation that `E` has 
     score     = -log10 P(Y >= X) - max(0, log10(30 / w))
 
 The second term pays for the looks: there are more short windows in a day than long ones. The largest score over the
-windows decides. Source: scan statistics (Naus 1965; Kulldorff 1997), the gamma-Poisson mixture as in Noufaily et al.
+windows decides. Where events come in clumps of K, X and E are divided by K (quasi-Poisson, as in Farrington et al.
+1996). Source: scan statistics (Naus 1965; Kulldorff 1997), the gamma-Poisson mixture as in Noufaily et al.
 2013 (the improved Farrington algorithm).
 """
 
@@ -75,13 +76,21 @@ class Scan:
     min_ratio: float
 
     def read(
-        self, count: Floats, expected: Floats, allowed: NDArray[np.int64], doubt: Floats, flutter: Floats
+        self,
+        count: Floats,
+        expected: Floats,
+        allowed: NDArray[np.int64],
+        doubt: Floats,
+        flutter: Floats,
+        clump: Floats,
     ) -> Reading:
         """The best window of each row.
 
         `count` and `expected` are [R, W]; `allowed` [R] is the longest window that a row may use; the squared
-        coefficient of variation of a window of `w` minutes is `doubt + flutter / w`, both [R].
+        coefficient of variation of a window of `w` minutes is `doubt + flutter / w`, both [R]. Events that come
+        in clumps of `clump` [R] count as so many fewer.
         """
+        count, expected = count / clump[:, None], expected / clump[:, None]
         spans = np.asarray(self.windows, dtype=np.float64)
         gate = (count >= self.min_count) & (count >= self.min_ratio * expected) & (spans <= allowed[:, None])
         row, column = np.nonzero(gate)

@@ -183,7 +183,7 @@ def _escalations(rng: np.random.Generator, n: Counts, rate: Floats) -> Counts:
     single = rng.binomial(n, rate * (1 - share))
     size = int(rng.integers(2, 5))
     clusters = rng.poisson(n * rate * share / size)
-    return np.minimum(single + size * clusters, n)
+    return np.asarray(np.minimum(single + size * clusters, n))
 
 
 def _received(rng: np.random.Generator, n: Counts, x: Counts, settings: OtherSettings) -> tuple[Counts, Counts]:

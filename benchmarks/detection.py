@@ -23,6 +23,7 @@ Section = Callable[[Sequence[int], Console], list[Goal]]
 SECTIONS: Final[dict[str, Section]] = {
     "escalations": sections.escalations,
     "other": sections.other,
+    "other-kinds": sections.other_kinds,
     "stress": sections.stress,
     "prometheus": sections.prometheus,
     "denials": sections.denials,

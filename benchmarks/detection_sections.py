@@ -19,6 +19,7 @@ from scenarios import worlds
 from scenarios.worlds import STRESS, World, WorldSettings, escalation_world
 from scenarios.worlds_denials import denial_world
 from scenarios.worlds_other import other_world
+from scenarios.worlds_other_kinds import other_denial_world, other_score_world
 from scenarios.worlds_scores import score_world
 from schemas.words import Tier
 
@@ -85,6 +86,27 @@ def other(seeds: Sequence[int], console: Console) -> list[Goal]:
              careful.detectable()),
         Goal("second family, page: minutes to detect (the careful rule's)", page.delay(), "<=", careful.delay()),
     ]  # fmt: skip
+
+
+def other_kinds(seeds: Sequence[int], console: Console) -> list[Goal]:
+    """Denials and scores on the second family.
+
+    Retry storms of up to six denials, twice within the hour, look like eight denials of an incident: the goals of
+    denials are wider than the first family's.
+    """
+    denied = [other_denial_world(seed) for seed in seeds]
+    warning, page, rules = compare("authorization_denials", denied, DENIAL_RULES)
+    _print(console, "Authorization denials, second family", [*rules, warning, page], len(page.labels(0)), size=0.0)
+    _, drops, _ = compare("evaluation_drop", [other_score_world(seed) for seed in seeds], {}, unit=60)
+    _print(console, "Evaluation drop, second family", [drops], len(drops.labels(0.4)), size=0.4)
+    return [
+        Goal("second family, denials, page: false alarms", page.false_alarms, "<=", 0.02),
+        Goal("second family, denials, page: recall", page.recall(0), ">=", 0.94),
+        Goal("second family, denials, page: minutes to detect", page.delay(size=0), "<=", 6),
+        Goal("second family, evaluation, page: false alarms", drops.false_alarms, "<=", 0.045),
+        Goal("second family, evaluation, page: recall of 0.4 points", drops.recall(0.4), ">=", 0.83),
+        Goal("second family, evaluation, page: hours to detect", drops.delay(size=0.4) / 60, "<=", 14),
+    ]
 
 
 def prometheus(seeds: Sequence[int], console: Console, flows: int = 16, days: int = 7) -> list[Goal]:

@@ -38,7 +38,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import Counts, Floats, State
-from detectors.learning import STEP, Mask, Rows, as_rows, due_until, fade, fade_unseen, steps
+from detectors.learning import (
+    STEP,
+    Mask,
+    Rows,
+    as_rows,
+    clump_factor,
+    clump_moments,
+    due_until,
+    fade,
+    fade_unseen,
+    steps,
+)
 
 _DAY: Final = 1440
 _HOURS: Final = 24
@@ -60,7 +71,6 @@ class BaselineConstants:
     local_weight: float = 30.0
     moment_weight: float = 100.0
     clump_weight: float = 15.0
-    clump_gain: float = 1.25
     prior_rate: float = 0.03
     prior_lasting: float = 0.03
     prior_flutter: float = 0.05
@@ -171,9 +181,9 @@ class Baseline:
         for prefix, counts in (("short", pairs), ("long", pairs.sum(axis=1, keepdims=True))):
             expected = rate[:, None] * counts[..., 0]
             raw = counts[..., 1] - expected
-            rare = np.maximum(1.0 - expected / 2.0, 0.0)
-            spread += (rare * np.minimum(raw, 5.0 + 0.8 * expected + 2.5 * np.sqrt(expected)) ** 2).sum(axis=1)
-            total += (rare * expected).sum(axis=1)
+            clumps = clump_moments(counts[..., 1], expected)
+            spread += clumps[0].sum(axis=1)
+            total += clumps[1].sum(axis=1)
             variance = clump * expected * (1.0 - rate[:, None])
             deviation = np.minimum(raw, 0.8 * expected + 2.5 * np.sqrt(variance))
             excess, weight = (deviation**2 - variance).sum(axis=1), (expected**2).sum(axis=1)
@@ -209,8 +219,7 @@ class Baseline:
         spread, total = (state[name].astype(np.float64) for name in ("clump_d", "clump_e"))
         sums = [np.bincount(group, np.rint(1024.0 * part), size) / 1024.0 for part in (spread, total)]
         fleet = (sums[0] + weight) / (sums[1] + weight)
-        clump = (spread[rows] + weight * fleet[group[rows]]) / (total[rows] + weight)
-        return np.asarray(np.maximum(1.0 + self._c.clump_gain * (clump - 1.0), 1.0))
+        return clump_factor(spread[rows], total[rows], fleet[group[rows]], weight)
 
     def _level(self, state: State, fleet: Floats, rows: Rows) -> Floats:
         weight = self._c.fleet_weight

@@ -176,7 +176,7 @@ class RateScan(ABC):
         """The score of one window of one series; 0 where it holds too little to have one."""
         clump = max(float(state["clump"][row]), 1.0)
         mean = self._scan.margin * total * float(state["rate"][row]) / clump
-        if count < clump or mean <= 0:
+        if count < 1 or mean <= 0:
             return 0.0
         shape = 1.0 / (float(state["doubt"][row]) + float(state["flutter"][row]) / window)
         tail = tail_score(np.array([count / clump]), np.array([mean]), np.array([shape]))

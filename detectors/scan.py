@@ -88,18 +88,17 @@ class Scan:
 
         `count` and `expected` are [R, W]; `allowed` [R] is the longest window that a row may use; the squared
         coefficient of variation of a window of `w` minutes is `doubt + flutter / w`, both [R]. Events that come
-        in clumps of `clump` [R] count as so many fewer.
+        in clumps of `clump` [R] count as so many fewer in the score.
         """
-        count, expected = count / clump[:, None], expected / clump[:, None]
         spans = np.asarray(self.windows, dtype=np.float64)
         gate = (count >= self.min_count) & (count >= self.min_ratio * expected) & (spans <= allowed[:, None])
         row, column = np.nonzero(gate)
         if row.size == 0:
             return Reading(row, np.empty(0), np.empty(0, dtype=np.int64))
         w = spans[column]
-        mean = self.margin * expected[row, column]
+        mean = self.margin * expected[row, column] / clump[row]
         shape = 1.0 / (doubt[row] + flutter[row] / w)
-        score = tail_score(count[row, column], mean, shape) - look_penalty(w)
+        score = tail_score(count[row, column] / clump[row], mean, shape) - look_penalty(w)
         return _best(row, score, w)
 
 

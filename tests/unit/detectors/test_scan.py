@@ -60,10 +60,11 @@ def test_the_best_window_is_the_best(seed: int):
     best: dict[int, tuple[float, int]] = {}
     for row in range(5):
         for column, w in enumerate(scan.windows):
-            x, e = count[row, column] / clump[row], expected[row, column] / clump[row]
+            x, e = count[row, column], expected[row, column]
             if x < 4 or x < 2 * e or w > allowed[row]:
                 continue
             shape = 1 / (doubt[row] + flutter[row] / w)
+            x, e = x / clump[row], e / clump[row]
             # The survival function for a count that need not be whole, by its definition as an incomplete beta.
             score = -stats.beta.logcdf(1.4 * e / (1.4 * e + shape), x, shape) / np.log(10)
             score -= max(0.0, np.log10(30 / w))

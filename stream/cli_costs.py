@@ -1,0 +1,12 @@
+"""The commands about money: `midwatch costs ...`."""
+
+from __future__ import annotations
+
+import typer
+
+costs_app = typer.Typer(no_args_is_help=True, help="What the fleet costs, what would be cheaper, and who pays.")
+
+
+@costs_app.callback()
+def _costs() -> None:
+    """What the fleet costs, what would be cheaper, and who pays."""

@@ -116,6 +116,7 @@ class Worker:
             publisher.dead_letters,
             round(engine.lateness_seconds * 1000),
             settings.budget_rules(),
+            prices=settings.price_book(),
             dead_letter_payloads=settings.limits.dead_letter_payloads,
             wall_ms=wall_ms if engine.clock == "wall" else None,
             point=CommitTimer(self.metrics.commit_duration),

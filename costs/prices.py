@@ -1,6 +1,6 @@
 """The price book: what a model call costs, in integer micro-dollars.
 
-List prices come from `genai-prices` (offline data that the package ships), contract prices from the configuration, which
+List prices come from `genai-prices` (offline data that the package ships), contract prices from the configuration; they
 go first. Up to `PLAIN_TOKENS` a model's list price is a sum of tokens times unit prices, which are asked for once a day
 and model; larger calls, and models whose price is no such sum, are priced by the list itself, one by one: half a
 millisecond each. A service tier that neither knows costs what the standard tier does.
@@ -61,9 +61,7 @@ class PriceBook:
         self.overrides = tuple(sorted(overrides, key=lambda one: one.rank, reverse=True))
         self._plans: dict[tuple[Called, int], _Plan] = {}
 
-    def micro(
-        self, called: Called, input_tokens: int, cached_tokens: int, output_tokens: int, day: int
-    ) -> int | None:
+    def micro(self, called: Called, input_tokens: int, cached_tokens: int, output_tokens: int, day: int) -> int | None:
         """The price of one call in micro-dollars, or None for a model that the book does not know.
 
         `input_tokens` includes the `cached_tokens`; `day` counts from 1970-01-01 UTC, since prices change.
@@ -170,9 +168,7 @@ def _has_tier(called: Called, day: int) -> bool:
 
 
 @lru_cache(CALLS_KEPT)
-def _price_of_call(
-    called: Called, input_tokens: int, cached_tokens: int, output_tokens: int, day: int
-) -> int | None:
+def _price_of_call(called: Called, input_tokens: int, cached_tokens: int, output_tokens: int, day: int) -> int | None:
     price = _price(called, input_tokens, cached_tokens, output_tokens, day)
     return None if price is None else usd_to_micro(price)
 

@@ -67,7 +67,7 @@ class PriceOverride:
 
     def steps(self, tier: ServiceTier | None) -> tuple[tuple[int | None, UnitPrices], ...]:
         """(up to how many input tokens, prices), ascending, the last without end."""
-        if tier in self.tiers:
+        if tier is not None and tier in self.tiers:
             return ((None, self.tiers[tier]),)
         if tier not in (None, "standard") or not self.above:
             return ((None, self.prices),)

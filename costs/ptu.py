@@ -39,9 +39,15 @@ class Steps(NamedTuple):
         """The least number of units that may be deployed and is not below `units`; 0 for no load at all."""
         if units <= 0:
             return 0
-        exact = Fraction(units)
-        above = max(-(-exact // self.increment) * self.increment, self.minimum)
-        return int(above)
+        return max(int(-(-Fraction(units) // self.increment)) * self.increment, self.minimum)
+
+    def nth(self, place: int) -> int:
+        """The sizes in order: the minimum, then each multiple of the increment above it."""
+        return (self.minimum // self.increment + place) * self.increment if place else self.minimum
+
+    def place(self, units: int) -> int:
+        """Where a size stands in that order."""
+        return 0 if units <= self.minimum else units // self.increment - self.minimum // self.increment
 
 
 @dataclass(frozen=True)

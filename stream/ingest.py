@@ -97,7 +97,7 @@ class Ingest:
     and one far in the future must not let an event as far in the future through, which would drag the watermark along.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what it stands on, each a part of its own
         self,
         store: Store,
         decoder: Decoder,

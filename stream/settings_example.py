@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from stream.settings_costs import CommitmentSection, PriceSection, PtuPriceSection, TokenPrices
 from stream.settings_plugins import DERIVED
 from stream.settings_schema import KeyPath, model_of, secrets_below
-from stream.settings_costs import CommitmentSection, PriceSection, PtuPriceSection, TokenPrices
 from stream.settings_sections import Budget
 from stream.settings_source import variable_of
 

@@ -111,7 +111,7 @@ def cost_curve(comparison: Comparison, points: int = 400) -> CostCurve:
     return CostCurve(scales, scales * tokens_now, scales * load.payg_usd, peak, mix, crossings, tokens_now)
 
 
-_FAR: Final = 50.0
+_FAR: Final = 5.0
 """Crossing points beyond this multiple of the volume are named, not drawn."""
 
 

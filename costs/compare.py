@@ -139,7 +139,7 @@ def compare(traffic: Traffic, table: PtuTable, model: PtuModel, sizing: Sizing) 
             unknown.append(term)
         else:
             terms.append(_term(load, term, float(monthly_usd(price, term)), price.source, peak, sizing))
-    return Comparison(traffic, sizing, load, peak, tuple(terms), tuple(_notes(traffic, table, unknown, sizing)))
+    return Comparison(traffic, sizing, load, peak, tuple(terms), tuple(_notes(traffic, table, terms, unknown, sizing)))
 
 
 def _term(load: Load, term: Term, unit_usd: float, source: str, peak: float, sizing: Sizing) -> TermResult:
@@ -162,8 +162,11 @@ def _choice(load: Load, units: int, unit_usd: float) -> Choice:
     )
 
 
-def _notes(traffic: Traffic, table: PtuTable, unknown: list[Term], sizing: Sizing) -> list[str]:
-    notes = [table.note] if table.note else []
+def _notes(
+    traffic: Traffic, table: PtuTable, terms: list[TermResult], unknown: list[Term], sizing: Sizing
+) -> list[str]:
+    sources = dict.fromkeys(term.source for term in terms)
+    notes = [*([table.note] if table.note else []), *(f"prices of units: {source}" for source in sources)]
     if unknown:
         notes.append(f"no price is known for a {sizing.kind} unit, {' or '.join(unknown)}: give one")
     if traffic.peak is not None:

@@ -67,7 +67,7 @@ def _parse(text: str, where: str) -> PtuTable:
     }
     source = f"{table.prices_source} ({table.prices_as_of})"
     prices = tuple(PtuPrice(source, usd, kind) for kind, usd in table.prices.items())
-    note = f"units by {table.source}, {table.as_of}; prices: {source}"
+    note = f"units: {table.source}, {table.as_of}"
     return PtuTable(models, prices, note)
 
 

@@ -158,6 +158,16 @@ class BurnRate:
         ]
         return state, sorted(claims, key=lambda claim: claim.series)
 
+    def outlooks(self, view: WindowView, spent: Floats) -> list[Outlook]:
+        """The forecast of each budget as of a full hour, whatever it burns; `spent` [S] dollars on usage this month."""
+        hour, month = view.tick // _HOUR, Month.of(view.tick)
+        cost = view.hours(HOURS)[:, :, 1] / MICRO_USD
+        profile = SpendProfile.of(cost, hour, view.first_minute // _HOUR)
+        amount, flat = self._amounts(view, month)
+        pace = _pace(cost, profile, amount - flat - spent, month, hour)
+        state: State = {"spent": spent}
+        return [self._outlook(view, state, row, pace, profile, month) for row in range(len(view.keys))]
+
     def _amounts(self, view: WindowView, month: Month) -> tuple[Floats, Floats]:
         """[S] dollars a month of each budget, and its flat part of the month; 0 where the settings do not know it."""
         found = [self._settings.budgets.get(key.dims[0]) for key in view.keys]
@@ -229,7 +239,7 @@ class BurnRate:
 
     def _outlook(
         self, view: WindowView, state: State, row: int, pace: _Pace, profile: SpendProfile, month: Month
-    ) -> _Outlook:
+    ) -> Outlook:
         """The forecast of one budget: the ten days' pace goes on, days scatter as they did."""
         hour = view.tick // _HOUR
         days_left = month.days_left(hour)
@@ -240,7 +250,7 @@ class BurnRate:
         left = amount - flat - used
         coming, spread = float(pace.coming[row]), _Z80 * float(pace.error[row])
         slower = min(float(pace.long[row]), float(pace.short[row]))
-        return _Outlook(
+        return Outlook(
             spent=used + accrued,
             amount=amount,
             daily=slower * float(pace.weight_left[row]) / days_left,
@@ -254,7 +264,7 @@ class BurnRate:
 
 
 @dataclass(frozen=True, slots=True)
-class _Outlook:
+class Outlook:
     """Dollars of one budget: spent, allowed, a day's spend, and the month's end with an 80 % interval."""
 
     spent: float
@@ -284,7 +294,7 @@ class _Outlook:
         return evidence
 
 
-def _summary(change: str, outlook: _Outlook) -> str:
+def _summary(change: str, outlook: Outlook) -> str:
     o = outlook
     facts = (
         f"spent ${o.spent:,.0f} of ${o.amount:,.0f}, "

@@ -43,7 +43,7 @@ class Load:
         """Normalised tokens of the busiest minute, or of a percentile of the minutes."""
         if percentile >= 100:
             return float(self._busy[0]) if self._peak is None else self._peak
-        return float(np.percentile(self._busy, percentile, method="higher"))
+        return float(np.percentile(self._busy, percentile, method="inverted_cdf"))
 
     def spilled_usd(self, units: int, scale: float = 1.0) -> float:
         """Dollars a month for what the units do not carry; everything, with no units."""

@@ -25,6 +25,7 @@ HOURS_A_MONTH: Final = 730
 """Hours of the month that prices are compared over: a twelfth of 365 days."""
 
 ANY: Final = "*"
+_HAIR: Final = 1 - Fraction(1, 10**12)
 _DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 Number = TypeVar("Number", float, Any)
 
@@ -39,7 +40,9 @@ class Steps(NamedTuple):
         """The least number of units that may be deployed and is not below `units`; 0 for no load at all."""
         if units <= 0:
             return 0
-        return max(int(-(-Fraction(units) // self.increment)) * self.increment, self.minimum)
+        if units <= self.minimum:
+            return self.minimum
+        return int(-(-Fraction(units) // self.increment)) * self.increment
 
     def nth(self, place: int) -> int:
         """The sizes in order: the minimum, then each multiple of the increment above it."""
@@ -66,7 +69,7 @@ class PtuModel:
     def units(self, normalised_tpm: float, kind: DeploymentType) -> int:
         """The units that carry so many normalised tokens a minute."""
         # A hair below: tokens are counted in floats here, and 15.000000000000002 units are 15.
-        return self.steps[kind].ceil(normalised_tpm / self.input_tpm * (1 - 1e-12))
+        return self.steps[kind].ceil(Fraction(normalised_tpm) / Fraction(self.input_tpm) * _HAIR)
 
 
 @dataclass(frozen=True)

@@ -136,8 +136,8 @@ async def test_counters_are_the_same_from_the_log_from_redis_and_after_a_wipe(
     for found in (first, evaluated, rebuilt):
         assert totals(found.spends) == wanted
     assert first.spends == evaluated.spends == rebuilt.spends
-    money = [[one.usage_micro, one.accrued_micro] for one in report_budgets(settings, first.spends, 29_726_970)]
-    again = [[one.usage_micro, one.accrued_micro] for one in report_budgets(settings, rebuilt.spends, 29_726_970)]
+    money = [[one.usage_micro, one.accrued_micro] for one in report_budgets(settings, first.spends, first.as_of_minute or 0)]
+    again = [[one.usage_micro, one.accrued_micro] for one in report_budgets(settings, rebuilt.spends, rebuilt.as_of_minute or 0)]
     assert money == again
     assert {used for used, _ in money} == {micro for _, micro in wanted.values()}
 

@@ -20,7 +20,14 @@ from costs.ptu import PtuTable
 from costs.ptu_commitments import Commitment
 from schemas.canonical import content_id
 from stream.ptu_table import shipped_table
-from stream.settings_costs import CommitmentSection, PriceSection, PtuPriceSection, cost_problems, flat_parts
+from stream.settings_costs import (
+    CommitmentSection,
+    CostsSettings,
+    PriceSection,
+    PtuPriceSection,
+    cost_problems,
+    flat_parts,
+)
 from stream.settings_plugins import detectors_section
 from stream.settings_problems import Problem, SettingsError, find_problems
 from stream.settings_sections import (
@@ -64,6 +71,7 @@ class Settings(Section):
     ptu_prices: dict[str, PtuPriceSection] = Field(
         default_factory=dict, description="Contract prices of provisioned units by name; they go before the list's."
     )
+    costs: CostsSettings = Field(default_factory=CostsSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     limits: LimitsSettings = Field(default_factory=LimitsSettings)

@@ -121,6 +121,14 @@ class PtuPriceSection(Section):
         return PtuPrice(f"contract {name}", usd, self.deployment_type, self.region, self.model)
 
 
+class CostsSettings(Section):
+    """The quarterly comparison of provisioned throughput with pay-as-you-go."""
+
+    quarterly_report: bool = Field(default=True, description="Publish it to midwatch.reports by itself.")
+    deployment_type: DeploymentType = Field("global", description="global, data_zone or regional.")
+    region: Wildcard = Field("*", description="Region, where a contract's price has one.")
+
+
 class CommitmentSection(Section):
     """Provisioned units that are paid for, used or not: their cost accrues to a budget by the hour."""
 

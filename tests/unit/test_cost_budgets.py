@@ -136,10 +136,15 @@ async def test_counters_are_the_same_from_the_log_from_redis_and_after_a_wipe(
     for found in (first, evaluated, rebuilt):
         assert totals(found.spends) == wanted
     assert first.spends == evaluated.spends == rebuilt.spends
-    money = [[one.usage_micro, one.accrued_micro] for one in report_budgets(settings, first.spends, first.as_of_minute or 0)]
-    again = [[one.usage_micro, one.accrued_micro] for one in report_budgets(settings, rebuilt.spends, rebuilt.as_of_minute or 0)]
-    assert money == again
-    assert {used for used, _ in money} == {micro for _, micro in wanted.values()}
+    money = [
+        [
+            (one.usage_micro, one.accrued_micro)
+            for one in report_budgets(settings, found.spends, found.as_of_minute or 0)
+        ]
+        for found in (first, rebuilt)
+    ]
+    assert money[0] == money[1]
+    assert {used for used, _ in money[0]} == {micro for _, micro in wanted.values()}
 
 
 def steady(start: int, end: int, micro: int) -> Spend:

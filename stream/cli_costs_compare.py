@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast, get_args
 import typer
 
 from stream import cli_costs_options as options
-from stream.cli_base import FAILED, USAGE, ConfigOption, JsonOption, complain, say, say_json, settings_of
+from stream.cli_base import FAILED, USAGE, ConfigOption, JsonOption, complain, failures, say, say_json, settings_of
 
 if TYPE_CHECKING:
     from costs.compare import Comparison
+    from costs.prices import PriceBook
     from costs.traffic import Traffic
     from stream.cost_inputs import Compared, Load
     from stream.settings import Settings
@@ -41,6 +43,7 @@ def compare(  # noqa: PLR0913  # an argument for each option
         typer.Option("--payg-per-1k", parser=options.amount, metavar="USD", help="Simple form: 1,000 tokens."),
     ] = None,
     usage: options.UsageOption = None,
+    from_redis: options.RedisOption = False,
     rpm: Annotated[
         Decimal | None,
         typer.Option("--rpm", parser=options.amount, metavar="N", help="Described calls: calls a minute on average."),
@@ -85,11 +88,11 @@ def compare(  # noqa: PLR0913  # an argument for each option
     """
     simple = {"--monthly-tokens": monthly_tokens, "--ptu-monthly-cost": ptu_monthly_cost, "--payg-per-1k": payg_per_1k}
     alike = {"--rpm": rpm, "--input": input_tokens, "--output": output_tokens}
-    forms = [_any(simple), bool(usage), _any(alike)]
+    forms = [_any(simple), bool(usage), from_redis, _any(alike)]
     if sum(forms) != 1:
         _misused(
-            "say what to compare in one of three forms: --monthly-tokens N --ptu-monthly-cost USD --payg-per-1k USD; "
-            "--usage FILE; or --model M --rpm N --input N --output N"
+            "say what to compare in one of these forms: --monthly-tokens N --ptu-monthly-cost USD --payg-per-1k USD; "
+            "--usage FILE; --from-redis; or --model M --rpm N --input N --output N"
         )
     if forms[0]:
         _simple(simple, as_json=as_json)
@@ -102,7 +105,7 @@ def compare(  # noqa: PLR0913  # an argument for each option
         (ptu_hourly, ptu_monthly, ptu_yearly),
         (payg_input, payg_cached, payg_output),
     )
-    load = _load(alike, peak, cached) if forms[2] else None
+    load = _load(alike, peak, cached) if forms[3] else None
     _check_plot(plot)
     with _complaints():
         compared, read = given.compared(usage or [], load)
@@ -111,6 +114,7 @@ def compare(  # noqa: PLR0913  # an argument for each option
 
 def crossover(  # noqa: PLR0913  # an argument for each option
     usage: options.UsageOption = None,
+    from_redis: options.RedisOption = False,
     model: options.ModelOption = None,
     provider: options.ProviderOption = PROVIDER,
     deployment_type: options.KindOption = "global",
@@ -135,8 +139,8 @@ def crossover(  # noqa: PLR0913  # an argument for each option
     as_json: JsonOption = False,
 ) -> None:
     """When growth flips the recommendation between provisioned throughput and pay-as-you-go, term by term."""
-    if not usage:
-        _misused("crossover needs the history of the calls: give --usage FILE, two weeks of it at least")
+    if bool(usage) == from_redis:
+        _misused("crossover needs a history of calls, two weeks at least: give --usage FILE or --from-redis")
     if not 0 < confidence < 1:
         _misused(f"--confidence {confidence} must lie between 0 and 1")
     from costs.crossover import crossover as cross
@@ -186,7 +190,6 @@ class _Given:
     def compared(self, files: list[Path], load: Load | None) -> tuple[Compared, UsageTraffic | None]:
         """Read or describe the traffic, and compare it."""
         from costs.compare import Sizing
-        from costs.prices import PriceBook
         from costs.ptu import TERMS, DeploymentType
         from stream.cost_inputs import UnitFigures, compare_all, read_own_table, with_figures
         from stream.usage_files import read_traffic
@@ -201,16 +204,39 @@ class _Given:
             None if self.unit.output_ratio is None else float(self.unit.output_ratio),
         )
         table = with_figures(read_own_table(self.unit.table, settings.ptu_table()), figures, sizing)
-        book = self._book(settings, PriceBook)
+        book = self._book(settings)
         read = None
-        if load is None:
+        if load is not None:
+            traffic = self._described(book, load)
+        elif files:
             read = read_traffic(files, book, self.model, self.provider)
             traffic = read.traffic
         else:
-            traffic = self._described(book, load)
+            traffic = self._held(settings, book)
         return compare_all(traffic, table, figures, sizing), read
 
-    def _described(self, book: Any, load: Load) -> dict[str, Traffic]:
+    def _held(self, settings: Settings, book: PriceBook) -> dict[str, Traffic]:
+        """What the engine holds in Redis."""
+        from redis.exceptions import RedisError
+
+        from stream.core.checkpoint import LayoutError
+        from stream.cost_inputs import CostInputError
+        from stream.cost_report import held_usage
+        from stream.ondemand_read import OnDemandError
+        from stream.store import LayoutMismatch
+
+        with failures(OnDemandError, RedisError, LayoutMismatch, LayoutError):
+            usage = asyncio.run(held_usage(settings))
+        found, left_out = usage.traffic(book)
+        if self.model is not None:
+            found = {name: one for name, one in found.items() if name == self.model}
+        if not found:
+            raise CostInputError("; ".join(left_out.values()) or "Redis holds no such usage: does `midwatch run` run?")
+        for why in left_out.values():
+            complain(f"left out: {why}")
+        return found
+
+    def _described(self, book: PriceBook, load: Load) -> dict[str, Traffic]:
         from stream.cost_inputs import describe
 
         if self.model is None:
@@ -218,8 +244,9 @@ class _Given:
         today = int(time.time()) // 86_400
         return {self.model: describe(book, self.model, self.provider, load, today)}
 
-    def _book(self, settings: Settings, made: Any) -> Any:
-        """The configuration's prices under those of the command line."""
+    def _book(self, settings: Settings) -> PriceBook:
+        """The configuration's prices, or those of the command line."""
+        from costs.prices import PriceBook
         from stream.cost_inputs import own_prices
 
         fresh, kept, written = self.payg_usd
@@ -227,7 +254,7 @@ class _Given:
             return settings.price_book()
         if fresh is None or written is None or self.model is None:
             _misused("prices of your own need --model, --payg-input and --payg-output together")
-        return made([own_prices(self.model, fresh, kept, written)])
+        return PriceBook([own_prices(self.model, fresh, kept, written)])
 
 
 def _simple(given: dict[str, Decimal | None], *, as_json: bool) -> None:

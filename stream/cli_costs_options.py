@@ -57,6 +57,9 @@ UsageOption = Annotated[
         help="Measured calls: events as JSON lines, or .csv or .parquet (an Azure trace's columns or an event's).",
     ),
 ]
+RedisOption = Annotated[
+    bool, typer.Option("--from-redis", help="Measured calls: what the engine holds, 27 days by the hour.")
+]
 ModelOption = Annotated[
     str | None,
     typer.Option("--model", metavar="M", help="This model only; the calls' model, if a file is silent."),

@@ -23,10 +23,12 @@ from stream.assembly import engine_of
 from stream.core.checkpoint import LayoutError
 from stream.core.machine import Limits, ShardMachine
 from stream.core.ticks import NEVER
+from stream.core.windows import KindWindows
 from stream.cost_inputs import CostInputError, UnitFigures, compare_all
 from stream.metrics import Metrics
 from stream.ondemand_read import OnDemandError, latest_machine
 from stream.settings import Settings
+from stream.settings_clients import redis_client
 from stream.store import LayoutMismatch, Store
 from stream.watermark import watermark_ms
 
@@ -101,11 +103,7 @@ class CostReporter:
         return None if not marks or NEVER in marks else min(marks) // HOUR_MS
 
     async def _make(self, quarter: Quarter) -> CostReport | None:
-        usage = HourlyUsage(quarter.first_hour)
-        for shard in range(self._store.shards):
-            machine = await latest_machine(self._store, shard, self._settings, self._bare_machine())
-            if machine is not None:
-                _add(machine, usage)
+        usage = await usage_in_redis(self._store, self._settings, quarter.first_hour)
         since = usage.first_hour
         if since is None:
             log.info("cost_report_has_nothing", quarter=quarter.name)
@@ -124,10 +122,6 @@ class CostReporter:
             return cost_report(quarter, since, (), left_out, self._engine)
         return cost_report(quarter, since, compared.comparisons, {**left_out, **compared.left_out}, self._engine)
 
-    def _bare_machine(self) -> ShardMachine:
-        limits = Limits(series_per_kind=self._settings.engine.max_series_per_kind)
-        return ShardMachine((), self._settings.triage, self._engine, limits, checks=())
-
     def _show(self, report: CostReport) -> None:
         metrics = self._metrics
         metrics.cost_reports.inc()
@@ -143,9 +137,36 @@ class CostReporter:
         log.info("cost_report_published", report=report.report_id, quarter=report.quarter, models=len(report.models))
 
 
-def _add(machine: ShardMachine, usage: HourlyUsage) -> None:
+async def held_usage(settings: Settings) -> HourlyUsage:
+    """The fleet's usage as a running engine holds it now."""
+    client = redis_client(settings.redis)
+    try:
+        return await usage_in_redis(Store(client, settings.redis.namespace, settings.engine.shards), settings)
+    finally:
+        await client.aclose()
+
+
+async def usage_in_redis(store: Store, settings: Settings, until_hour: int | None = None) -> HourlyUsage:
+    """The fleet's usage by the hour before `until_hour`, or before the latest hour that is in Redis.
+
+    Raises what `stream.ondemand_read.latest_machine` raises.
+    """
+    engine, limits = engine_of(settings), Limits(series_per_kind=settings.engine.max_series_per_kind)
+    machines = []
+    for shard in range(store.shards):
+        fresh = ShardMachine((), settings.triage, engine, limits, checks=())
+        machine = await latest_machine(store, shard, settings, fresh)
+        if machine is not None:
+            # Only the windows of usage are kept while the other shards are read.
+            machines.append((machine.tick // 60, machine.windows["usage"]))
+    usage = HourlyUsage(max((hour for hour, _ in machines), default=0) if until_hour is None else until_hour)
+    for _, windows in machines:
+        _add(windows, usage)
+    return usage
+
+
+def _add(windows: KindWindows, usage: HourlyUsage) -> None:
     """The shard's usage, hour by hour."""
-    windows = machine.windows["usage"]
     for hour in range(usage.until_hour - LOOK_BACK_HOURS, usage.until_hour):
         block = windows.hour_blocks.get(hour)
         if block is None:

@@ -86,9 +86,9 @@ def test_prices_on_the_command_line_go_before_all_others() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ((), 2, "one of three forms"),
+        ((), 2, "one of these forms"),
         (("--monthly-tokens", 1), 2, "also needs --ptu-monthly-cost, --payg-per-1k"),
-        (("--monthly-tokens", 1, *GPT_5), 2, "one of three forms"),
+        (("--monthly-tokens", 1, *GPT_5), 2, "one of these forms"),
         (("--monthly-tokens", "nan", "--ptu-monthly-cost", 1, "--payg-per-1k", 1), 2, "give a number from 0 up"),
         (("--monthly-tokens", -1, "--ptu-monthly-cost", 1, "--payg-per-1k", 1), 2, "give a number from 0 up"),
         (("--monthly-tokens", 1, "--ptu-monthly-cost", 1, "--payg-per-1k", 0), 2, "above zero"),

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from costs.crossover_report import HourlyUsage, Quarter, report_due
 from costs.prices import LIST
 from schemas.base import JsonObject
 from schemas.cost_reports import CostReport
+from stream.cli import app
 from stream.cost_report import CostReporter
 from stream.metrics import Metrics
 from stream.settings import Settings
@@ -121,6 +126,24 @@ async def test_the_report_is_published_once_and_always_the_same(settings: Settin
     assert model.growth_percent_a_month == pytest.approx(100 * (np.exp(4 / 400 * 365 / 12) - 1), rel=0.02)
     assert metrics.registry.get_sample_value("midwatch_cost_reports_total") == 2
     assert metrics.registry.get_sample_value("midwatch_cost_payg_usd", {"model": "gpt-4o"}) == model.payg_monthly_usd
+
+
+async def test_what_redis_holds_can_be_compared_by_hand(settings: Settings, tmp_path: Path) -> None:
+    """`--from-redis` sees the same hours: the same calls cost the same."""
+    config = tmp_path / "midwatch.toml"
+    lines = [f'url = "{settings.redis.url}"', f'namespace = "{settings.redis.namespace}"', "[engine]", "shards = 2"]
+    config.write_text("\n".join(["[redis]", *lines]), encoding="utf-8")
+    async with open_shards(settings) as shards:
+        await feed(shards)
+        asked = ["costs", "compare", "--from-redis", "--config", str(config), "--json"]
+        result = await asyncio.to_thread(CliRunner().invoke, app, asked)
+        history = await asyncio.to_thread(CliRunner().invoke, app, ["costs", "crossover", *asked[2:]])
+    [found] = json.loads(result.stdout)["comparisons"]
+    # 27 days before the last full hour, which is that before 02:00.
+    calls = [event for event in events(27) if "2026-09-04T02" <= event["time"] < "2026-10-01T02"]
+    usd = sum(event["input_tokens"] * 2.5e-6 + event["output_tokens"] * 10e-6 for event in calls)
+    assert found["payg_monthly_usd"] == pytest.approx(usd * 730 * 60 / found["minutes"], rel=1e-4)
+    assert json.loads(history.stdout)["crossovers"][0]["growth"]["days"] == 26
 
 
 async def test_a_report_that_is_not_stored_is_made_again(settings: Settings) -> None:

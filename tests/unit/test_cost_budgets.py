@@ -35,6 +35,7 @@ model = "gpt-5"
 deployment = "ours"
 input = 1.0
 output = 8.0
+tiers.batch = { input = 0.5, output = 4.0 }
 [commitments.c]
 ptus = 15
 term = "monthly"
@@ -65,6 +66,8 @@ def events() -> list[JsonObject]:
         }
         if number % 5 == 0:
             event["deployment"] = "ours"
+        if number % 13 == 0:
+            event["service_tier"] = "batch"
         if number % 7 == 0:
             event["tags"] = {"cost-center": "4711"}
         if number % 11 == 0:
@@ -95,7 +98,7 @@ def by_hand(settings: Settings, name: str) -> list[int]:
     for event in events():
         if rule.covers(event["environment"], event["system"], event.get("tags")):
             count += 1
-            called = Called(event["model"], event["provider"], event.get("deployment"))
+            called = Called(event["model"], event["provider"], event.get("deployment"), event.get("service_tier"))
             tokens = (event["input_tokens"], event["cached_input_tokens"], event["output_tokens"])
             cost = 12_346 if "cost_usd" in event else book.micro(called, *tokens, 20_767) or 0
             micro += 0 if event["pricing"] == "ptu" else cost

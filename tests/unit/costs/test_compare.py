@@ -200,3 +200,13 @@ def test_described_traffic_has_the_mean_and_stays_below_the_peak(peak: float, rp
     assert traffic.requests.mean() == pytest.approx(rpm)
     assert traffic.requests.max() <= rpm * peak * (1 + 1e-9)
     assert traffic.cached_tokens.sum() == pytest.approx(traffic.input_tokens.sum() / 2)
+
+
+def test_units_that_cost_as_much_are_not_recommended() -> None:
+    """15 units that are always full, for exactly what the same calls cost as pay-as-you-go: nothing is gained."""
+    traffic = traffic_of([(15_000, 0, 0)], price=1.0)
+    for unit_usd, way in ((Decimal("43.8"), "payg"), (Decimal("43.7"), "ptu"), (Decimal("43.9"), "payg")):
+        table = PtuTable({"m": MODEL}, (PtuPrice("test", {"monthly": unit_usd}),))
+        found = compare(traffic, table, MODEL, Sizing())
+        assert found.load.payg_usd == 657.0
+        assert (found.terms[0].recommendation, found.best[0]) == (way, way)

@@ -12,24 +12,21 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
-from aiokafka.errors import KafkaError
-from redis.exceptions import RedisError
 
 from costs.compare import Sizing
 from costs.crossover_report import LOOK_BACK_HOURS, HourlyUsage, Quarter, cost_report, report_due
 from schemas.cost_reports import CostReport
 from schemas.outputs import Engine
 from stream.assembly import engine_of
-from stream.core.checkpoint import LayoutError
 from stream.core.machine import Limits, ShardMachine
 from stream.core.ticks import NEVER
 from stream.core.windows import KindWindows
 from stream.cost_inputs import CostInputError, UnitFigures, compare_all
 from stream.metrics import Metrics
-from stream.ondemand_read import OnDemandError, latest_machine
+from stream.ondemand_read import latest_machine
 from stream.settings import Settings
 from stream.settings_clients import redis_client
-from stream.store import LayoutMismatch, Store
+from stream.store import Store
 from stream.watermark import watermark_ms
 
 LOOK_SECONDS: Final = 60.0
@@ -69,7 +66,7 @@ class CostReporter:
         while not stop.is_set():
             try:
                 await self.look()
-            except (RedisError, KafkaError, OSError, TimeoutError, OnDemandError, LayoutError, LayoutMismatch) as error:
+            except Exception as error:  # noqa: BLE001  # whatever is wrong with a report, it must not end the watch
                 log.warning("cost_report_waits", error=type(error).__name__, detail=str(error))
             try:
                 await asyncio.wait_for(stop.wait(), LOOK_SECONDS)

@@ -168,3 +168,20 @@ async def test_a_report_that_is_not_stored_is_made_again(settings: Settings) -> 
 
 async def feed(shards: Shards) -> None:
     await shards.take(events(27))
+
+
+async def test_a_report_that_fails_does_not_end_the_watch(settings: Settings) -> None:
+    """Whatever goes wrong with it is logged, and the loop goes on until it is told to stop."""
+    stop, tried = asyncio.Event(), asyncio.Event()
+
+    async def fail(_report: CostReport) -> None:
+        tried.set()
+        raise RuntimeError("a bug")
+
+    async with open_shards(settings) as shards:
+        await feed(shards)
+        running = asyncio.create_task(CostReporter(settings, shards.store, "a", fail, Metrics("1", "h")).run(stop))
+        await asyncio.wait_for(tried.wait(), 30)
+        stop.set()
+        await asyncio.wait_for(running, 30)
+        assert await shards.store.redis.get(f"{{{settings.redis.namespace}}}:cost-report:done") is None

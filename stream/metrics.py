@@ -34,6 +34,7 @@ class Metrics:
         self._commits()
         self._evaluation()
         self._answers()
+        self._costs()
 
     def forget_shard(self, shard: int) -> None:
         """Drop what is shown of a shard whose lease this process has lost."""
@@ -95,3 +96,11 @@ class Metrics:
         )
         self.check_duration = self._histogram("check_duration_seconds", "Time of one check.", SHORT_SECONDS, "check")
         self.checks = self._counter("checks_total", "Checks by outcome.", "check", "status")
+
+    def _costs(self) -> None:
+        self.cost_reports = self._counter("cost_reports_total", "Quarterly cost reports published.")
+        self.cost_payg = self._gauge("cost_payg_usd", "A month as pay-as-you-go, by the last report.", "model")
+        self.cost_best = self._gauge("cost_best_usd", "A month in the cheapest way, by the last report.", "model")
+        self.cost_flip = self._gauge(
+            "cost_flip_timestamp_seconds", "When the recommendation flips, by the last report.", "model", "term"
+        )

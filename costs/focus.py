@@ -189,7 +189,7 @@ def _flat(report: Chargeback, name: str, category: str, tags: Tags, micro: int) 
     """A row about a commitment itself: the resource is the commitment, the quantity one month."""
     billing, commitment = report.book.tagger.policy.billing, report.book.tagger.policy.commitments[name]
     model = commitment.models[0] if commitment.models else ""
-    provider, publisher, service = provider_of("", model, billing.provider, billing.issuer)
+    provider, publisher, service = provider_of(commitment.provider, model, billing.provider, billing.issuer)
     row = _common(report, category, tags)
     row.update(
         PricingQuantity=Decimal(1),

@@ -1,7 +1,7 @@
 """The columns of FOCUS 1.2 that Midwatch writes, with the rules that the specification sets for each.
 
 Source: FinOps Open Cost and Usage Specification 1.2, `specification/columns`. Left out are columns that are needed only
-of a provider that has the thing: availability zones, regions, capacity reservations, invoices, sub accounts, several
+of a provider that has the thing: availability zones, regions, capacity reservations, sub accounts, several
 pricing currencies, `SkuPriceDetails`. Columns of our own carry the prefix `x_` and stand last.
 """
 
@@ -47,6 +47,7 @@ COLUMNS: Final = (
     Column("ContractedCost", "decimal", nullable=False),
     Column("ContractedUnitPrice", "decimal", nullable=True),
     Column("EffectiveCost", "decimal", nullable=False),
+    Column("InvoiceId", "text", nullable=True),
     Column("InvoiceIssuerName", "text", nullable=False),
     Column("ListCost", "decimal", nullable=False),
     Column("ListUnitPrice", "decimal", nullable=True),

@@ -68,6 +68,7 @@ class Commitment(_Part):
     """A flat cost that stands whether it is used or not, such as provisioned throughput, and the usage it covers."""
 
     id: Name | None = Field(None, description="The provider's id of it, as the bill names it; else the name here.")
+    provider: Name = Field("azure", description="Whose it is, as usage events name it.")
     environment: Name = Field(ANY, description="Environment that it serves, * for all.")
     system: Name = Field(ANY, description="System that it serves, * for all.")
     models: tuple[Name, ...] = Field((), description="Models that it serves; all if none are given.")

@@ -80,8 +80,10 @@ def _records(path: Path) -> Iterator[bytes]:
         else:
             with path.open("rb") as lines:
                 yield from lines
+    except UnicodeDecodeError:
+        raise UsageFileError(f"{path}: the file is not UTF-8 text; is it a CSV file?") from None
     except pa.ArrowInvalid as error:
-        raise UsageFileError(f"{path}: {error}") from error
+        raise UsageFileError(f"{path}: {str(error)[:300]}") from error
 
 
 def _csv(path: Path) -> Iterator[pa.RecordBatch]:
@@ -91,7 +93,10 @@ def _csv(path: Path) -> Iterator[pa.RecordBatch]:
     reader = pa.csv.open_csv(path)
     names = reader.schema.names
     reader.close()
-    text = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True)
+    # By default "nan" is null, too, and a cost that is not a number would be none.
+    text = pa.csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=["", "NULL", "null"]
+    )
     yield from pa.csv.open_csv(path, parse_options=pa.csv.ParseOptions(newlines_in_values=True), convert_options=text)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from decimal import Decimal
 from io import StringIO
 
 from rich import box
@@ -30,3 +31,15 @@ def aligned(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: Collecti
 def plain(text: str) -> str:
     """Text that writes no control character to a terminal."""
     return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def money(amounts: Collection[int], unit: int) -> Callable[[int | None], str]:
+    """How to show amounts (in parts of a dollar, `unit` to the dollar): to the cent, or finer if some is below one."""
+    fine = any(0 < abs(amount) * 100 < unit for amount in amounts)
+
+    def show(amount: int | None) -> str:
+        if amount is None:
+            return "-"
+        return f"{Decimal(amount) / unit:,.{6 if fine else 2}f}"
+
+    return show

@@ -9,10 +9,10 @@ from decimal import Decimal
 from typing import IO, Final
 
 from costs.chargeback import Chargeback, Line
-from costs.chargeback_charges import ChargeBook
+from costs.chargeback_charges import Amounts, ChargeBook
 from costs.tags_check import Violations
 from schemas.series import MICRO_USD
-from stream.chargeback_table import aligned
+from stream.chargeback_table import aligned, money
 
 UNTAGGED: Final = "(untagged)"
 
@@ -23,58 +23,41 @@ SHOWN_VIOLATIONS: Final = 15
 VIOLATION_HEADS: Final = ("calls", "environment", "system", "agent", "tag", "problem")
 
 
-def usd(micro: int) -> str:
-    """Micro-dollars as dollars and cents for a table, exact where they are below a cent."""
-    exact = Decimal(micro) / MICRO_USD
-    return f"{exact:,.2f}" if micro % 10_000 == 0 or abs(exact) >= 1 else f"{exact:,.6f}"
-
-
 def table(report: Chargeback) -> str:
     """The chargeback as aligned text."""
     usage = [line for line in report.lines if line.kind != "unpriced"]
+    usd = money([cost for line in usage for cost in _costs([line])], MICRO_USD)
     heads = (*report.by, "requests", "input", "cached", "output", "pay-as-you-go", "spillover", "provisioned", "USD")
-    rows = [_row(line) for line in usage]
-    rows.append(("total", *[""] * (len(report.by) - 1), *_sums(usage)))
-    parts = [
-        f"Chargeback for {report.month} (UTC), by {', '.join(report.by)}",
-        "",
-        aligned(heads, rows, range(len(report.by)), total=True),
-    ]
-    if report.untagged or any(line.untagged for line in report.lines):
+    rows = [(*_names(line), *_tokens([line]), *map(usd, _costs([line]))) for line in usage]
+    rows.append(("total", *[""] * (len(report.by) - 1), *_tokens(usage), *map(usd, _costs(usage))))
+    parts = [f"Chargeback for {report.month} (UTC), by {', '.join(report.by)}", ""]
+    parts.append(aligned(heads, rows, range(len(report.by)), total=True))
+    if any(line.untagged for line in usage):
         share = f" ({report.untagged / report.total:.1%} of the total)" if report.total else ""
         parts += ["", f"Without an owner: {usd(report.untagged)} USD{share}"]
-    parts += _unpriced(report)
-    parts += ["", events_text(report.book)]
+    parts += [*_unpriced(report), "", events_text(report.book)]
     return "\n".join([*parts, *violations_text(report.book.violations)])
 
 
-def _row(line: Line) -> tuple[str, ...]:
+def _names(line: Line) -> tuple[str, ...]:
     values = [UNTAGGED if value is None else value for value in line.group]
     if line.kind == "unused_commitment":
         values[0] = f"{values[0]}: unused of {line.subject}"
-    return (*values, *_sums([line]))
+    return tuple(values)
 
 
-def _sums(lines: Sequence[Line]) -> tuple[str, ...]:
-    tokens = [
-        f"{sum(count):,}"
-        for count in (
-            [line.amounts.requests for line in lines],
-            [line.amounts.input_tokens for line in lines],
-            [line.amounts.cached_tokens for line in lines],
-            [line.amounts.output_tokens for line in lines],
-        )
-    ]
-    costs = [
-        usd(sum(cost))
-        for cost in (
-            [line.payg for line in lines],
-            [line.spillover for line in lines],
-            [line.provisioned for line in lines],
-            [line.total for line in lines],
-        )
-    ]
-    return (*tokens, *costs)
+def _tokens(lines: Sequence[Line]) -> tuple[str, ...]:
+    total = Amounts()
+    for line in lines:
+        total.add(line.amounts)
+    return tuple(
+        f"{number:,}" for number in (total.requests, total.input_tokens, total.cached_tokens, total.output_tokens)
+    )
+
+
+def _costs(lines: Sequence[Line]) -> tuple[int, ...]:
+    costs = [(line.payg, line.spillover, line.provisioned, line.total) for line in lines]
+    return tuple(map(sum, zip(*costs, strict=True))) or (0, 0, 0, 0)
 
 
 def _unpriced(report: Chargeback) -> list[str]:
@@ -82,12 +65,9 @@ def _unpriced(report: Chargeback) -> list[str]:
     if not lines:
         return []
     heads = (*report.by, "model", "requests", "input", "cached", "output", "why")
-    rows = []
-    for line in lines:
-        values = [UNTAGGED if value is None else value for value in line.group]
-        rows.append((*values, line.subject, *_sums([line])[:4], line.why))
+    rows = [(*_names(line), line.subject, *_tokens([line]), line.why) for line in lines]
     text = aligned(heads, rows, (*range(len(report.by) + 1), len(heads) - 1))
-    return ["", "Not priced, and not in the total:", text]
+    return ["", "Not priced, and not in the total:", "", text]
 
 
 def events_text(book: ChargeBook) -> str:

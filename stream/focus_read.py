@@ -22,6 +22,8 @@ from stream.focus_problems import FocusError
 
 BLOCK_BYTES: Final = 1 << 22
 PARQUET_ROWS: Final = 1 << 15
+COLUMN_BYTES: Final = 1 << 18
+"""What is read at once of each column of a Parquet file."""
 
 COSTS: Final = ("BilledCost", "EffectiveCost", "x_BilledCostInUsd", "x_EffectiveCostInUsd")
 
@@ -43,6 +45,8 @@ def focus_batches(path: Path) -> Iterator[pa.RecordBatch]:
             yield from _csv(path)
     except FileNotFoundError:
         raise FocusError(f"{path}: there is no such file") from None
+    except UnicodeDecodeError:
+        raise FocusError(f"{path}: the file is not UTF-8 text; is it a CSV file?") from None
     except pa.ArrowInvalid as error:
         raise FocusError(f"{path}: {str(error)[:300]}") from error
 
@@ -65,7 +69,7 @@ def _named(path: Path, names: list[str]) -> list[str]:
 
 
 def _parquet(path: Path) -> Iterator[pa.RecordBatch]:
-    file = pa.parquet.ParquetFile(path, pre_buffer=False)
+    file = pa.parquet.ParquetFile(path, pre_buffer=False, buffer_size=COLUMN_BYTES)
     names = _named(path, file.schema_arrow.names)
     for batch in file.iter_batches(batch_size=PARQUET_ROWS):
         columns = [_levelled(name, column) for name, column in zip(names, batch.columns, strict=True)]

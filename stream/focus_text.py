@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from decimal import Decimal
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from costs.reconcile import NANO_USD, Compared, Reconciliation, Status, counts
 from schemas.base import JsonObject
-from stream.chargeback_table import aligned
+from stream.chargeback_table import aligned, money
 from stream.chargeback_text import UNTAGGED
 from stream.focus_bill import Aside, Bill
 
@@ -28,18 +27,14 @@ SUBJECTS: Final = {
 SHOWN: Final = 40
 
 
-def dollars(nano: int | None) -> str:
-    """Nano-dollars as dollars and cents; a dash for nothing there."""
-    if nano is None:
-        return "-"
-    exact = Decimal(nano) / NANO_USD
-    return f"{exact:,.2f}" if nano % 10_000_000 == 0 or abs(exact) >= 1 else f"{exact:,.6f}"
-
-
 def reconciliation_text(found: Reconciliation, bill: Bill) -> str:
     """Summary and lines."""
+    lines = (*found.resources, *found.tags)
+    dollars = money(
+        [amount for line in lines for amount in (line.ours or 0, line.bill or 0, line.difference)], NANO_USD
+    )
     column = "EffectiveCost" if found.cost == "effective" else "BilledCost"
-    tolerance = f"{found.tolerance.relative:.2%} or {dollars(found.tolerance.absolute)} USD"
+    tolerance = f"{found.tolerance.relative:.2%} or {found.tolerance.absolute / NANO_USD:g} USD"
     versions, providers = ", ".join(sorted(bill.versions)), ", ".join(sorted(bill.providers)) or "no provider named"
     head = f"Against the bill for {bill.month}: {column} of {bill.compared:,} rows (FOCUS {versions}; {providers})"
     sums = f"ours {dollars(found.ours)} USD, bill {dollars(found.bill)} USD"
@@ -47,15 +42,17 @@ def reconciliation_text(found: Reconciliation, bill: Bill) -> str:
         f"{head}, tolerance {tolerance}",
         f"{sums}, difference {dollars(found.bill - found.ours)} USD: {'agrees' if found.agrees else 'DIFFERS'}",
         "",
-        *_section("resource", ("resource",), found.resources),
+        *_section("resource", ("resource",), found.resources, dollars),
         "",
-        *_section(", ".join(found.by), found.by, found.tags),
+        *_section(", ".join(found.by), found.by, found.tags, dollars),
     ]
     notes = _notes(bill)
     return "\n".join([*parts, "", *notes] if notes else parts)
 
 
-def _section(title: str, heads: Sequence[str], lines: Sequence[Compared]) -> list[str]:
+def _section(
+    title: str, heads: Sequence[str], lines: Sequence[Compared], dollars: Callable[[int | None], str]
+) -> list[str]:
     number = counts(lines)
     said = ", ".join(f"{number[status]} {WORDS[status]}" for status in number)
     rows = [
@@ -95,7 +92,7 @@ def _notes(bill: Bill) -> list[str]:
 
 
 def _rows(aside: Aside) -> str:
-    return f"{aside.rows:,} {'row' if aside.rows == 1 else 'rows'}, {dollars(aside.nano)} USD"
+    return f"{aside.rows:,} {'row' if aside.rows == 1 else 'rows'}, {money([aside.nano], NANO_USD)(aside.nano)} USD"
 
 
 def bill_json(bill: Bill) -> JsonObject:

@@ -1,0 +1,108 @@
+"""What a bill of some size costs to read: seconds, and the memory of the process.
+
+Run it with `python -m benchmarks.focus [MEGABYTES] [csv|parquet]`; 300 and csv if nothing is given. A bill of that size
+is made in a temporary directory (hourly rows of 400 resources with 60 sets of tags, a third of it AI, in the columns
+that an Azure export has), read as `midwatch costs chargeback --reconcile` reads it, in a process of its own, and thrown
+away.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import pyarrow.csv
+import pyarrow.parquet
+
+from costs.chargeback_month import Month
+from costs.tags_policy import Policy
+from costs.tags_resolve import Tagger
+from stream.focus_bill import BillReader
+
+MEGABYTE: Final = 1 << 20
+RESOURCES: Final = 400
+MONTH: Final = Month(2026, 10)
+X_COLUMNS: Final = 25
+HEADS: Final = (
+    "BilledCost", "BillingAccountId", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart", "ChargeCategory",
+    "ChargeClass", "ChargeDescription", "ChargeFrequency", "ChargePeriodEnd", "ChargePeriodStart", "ConsumedQuantity",
+    "ConsumedUnit", "ContractedCost", "EffectiveCost", "InvoiceId", "InvoiceIssuerName", "ListCost", "PricingCategory",
+    "PricingQuantity", "PricingUnit", "ProviderName", "PublisherName", "RegionId", "ResourceId", "ResourceName",
+    "ResourceType", "ServiceCategory", "ServiceName", "SkuId", "SkuMeter", "SkuPriceId", "SubAccountId", "Tags",
+    *(f"x_Column{number}" for number in range(X_COLUMNS)),
+)  # fmt: skip
+
+
+def write_bill(path: Path, size: int) -> int:
+    """Write rows until the file has `size` bytes; how many there are."""
+    rng, rows = random.Random(1), 0
+    extra = [f"value of column {number}" for number in range(X_COLUMNS)]
+    with path.open("w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(HEADS)
+        while file.tell() < size:
+            for _ in range(2000):
+                lines.writerow([*_row(rng), *extra])
+            rows += 2000
+    return rows
+
+
+def _row(rng: random.Random) -> list[object]:
+    number, hour = rng.randrange(RESOURCES), rng.randrange(744)
+    start = datetime(2026, 10, 1, tzinfo=UTC) + timedelta(hours=hour)
+    tokens, ai = rng.randrange(1_000_000), number % 3 == 0
+    cost = f"{tokens * 2.5e-6:.10f}"
+    tags = json.dumps({"cost-center": f"47{number % 60:02}", "env": "prod", "owner": f"team-{number % 60}"})
+    account = (
+        f"/subscriptions/{number % 9:036}/resourceGroups/rg/providers/Microsoft.CognitiveServices/accounts/a{number}"
+    )
+    return [
+        cost, "1234567:89", "USD", "2026-11-01T00:00Z", "2026-10-01T00:00Z", "Usage", "", "gpt 4o 1120 Inp glbl Tokens",
+        "Usage-Based", f"{start + timedelta(hours=1):%Y-%m-%dT%H:%MZ}", f"{start:%Y-%m-%dT%H:%MZ}", tokens, "Tokens",
+        cost, cost, "G0123", "Microsoft", cost, "Standard", tokens, "Tokens", "Microsoft", "Microsoft", "swedencentral",
+        account, f"a{number}", "Azure AI services", "AI and Machine Learning" if ai else "Compute", "Azure OpenAI",
+        "DZH318Z0", "meter", "DZH318Z0/001", f"/subscriptions/{number % 9:036}", tags,
+    ]  # fmt: skip
+
+
+def read_bill(path: Path) -> None:
+    """Read a bill and print what it took."""
+    started = time.perf_counter()
+    reader = BillReader(MONTH, ("cost-center",), Tagger(Policy()))
+    reader.read(path)
+    bill = reader.finish()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(
+        f"{path.stat().st_size / MEGABYTE:,.0f} MB, {bill.rows:,} rows, {bill.compared:,} of them compared: "
+        f"{time.perf_counter() - started:.1f} s, {peak} MB at most in memory"
+    )
+
+
+def main() -> None:
+    """Make a bill, and read it in a fresh process."""
+    if sys.argv[1:2] == ["--read"]:
+        read_bill(Path(sys.argv[2]))
+        return
+    size, suffix = int(sys.argv[1]) if sys.argv[1:] else 300, sys.argv[2] if sys.argv[2:] else "csv"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bill.csv"
+        write_bill(path, size * MEGABYTE)
+        if suffix == "parquet":
+            source, path = pyarrow.csv.open_csv(path), path.with_suffix(".parquet")
+            with pyarrow.parquet.ParquetWriter(path, source.schema) as writer:
+                for batch in source:
+                    writer.write_batch(batch)
+        subprocess.run([sys.executable, "-m", "benchmarks.focus", "--read", str(path)], check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -20,8 +20,6 @@ MAX_CHARGES: Final = 500_000
 
 DAY_MS: Final = 86_400_000
 
-Price = Callable[[str, str | None, int, int, int, int], int | None]
-"""Model, provider, input tokens, cached ones among them, output tokens, day: micro-dollars, None if unknown."""
 
 CostSource = Literal["book", "event", "flat", "none"]
 """Where a charge's cost is from: the price book, the events themselves, a flat commitment, nowhere (no price known)."""
@@ -60,6 +58,15 @@ class UsageEvent(Protocol):
     def output_tokens(self) -> int: ...  # noqa: D102
     @property
     def cost_usd(self) -> float | None: ...  # noqa: D102
+
+
+Price = Callable[[UsageEvent, tuple[int, int, int], int], int | None]
+"""An event, its tokens (read, cached ones among them, written) and its day: micro-dollars, None if not known."""
+
+
+def list_price(event: UsageEvent, tokens: tuple[int, int, int], day: int) -> int | None:
+    """The price book's price of a call, in micro-dollars; None for a model that it does not know."""
+    return price_micro(event.model, event.provider, *tokens, day)
 
 
 class ChargeKey(NamedTuple):
@@ -115,7 +122,7 @@ class ChargeBook:
 
     month: Month
     tagger: Tagger
-    price: Price = price_micro
+    price: Price = list_price
     cap: int = MAX_CHARGES
     charges: dict[ChargeKey, Amounts] = field(default_factory=dict)
     counted: int = 0
@@ -157,7 +164,7 @@ class ChargeBook:
             return "flat", 0
         if event.cost_usd is not None:
             return "event", usd_to_micro(event.cost_usd)
-        micro = self.price(event.model, event.provider, *tokens, day)
+        micro = self.price(event, tokens, day)
         return ("none", 0) if micro is None else ("book", micro)
 
     def _came_before(self, event: UsageEvent) -> bool:

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream.cli_base import FAILED, USAGE, JsonOption, complain, failures, say, say_json
+from stream.cli_base import FAILED, USAGE, ConfigOption, JsonOption, complain, failures, say, say_json, settings_of
 
 if TYPE_CHECKING:
     from costs.chargeback import Chargeback
@@ -40,7 +40,7 @@ class Cost(StrEnum):
 
 PolicyOption = Annotated[
     Path | None,
-    typer.Option("--policy", metavar="FILE", help="TOML: required tags, stand-ins, commitments, resources."),
+    typer.Option("--policy", metavar="FILE", help="TOML: required tags, stand-ins, commitments; else the config's."),
 ]
 
 
@@ -52,6 +52,7 @@ def chargeback(  # noqa: PLR0913 - each is an option
     ],
     by: Annotated[str, typer.Option("--by", metavar="TAG[,TAG]", help="Tags that make the lines.")] = "cost-center",
     policy: PolicyOption = None,
+    config: ConfigOption = None,
     form: Annotated[Format, typer.Option("--format", help="What the lines are written as.")] = Format.TABLE,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where to; FOCUS rows as .csv or .parquet.")
@@ -88,7 +89,7 @@ def chargeback(  # noqa: PLR0913 - each is an option
     from stream.focus_problems import FocusError
     from stream.focus_text import bill_json, reconciliation_text
 
-    when, rules, names = _month(month), _policy(policy), _names(by)
+    when, rules, names = _month(month), _policy(policy, config), _names(by)
     allowed = _tolerance(tolerance, tolerance_usd)
     _check_out(out, form, [*usage, *(bills or []), *([policy] if policy else [])])
     with failures(UsageFileError, TooManyChargesError, FocusError):
@@ -121,11 +122,11 @@ def _month(text: str) -> Month:
         raise typer.Exit(USAGE) from None
 
 
-def _policy(path: Path | None) -> Policy:
+def _policy(path: Path | None, config: Path | None) -> Policy:
     from stream.chargeback_policy import PolicyError, load_policy
 
     try:
-        return load_policy(path)
+        return load_policy(path) if path is not None else settings_of(config).chargeback.policy()
     except PolicyError as error:
         complain(str(error))
         raise typer.Exit(USAGE) from None
@@ -199,6 +200,7 @@ def tags(
         list[Path], typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="Usage: .jsonl, .parquet or .csv.")
     ],
     policy: PolicyOption = None,
+    config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """What is wrong with the tags of usage, under Azure's rules and the policy, by who sends it. Exit code 1 if any."""
@@ -206,7 +208,7 @@ def tags(
     from stream.chargeback_run import check_tags
     from stream.chargeback_text import violations_text
 
-    rules = _policy(policy)
+    rules = _policy(policy, config)
     with failures(UsageFileError):
         violations, read = check_tags(rules, usage)
     _say_bad_records(read)

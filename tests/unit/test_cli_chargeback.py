@@ -187,6 +187,18 @@ def test_tags_lists_violations_by_who_sends_them(usage: Path, tmp_path: Path) ->
     assert result.stdout == "The tags of all 6 usage events are as they should be.\n"
 
 
+def test_the_policy_of_the_configuration_counts_unless_another_is_named(usage: Path, tmp_path: Path) -> None:
+    """`[chargeback] policy_file`, under `--policy`."""
+    (tmp_path / "ours.toml").write_text('[tags.cost-center]\naliases = ["team"]\n')
+    config = tmp_path / "midwatch.toml"
+    config.write_text(f"[chargeback]\npolicy_file = '{tmp_path / 'ours.toml'}'\n")
+    usage.write_text(json.dumps(event("1", tags={"team": "a"})) + "\n", encoding="utf-8")
+    assert json.loads(run(usage, "--config", config, "--json").stdout)["untagged_micro_usd"] == 0
+    (tmp_path / "other.toml").write_text("[tags.cost-center]\n")
+    result = run(usage, "--config", config, "--policy", tmp_path / "other.toml", "--json")
+    assert json.loads(result.stdout)["untagged_micro_usd"] == 3500
+
+
 def test_records_that_cannot_be_read_are_named(usage: Path) -> None:
     """The first of them with their lines; all are counted."""
     with usage.open("a") as file:

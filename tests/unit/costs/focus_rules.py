@@ -34,7 +34,7 @@ NOT_FOR_TAX: Final = (
     "SkuId",
     "SkuPriceId",
 )
-CATEGORIES: Final = {"Usage", "Purchase", "Tax", "Credit", "Adjustment"}
+CATEGORIES: Final[set[str | None]] = {"Usage", "Purchase", "Tax", "Credit", "Adjustment"}
 
 
 def problems(names: Sequence[str], rows: Sequence[Row]) -> list[str]:
@@ -128,7 +128,7 @@ def _together(row: Row) -> Iterator[str]:
 
 
 def _words(row: Row) -> Iterator[str]:
-    allowed = {
+    allowed: dict[str, set[str | None]] = {
         "ChargeCategory": CATEGORIES,
         "ChargeClass": {None, "Correction"},
         "ChargeFrequency": {"One-Time", "Recurring", "Usage-Based"},

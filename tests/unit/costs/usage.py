@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from costs.chargeback_charges import ChargeBook
+from costs.chargeback_charges import ChargeBook, UsageEvent
 from costs.chargeback_month import Month
 from costs.tags_policy import Policy
 from costs.tags_resolve import Tagger
@@ -35,10 +35,11 @@ def usage(name: str, tags: dict[str, str] | None = None, **changes: Any) -> Usag
     return Usage(**{**given, **changes})
 
 
-def price(model: str, _provider: str | None, read: int, cached: int, written: int, _day: int) -> int | None:
-    if model not in PRICES:
+def price(event: UsageEvent, tokens: tuple[int, int, int], _day: int) -> int | None:
+    if event.model not in PRICES:
         return None
-    fresh, from_cache, out = PRICES[model]
+    read, cached, written = tokens
+    fresh, from_cache, out = PRICES[event.model]
     return (read - cached) * fresh + cached * from_cache + written * out
 
 

@@ -21,10 +21,11 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from stream.adapters import Decoder, Limits, Usage
-from stream.replay import BAD_LINES_KEPT, BadLine
+from schemas.words import DeadLetterReason
+from stream.adapters import Decoded, Decoder, Limits, Usage
 
 BATCH: Final = 10_000
+BAD_KEPT: Final = 1_000
 ANY_TIME: Final = Limits(max_future_ms=None, max_age_ms=None)
 
 _WHOLE: Final = frozenset({"input_tokens", "cached_input_tokens", "output_tokens"})
@@ -36,14 +37,51 @@ class UsageFileError(ValueError):
     """A file that holds no usage that can be read: which, and why."""
 
 
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """A record that is no event: where it stands, and why."""
+
+    where: str
+    reason: DeadLetterReason
+    detail: str
+
+
 @dataclass(slots=True)
 class UsageRead:
-    """What was read. `bad` holds the first records that are no event; `rejected` counts all."""
+    """What was read. `bad` holds the first records that are no event; `rejected` counts all.
+
+    `place` says what the numbers of bad records count; `cut`: of how many partitions Kafka has only a part.
+    """
 
     usage: int = 0
     others: Counter[str] = field(default_factory=Counter)
     rejected: int = 0
-    bad: list[BadLine] = field(default_factory=list)
+    bad: list[BadRecord] = field(default_factory=list)
+    place: str = "line"
+    cut: int = 0
+
+    def take(self, decoded: Decoded, numbers: Sequence[int], source: object, take: Callable[[Usage], None]) -> None:
+        """Hand on the usage of a batch of a `source` whose records have these numbers, and count the rest."""
+        for position, rejection in decoded.rejections:
+            self.rejected += 1
+            if len(self.bad) < BAD_KEPT:
+                self.bad.append(
+                    BadRecord(f"{source}, {self.place} {numbers[position]}", rejection.reason, rejection.detail)
+                )
+        for event in decoded.events:
+            if isinstance(event, Usage):
+                self.usage += 1
+                take(event)
+            else:
+                self.others[type(event).__name__] += 1
+
+    def add(self, other: UsageRead) -> None:
+        """Add what was read elsewhere."""
+        self.usage += other.usage
+        self.others.update(other.others)
+        self.rejected += other.rejected
+        self.bad = (self.bad + other.bad)[:BAD_KEPT]
+        self.cut += other.cut
 
 
 def read_usage(files: Sequence[Path], take: Callable[[Usage], None]) -> UsageRead:
@@ -57,16 +95,7 @@ def read_usage(files: Sequence[Path], take: Callable[[Usage], None]) -> UsageRea
         while piece := list(islice(numbered, BATCH)):
             kept = [(number, record) for number, record in piece if not record.isspace()]
             decoded = decoder.decode_batch([(record, (), 0) for _, record in kept])
-            for position, rejection in decoded.rejections:
-                found.rejected += 1
-                if len(found.bad) < BAD_LINES_KEPT:
-                    found.bad.append(BadLine(path, kept[position][0], rejection.reason, rejection.detail))
-            for event in decoded.events:
-                if isinstance(event, Usage):
-                    found.usage += 1
-                    take(event)
-                else:
-                    found.others[type(event).__name__] += 1
+            found.take(decoded, [number for number, _ in kept], path, take)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,12 +16,22 @@ from costs.tags_resolve import Tagger
 from stream.adapters import Usage
 from stream.chargeback_read import UsageFileError, UsageRead, read_usage
 from stream.focus_bill import Bill, BillReader
+from stream.settings import Settings
 
 
-def read_month(month: Month, policy: Policy, files: Sequence[Path]) -> tuple[ChargeBook, UsageRead]:
-    """The charges of a month, and what was read. Raises UsageFileError, TooManyChargesError, OSError."""
+def read_month(
+    month: Month, policy: Policy, files: Sequence[Path], kafka: Settings | None = None
+) -> tuple[ChargeBook, UsageRead]:
+    """The charges of a month, and what was read: from files, and from the Kafka of these settings.
+
+    Raises UsageFileError, TooManyChargesError, OSError, KafkaError.
+    """
     book = ChargeBook(month, Tagger(policy))
     read = read_usage(files, book.add)
+    if kafka is not None:
+        from stream.chargeback_kafka import read_kafka
+
+        read.add(asyncio.run(read_kafka(kafka, month, book.add)))
     if not book.counted:
         raise UsageFileError(_nothing(book, read))
     return book, read
@@ -29,9 +40,9 @@ def read_month(month: Month, policy: Policy, files: Sequence[Path]) -> tuple[Cha
 def _nothing(book: ChargeBook, read: UsageRead) -> str:
     if not read.usage:
         others = ", ".join(f"{number} of {kind}" for kind, number in sorted(read.others.items()))
-        return f"there is no usage event in the files ({others or 'no event at all'}, {read.rejected} unreadable)"
+        return f"there is no usage event ({others or 'no event at all'}, {read.rejected} unreadable)"
     first, last = min(book.elsewhere), max(book.elsewhere)
-    return f"there is no usage of {book.month} in the files: they hold {read.usage:,} events of {first} to {last}"
+    return f"there is no usage of {book.month}: what was read are {read.usage:,} events of {first} to {last}"
 
 
 def check_tags(policy: Policy, files: Sequence[Path]) -> tuple[Violations, UsageRead]:

@@ -47,9 +47,12 @@ PolicyOption = Annotated[
 def chargeback(  # noqa: PLR0913 - each is an option
     month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="The calendar month, UTC.")],
     usage: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option("--usage", metavar="FILE", exists=True, dir_okay=False, help="Usage: .jsonl, .parquet or .csv."),
-    ],
+    ] = None,
+    from_kafka: Annotated[
+        bool, typer.Option("--from-kafka", help="Usage from the input topics of the configuration.")
+    ] = False,
     by: Annotated[str, typer.Option("--by", metavar="TAG[,TAG]", help="Tags that make the lines.")] = "cost-center",
     policy: PolicyOption = None,
     config: ConfigOption = None,
@@ -82,6 +85,8 @@ def chargeback(  # noqa: PLR0913 - each is an option
     as_json: JsonOption = False,
 ) -> None:
     """What a month's usage costs, by the tags that say who pays; with a bill, also where the two differ."""
+    from aiokafka.errors import KafkaError
+
     from costs.chargeback import chargeback as make_chargeback
     from costs.chargeback_charges import TooManyChargesError
     from stream.chargeback_read import UsageFileError
@@ -89,11 +94,16 @@ def chargeback(  # noqa: PLR0913 - each is an option
     from stream.focus_problems import FocusError
     from stream.focus_text import bill_json, reconciliation_text
 
+    usage, bills = usage or [], bills or []
+    if not usage and not from_kafka:
+        complain("name files of usage with --usage, or read them with --from-kafka")
+        raise typer.Exit(USAGE)
     when, rules, names = _month(month), _policy(policy, config), _names(by)
+    kafka = settings_of(config) if from_kafka else None
     allowed = _tolerance(tolerance, tolerance_usd)
-    _check_out(out, form, [*usage, *(bills or []), *([policy] if policy else [])])
-    with failures(UsageFileError, TooManyChargesError, FocusError):
-        book, read = read_month(when, rules, usage)
+    _check_out(out, form, [*usage, *bills, *([policy] if policy else [])])
+    with failures(UsageFileError, TooManyChargesError, FocusError, KafkaError):
+        book, read = read_month(when, rules, usage, kafka)
         report = make_chargeback(book, names)
         found = None
         if bills:
@@ -224,6 +234,8 @@ def tags(
 
 def _say_bad_records(read: UsageRead) -> None:
     for bad in read.bad[:SHOWN_BAD_RECORDS]:
-        complain(f"{bad.path}, line {bad.line}: {bad.reason}: {bad.detail}")
+        complain(f"{bad.where}: {bad.reason}: {bad.detail}")
     if read.rejected > SHOWN_BAD_RECORDS:
         complain(f"{read.rejected} records could not be read, the first {SHOWN_BAD_RECORDS} are above")
+    if read.cut:
+        complain(f"Kafka no longer has the beginning of {read.cut} partitions: some of the month may be missing")

@@ -46,7 +46,7 @@ def reconciliation_text(found: Reconciliation, bill: Bill) -> str:
         "",
         *_section(", ".join(found.by), found.by, found.tags, dollars),
     ]
-    notes = _notes(bill)
+    notes = [*_hint(found.resources), *_notes(bill)]
     return "\n".join([*parts, "", *notes] if notes else parts)
 
 
@@ -69,6 +69,13 @@ def _name(line: Compared, heads: Sequence[str]) -> tuple[str, ...]:
         subject, identity = line.name
         return (f"{SUBJECTS[subject or 'resource']}{identity}",)
     return tuple(UNTAGGED if value is None else value for value in line.name)
+
+
+def _hint(lines: Sequence[Compared]) -> list[str]:
+    number = counts(lines)
+    if not number["missing_in_bill"] or not number["missing_in_ours"]:
+        return []
+    return ["Where a resource of the bill is a system of ours, say so in the policy, under [resources]"]
 
 
 def _notes(bill: Bill) -> list[str]:

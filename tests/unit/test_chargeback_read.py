@@ -113,7 +113,7 @@ def test_a_bad_row_is_refused_with_its_place(tmp_path: Path, column: str, value:
     found, stats = read(path)
     assert len(found) == 1
     [bad] = stats.bad
-    assert bad.line == 2
+    assert bad.where == f"{path}, line 2"
     assert said in bad.detail
 
 
@@ -126,7 +126,7 @@ def test_other_events_and_bad_lines_are_counted(tmp_path: Path) -> None:
     found, stats = read(path, path)
     assert len(found) == 2
     assert dict(stats.others) == {"Authorization": 2}
-    assert [bad.line for bad in stats.bad] == [2, 2]
+    assert [bad.where for bad in stats.bad] == [f"{path}, line 2"] * 2
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,7 @@ def test_a_bill_by_hand(usage: Path, tmp_path: Path) -> None:
     assert "By resource: 0 differs, 1 missing in the bill, 1 missing in ours, 1 matched" in result.stdout
     assert "By cost-center: 1 differs, 1 missing in the bill, 0 missing in ours, 1 matched" in result.stdout
     assert "Not compared: 1 row, 1.07 USD of Tax" in result.stdout
+    assert "say so in the policy, under [resources]" in result.stdout
     shown = json.loads(run(usage, "--reconcile", bill, "--tolerance-usd", 0.001, "--json").stdout)["reconcile"]
     assert [(line["id"], line["status"], line["difference_usd"]) for line in shown["resources"]["lines"]] == [
         ("prod/claims", "missing_in_bill", -0.0035),
@@ -133,7 +134,7 @@ def test_a_bill_by_hand(usage: Path, tmp_path: Path) -> None:
     [
         ([], "2026-13", 2, "there is no month 13"),
         ([], "october", 2, "write it as YYYY-MM"),
-        ([], "2026-08", 1, "there is no usage of 2026-08 in the files: they hold 6 events of 2026-10 to 2026-11"),
+        ([], "2026-08", 1, "there is no usage of 2026-08: what was read are 6 events of 2026-10 to 2026-11"),
         (["--by", "a,"], "2026-10", 2, "--by 'a,'"),
         (["--by", "a,A"], "2026-10", 2, "different tags"),
         (["--tolerance", "nan"], "2026-10", 2, "tolerance"),
@@ -151,6 +152,14 @@ def test_what_is_wrong_goes_to_standard_error(
     result = run(usage, *options, month=month)
     assert (result.exit_code, result.stdout) == (code, "")
     assert said in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_usage_has_to_come_from_somewhere() -> None:
+    """Files or Kafka."""
+    result = runner.invoke(app, ["costs", "chargeback", "--month", "2026-10"])
+    assert result.exit_code == 2
+    assert "--usage" in result.stderr
+    assert "--from-kafka" in result.stderr
 
 
 def test_it_never_writes_over_what_it_reads(usage: Path) -> None:

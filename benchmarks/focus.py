@@ -9,6 +9,7 @@ away.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import random
 import resource
@@ -42,36 +43,68 @@ HEADS: Final = (
 )  # fmt: skip
 
 
-def write_bill(path: Path, size: int) -> int:
-    """Write rows until the file has `size` bytes; how many there are."""
-    rng, rows = random.Random(1), 0
-    extra = [f"value of column {number}" for number in range(X_COLUMNS)]
-    with path.open("w", newline="") as file:
-        lines = csv.writer(file)
-        lines.writerow(HEADS)
+def write_bill(path: Path, size: int) -> None:
+    """Write rows until the file has `size` bytes."""
+    rng = random.Random(1)
+    forms = [_form(number) for number in range(RESOURCES)]
+    start = datetime(2026, 10, 1, tzinfo=UTC)
+    hours = [f"{start + timedelta(hours=hour):%Y-%m-%dT%H:%MZ}" for hour in range(MONTH.hours + 1)]
+    with path.open("w") as file:
+        file.write(f"{','.join(HEADS)}\n")
         while file.tell() < size:
-            for _ in range(2000):
-                lines.writerow([*_row(rng), *extra])
-            rows += 2000
-    return rows
+            rows = []
+            for _ in range(5000):
+                hour, tokens = rng.randrange(MONTH.hours), rng.randrange(1_000_000)
+                varying = {
+                    "cost": f"{tokens * 2.5e-6:.10f}",
+                    "start": hours[hour],
+                    "end": hours[hour + 1],
+                    "tokens": tokens,
+                }
+                rows.append(forms[rng.randrange(RESOURCES)] % varying)
+            file.writelines(rows)
 
 
-def _row(rng: random.Random) -> list[object]:
-    number, hour = rng.randrange(RESOURCES), rng.randrange(744)
-    start = datetime(2026, 10, 1, tzinfo=UTC) + timedelta(hours=hour)
-    tokens, ai = rng.randrange(1_000_000), number % 3 == 0
-    cost = f"{tokens * 2.5e-6:.10f}"
-    tags = json.dumps({"cost-center": f"47{number % 60:02}", "env": "prod", "owner": f"team-{number % 60}"})
+def _form(number: int) -> str:
+    """The rows of a resource: what differs from hour to hour is left open: cost, start, end, tokens."""
     account = (
         f"/subscriptions/{number % 9:036}/resourceGroups/rg/providers/Microsoft.CognitiveServices/accounts/a{number}"
     )
-    return [
-        cost, "1234567:89", "USD", "2026-11-01T00:00Z", "2026-10-01T00:00Z", "Usage", "", "gpt 4o 1120 Inp glbl Tokens",
-        "Usage-Based", f"{start + timedelta(hours=1):%Y-%m-%dT%H:%MZ}", f"{start:%Y-%m-%dT%H:%MZ}", tokens, "Tokens",
-        cost, cost, "G0123", "Microsoft", cost, "Standard", tokens, "Tokens", "Microsoft", "Microsoft", "swedencentral",
-        account, f"a{number}", "Azure AI services", "AI and Machine Learning" if ai else "Compute", "Azure OpenAI",
-        "DZH318Z0", "meter", "DZH318Z0/001", f"/subscriptions/{number % 9:036}", tags,
-    ]  # fmt: skip
+    values = {
+        "BillingAccountId": "1234567:89",
+        "BillingCurrency": "USD",
+        "BillingPeriodEnd": "2026-11-01T00:00Z",
+        "BillingPeriodStart": "2026-10-01T00:00Z",
+        "ChargeCategory": "Usage",
+        "ChargeDescription": "gpt 4o 1120 Inp glbl Tokens",
+        "ChargeFrequency": "Usage-Based",
+        "ConsumedUnit": "Tokens",
+        "InvoiceId": "G0123",
+        "InvoiceIssuerName": "Microsoft",
+        "PricingCategory": "Standard",
+        "PricingUnit": "Tokens",
+        "ProviderName": "Microsoft",
+        "PublisherName": "Microsoft",
+        "RegionId": "swedencentral",
+        "ResourceId": account,
+        "ResourceName": f"a{number}",
+        "ResourceType": "Azure AI services",
+        "ServiceCategory": "Compute" if number % 3 else "AI and Machine Learning",
+        "ServiceName": "Azure OpenAI",
+        "SkuId": "DZH318Z0",
+        "SkuMeter": "meter",
+        "SkuPriceId": "DZH318Z0/001",
+        "SubAccountId": f"/subscriptions/{number % 9:036}",
+        "Tags": json.dumps({"cost-center": f"47{number % 60:02}", "env": "prod", "owner": f"team-{number % 60}"}),
+        **{f"x_Column{column}": f"value of column {column}" for column in range(X_COLUMNS)},
+        **dict.fromkeys(("BilledCost", "ContractedCost", "EffectiveCost", "ListCost"), "%(cost)s"),
+        **dict.fromkeys(("ConsumedQuantity", "PricingQuantity"), "%(tokens)s"),
+        "ChargePeriodStart": "%(start)s",
+        "ChargePeriodEnd": "%(end)s",
+    }
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow([values.get(name, "") for name in HEADS])
+    return line.getvalue()
 
 
 def read_bill(path: Path) -> None:

@@ -23,7 +23,7 @@ from costs.chargeback import Chargeback
 from costs.chargeback_charges import Amounts, ChargeKey
 from costs.chargeback_commitments import largest_remainder
 from costs.focus_columns import AI, COLUMNS, COST_SCALE
-from costs.focus_names import provider_of
+from costs.focus_names import parties_of
 from costs.prices import UnitPrices, unit_prices
 from costs.tags import Tags
 from schemas.series import MICRO_USD
@@ -53,6 +53,15 @@ class _Part(NamedTuple):
 
 def focus_rows(report: Chargeback, units: Units = unit_prices) -> Iterator[FocusRow]:
     """The rows of a month, in the order of charges; every column of `COLUMNS` is in every row."""
+    for row in _rows(report, units):
+        # Prices are in the currency of the bill.
+        row["PricingCurrency"] = row["BillingCurrency"]
+        for name in ("ContractedUnitPrice", "EffectiveCost", "ListUnitPrice"):
+            row[f"PricingCurrency{name}"] = row[name]
+        yield row
+
+
+def _rows(report: Chargeback, units: Units) -> Iterator[FocusRow]:
     shares = report.allocation.shares
     for key, amounts in report.book.sorted_charges():
         if key.source == "flat" and key in shares:
@@ -104,7 +113,7 @@ def _common(report: Chargeback, category: str, tags: Tags) -> FocusRow:
     row: FocusRow = dict.fromkeys((column.name for column in COLUMNS), None)
     row.update(
         BillingAccountId=billing.account_id,
-        BillingAccountName=billing.account_name,
+        BillingAccountName=billing.account_name or billing.account_id,
         BillingCurrency="USD",
         BillingPeriodStart=report.month.start,
         BillingPeriodEnd=report.month.end,
@@ -112,7 +121,7 @@ def _common(report: Chargeback, category: str, tags: Tags) -> FocusRow:
         ChargePeriodEnd=report.month.end,
         ChargeCategory=category,
         ChargeFrequency="Usage-Based",
-        InvoiceIssuerName=billing.issuer,
+        InvoiceId=f"{billing.account_id}-{report.month}",
         ServiceCategory=AI,
         ServiceSubcategory="Generative AI",
         Tags=json.dumps(dict(tags), ensure_ascii=False, sort_keys=True) if tags else None,
@@ -124,8 +133,8 @@ def _usage(report: Chargeback, key: ChargeKey, part: _Part) -> FocusRow:
     """What a row of usage says, all but its billed and effective cost."""
     policy = report.book.tagger.policy
     start = datetime.fromtimestamp(key.day * 86_400, UTC)
-    provider, publisher, service = provider_of(key.provider, key.model, policy.billing.provider, policy.billing.issuer)
-    sku = f"{key.provider or provider}/{key.model}/{part.meter}"
+    parties = parties_of(key.provider, key.model, policy.billing)
+    sku = f"{key.provider or parties.provider}/{key.model}/{part.meter}"
     row = _common(report, "Usage", key.tags)
     row.update(
         ChargePeriodStart=start,
@@ -140,9 +149,10 @@ def _usage(report: Chargeback, key: ChargeKey, part: _Part) -> FocusRow:
         ListCost=part.unit_price * part.quantity,
         ContractedUnitPrice=part.unit_price,
         ContractedCost=part.unit_price * part.quantity,
-        ProviderName=provider,
-        PublisherName=publisher,
-        ServiceName=service,
+        ProviderName=parties.provider,
+        PublisherName=parties.publisher,
+        InvoiceIssuerName=parties.issuer,
+        ServiceName=parties.service,
         ResourceId=policy.resource_of(key.environment, key.system),
         ResourceName=key.system,
         ResourceType=RESOURCE_TYPE,
@@ -189,7 +199,7 @@ def _flat(report: Chargeback, name: str, category: str, tags: Tags, micro: int) 
     """A row about a commitment itself: the resource is the commitment, the quantity one month."""
     billing, commitment = report.book.tagger.policy.billing, report.book.tagger.policy.commitments[name]
     model = commitment.models[0] if commitment.models else ""
-    provider, publisher, service = provider_of(commitment.provider, model, billing.provider, billing.issuer)
+    parties = parties_of(commitment.provider, model, billing)
     row = _common(report, category, tags)
     row.update(
         PricingQuantity=Decimal(1),
@@ -198,9 +208,10 @@ def _flat(report: Chargeback, name: str, category: str, tags: Tags, micro: int) 
         ListCost=_dollars(micro),
         ContractedUnitPrice=_dollars(micro),
         ContractedCost=_dollars(micro),
-        ProviderName=provider,
-        PublisherName=publisher,
-        ServiceName=service,
+        ProviderName=parties.provider,
+        PublisherName=parties.publisher,
+        InvoiceIssuerName=parties.issuer,
+        ServiceName=parties.service,
         ResourceId=commitment.id or name,
         ResourceName=name,
         ResourceType=COMMITMENT_TYPE,

@@ -1,8 +1,8 @@
 """The columns of FOCUS 1.2 that Midwatch writes, with the rules that the specification sets for each.
 
 Source: FinOps Open Cost and Usage Specification 1.2, `specification/columns`. Left out are columns that are needed only
-of a provider that has the thing: availability zones, regions, capacity reservations, sub accounts, several
-pricing currencies, `SkuPriceDetails`. Columns of our own carry the prefix `x_` and stand last.
+of a provider that has the thing: availability zones, regions, capacity reservations, sub accounts. Columns of our own
+carry the prefix `x_` and stand last.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Column(NamedTuple):
 COLUMNS: Final = (
     Column("BilledCost", "decimal", nullable=False),
     Column("BillingAccountId", "text", nullable=False),
-    Column("BillingAccountName", "text", nullable=True),
+    Column("BillingAccountName", "text", nullable=False),
     Column("BillingCurrency", "text", nullable=False),
     Column("BillingPeriodEnd", "time", nullable=False),
     Column("BillingPeriodStart", "time", nullable=False),
@@ -47,11 +47,15 @@ COLUMNS: Final = (
     Column("ContractedCost", "decimal", nullable=False),
     Column("ContractedUnitPrice", "decimal", nullable=True),
     Column("EffectiveCost", "decimal", nullable=False),
-    Column("InvoiceId", "text", nullable=True),
+    Column("InvoiceId", "text", nullable=False),
     Column("InvoiceIssuerName", "text", nullable=False),
     Column("ListCost", "decimal", nullable=False),
     Column("ListUnitPrice", "decimal", nullable=True),
     Column("PricingCategory", "text", nullable=True),
+    Column("PricingCurrency", "text", nullable=True),
+    Column("PricingCurrencyContractedUnitPrice", "decimal", nullable=True),
+    Column("PricingCurrencyEffectiveCost", "decimal", nullable=False),
+    Column("PricingCurrencyListUnitPrice", "decimal", nullable=True),
     Column("PricingQuantity", "decimal", nullable=True),
     Column("PricingUnit", "text", nullable=True),
     Column("ProviderName", "text", nullable=False),
@@ -64,6 +68,7 @@ COLUMNS: Final = (
     Column("ServiceSubcategory", "text", nullable=False),
     Column("SkuId", "text", nullable=True),
     Column("SkuMeter", "text", nullable=True),
+    Column("SkuPriceDetails", "json", nullable=True),
     Column("SkuPriceId", "text", nullable=True),
     Column("Tags", "json", nullable=True),
     Column("x_CostSource", "text", nullable=True),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
+
+from costs.tags_policy import Billing
 
 _PROVIDERS: Final = {
     "azure": ("Microsoft", "Azure OpenAI"),
@@ -29,6 +31,17 @@ _MAKERS: Final = (
 )
 
 OTHER_SERVICE: Final = "Language Models"
+NOBODY: Final = "Midwatch"
+"""Stands for a provider that neither event nor policy nor the model's name tells."""
+
+
+class Parties(NamedTuple):
+    """Who stands behind a row, by FOCUS's columns."""
+
+    provider: str
+    publisher: str
+    issuer: str
+    service: str
 
 
 def publisher_of(model: str) -> str | None:
@@ -37,11 +50,16 @@ def publisher_of(model: str) -> str | None:
     return next((maker for starts, maker in _MAKERS if word.startswith(starts)), None)
 
 
-def provider_of(provider: str, model: str, fallback: str | None, issuer: str) -> tuple[str, str, str]:
-    """Provider, publisher and service of a model call.
+def parties_of(provider: str, model: str, billing: Billing) -> Parties:
+    """Who stands behind a model call; `provider` is what the event says (empty: nothing).
 
-    `provider` is what the event says (empty: nothing); then `fallback` counts, then the model's maker, then `issuer`.
+    The provider sends the invoice itself, unless the policy names another issuer. Whoever sends the invoice is the
+    provider to those who get it (FOCUS: what others are paid for has a BilledCost of 0), and the model's provider is
+    the publisher then.
     """
     maker = publisher_of(model)
-    name, service = _PROVIDERS.get(provider.casefold(), (provider or fallback or maker or issuer, OTHER_SERVICE))
-    return name, maker or name, service
+    given = provider or billing.provider or ""
+    name, service = _PROVIDERS.get(given.casefold(), (given or maker or NOBODY, OTHER_SERVICE))
+    if billing.issuer is not None:
+        return Parties(billing.issuer, name, billing.issuer, service)
+    return Parties(name, maker or name, name, service)

@@ -104,7 +104,9 @@ class Billing(_Part):
 
     account_id: Name = Field("midwatch", description="BillingAccountId of the rows.")
     account_name: Name | None = Field(None, description="BillingAccountName of the rows.")
-    issuer: Name = Field("Midwatch", description="InvoiceIssuerName of the rows: who charges the owners.")
+    issuer: Name | None = Field(
+        None, description="Who charges the owners, if not the provider of the models; it is then ProviderName as well."
+    )
     provider: Name | None = Field(None, description="ProviderName where the event names none; else the model's maker.")
 
 

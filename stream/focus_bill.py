@@ -4,8 +4,8 @@ Which rows count:
 
 - Effective cost: rows whose charge period starts in the month. Billed cost: rows whose billing period does.
 - `ServiceCategory` "AI and Machine Learning" only, unless all services are asked for.
-- `Usage` is compared, refunds and corrections included. `Unused` rows of commitments are compared as such. `Purchase`
-  is compared for billed cost; for effective cost it is set aside, for there it is worth nothing.
+- `Usage` is compared, refunds and corrections included; `Unused` rows of commitments as such. So is `Purchase`, but for
+  those that have no effective cost because they pay for other rows.
 - `Tax`, `Credit` and `Adjustment` are set aside: usage does not say them. They are summed, so that nothing is lost.
 - A row that is wholly equal to an earlier one counts once, unless duplicates are wanted.
 """
@@ -236,7 +236,7 @@ class BillReader:
 
     def _sum_up(self, batch: pa.RecordBatch, rows: NDArray[np.int64], nano: NDArray[np.int64]) -> None:
         """Add rows to the sums, group by group of those that belong to the same place."""
-        columns, combined = [], np.zeros(batch.num_rows, np.int64)
+        columns, combined = [], (nano != 0).astype(np.int64)
         for name in _PLACE:
             column = batch.column(name) if name in batch.schema.names else pa.nulls(batch.num_rows, pa.string())
             codes, words = coded(column)
@@ -250,7 +250,7 @@ class BillReader:
         for place, row in enumerate(first.tolist()):
             values = [words[codes[row]] for codes, words in columns]
             category = self._category(values[0], int(rows[row]))
-            if not self._is_compared(category):
+            if not self._is_compared(category, bool(nano[row])):
                 self.bill.aside.setdefault(category, Aside()).add(counts[place], sums[place])
                 continue
             self.bill.compared += counts[place]
@@ -268,8 +268,8 @@ class BillReader:
             )
         return found
 
-    def _is_compared(self, category: str) -> bool:
-        return category == "Usage" or (category == "Purchase" and self.bill.cost == "billed")
+    def _is_compared(self, category: str, costs: bool) -> bool:
+        return category == "Usage" or (category == "Purchase" and (costs or self.bill.cost == "billed"))
 
     def _key(self, category: str, values: list[Any], rows: int) -> BillKey:
         status, commitment, resource, tags = values

@@ -45,7 +45,9 @@ def _text(value: Any) -> str:
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%dT%H:%M:%SZ")
     if isinstance(value, Decimal):
-        return f"{value.normalize():f}"
+        # With a point in every number, importers that guess the type guess right.
+        text = f"{value.normalize():f}"
+        return text if "." in text else f"{text}.0"
     return str(value)
 
 

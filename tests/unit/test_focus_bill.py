@@ -136,6 +136,14 @@ def test_taxes_credits_and_adjustments_are_set_aside_and_summed(bill_of: BillOf)
     assert bill.compared == 1
 
 
+def test_a_purchase_with_an_effective_cost_is_a_cost_of_the_month(bill_of: BillOf) -> None:
+    """One that pays for other rows has none, and is set aside."""
+    bought = {"ChargeCategory": "Purchase", "ResourceId": "licence"}
+    bill = bill_of(row(), row(**bought, EffectiveCost="3"), row(**bought, EffectiveCost="0", x_Part="2"))
+    assert bill.sums[BillKey("resource", "licence", ("a",))] == 3 * NANO_USD
+    assert (bill.aside["Purchase"].rows, bill.compared) == (1, 2)
+
+
 def test_refunds_are_part_of_what_is_compared(bill_of: BillOf) -> None:
     """A negative row of usage takes away from its resource, and is said."""
     bill = bill_of(row(EffectiveCost="5"), row(EffectiveCost="-2"))

@@ -66,6 +66,7 @@ def _row(row: Row) -> Iterator[str]:
     yield from _periods(row)
     yield from _nullability(row)
     yield from _products(row)
+    yield from _currencies(row)
     yield from _together(row)
     yield from _words(row)
 
@@ -101,6 +102,8 @@ def _nullability(row: Row) -> Iterator[str]:
         yield "a purchase for the future has an EffectiveCost"
     if status and Decimal(row["BilledCost"] or "1"):
         yield "what a commitment covers has a BilledCost"
+    if row["ProviderName"] != row["InvoiceIssuerName"] and Decimal(row["BilledCost"] or "0"):
+        yield "what a third party is paid for has a BilledCost"
     if (row["PricingCategory"] == "Committed") != (status is not None):
         yield "PricingCategory does not say Committed of what a commitment covers"
 
@@ -113,6 +116,13 @@ def _products(row: Row) -> Iterator[str]:
                 yield f"{price} is negative"
             if Decimal(unit) * Decimal(quantity) != Decimal(whole):
                 yield f"{price} times PricingQuantity is not {cost}"
+
+
+def _currencies(row: Row) -> Iterator[str]:
+    if row["PricingCurrency"] == row["BillingCurrency"]:
+        for name in ("ContractedUnitPrice", "EffectiveCost", "ListUnitPrice"):
+            if row[f"PricingCurrency{name}"] != row[name]:
+                yield f"{name} differs from itself in the same currency"
 
 
 def _together(row: Row) -> Iterator[str]:

@@ -16,6 +16,7 @@ from costs.chargeback import Chargeback, chargeback
 from costs.chargeback_charges import ChargeBook
 from costs.focus import focus_rows
 from costs.focus_columns import COLUMNS
+from costs.focus_names import Parties, parties_of
 from costs.prices import UnitPrices
 from costs.reconcile import Tolerance, our_sums, reconcile
 from costs.tags_policy import Billing, Commitment, Policy
@@ -35,7 +36,6 @@ POLICY = Policy(
         "part": Commitment(usd_per_month=10.0, models=("small",), capacity_tokens_per_minute=1),
     },
     resources={"prod/refunds": "/subscriptions/1/accounts/Refunds"},
-    billing=Billing(issuer="AI Platform"),
 )
 EVENTS = [
     usage("1", A, cached_input_tokens=10, provider="azure"),
@@ -113,15 +113,31 @@ def test_meters_by_hand() -> None:
     _, rows = written(chargeback(book([usage("1", A, cached_input_tokens=10, provider="azure")]), ("cost-center",)))
     shown = [[row[name] for name in ("SkuMeter", "PricingQuantity", "ListUnitPrice", "BilledCost")] for row in rows]
     assert shown == [
-        ["Input Tokens", "990", "0.000001", "0.00099"],
-        ["Cached Input Tokens", "10", "0", "0"],
-        ["Output Tokens", "100", "0.000002", "0.0002"],
+        ["Input Tokens", "990.0", "0.000001", "0.00099"],
+        ["Cached Input Tokens", "10.0", "0.0", "0.0"],
+        ["Output Tokens", "100.0", "0.000002", "0.0002"],
     ]
     assert rows[0]["ProviderName"] == "Microsoft"
     assert rows[0]["ResourceId"] == "prod/refunds"
     assert rows[0]["Tags"] == (
         '{"Owner": "quote \\" and, comma", "cost-center": "a", "environment": "prod", "system": "refunds"}'
     )
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "billing", "parties"),
+    [
+        ("azure", "gpt-4o", Billing(), Parties("Microsoft", "OpenAI", "Microsoft", "Azure OpenAI")),
+        ("", "claude-sonnet-4-5", Billing(), Parties("Anthropic", "Anthropic", "Anthropic", "Language Models")),
+        ("", "own", Billing(provider="azure"), Parties("Microsoft", "Microsoft", "Microsoft", "Azure OpenAI")),
+        ("house", "own", Billing(), Parties("house", "house", "house", "Language Models")),
+        ("", "own", Billing(), Parties("Midwatch", "Midwatch", "Midwatch", "Language Models")),
+        ("azure", "gpt-4o", Billing(issuer="Us"), Parties("Us", "Microsoft", "Us", "Azure OpenAI")),
+    ],
+)
+def test_who_stands_behind_a_row(provider: str, model: str, billing: Billing, parties: Parties) -> None:
+    """Whoever sends the invoice is the provider, as FOCUS wants it of what has a billed cost."""
+    assert parties_of(provider, model, billing) == parties
 
 
 def test_a_cost_that_the_event_brought_is_one_row_at_its_average_price() -> None:
@@ -132,8 +148,12 @@ def test_a_cost_that_the_event_brought_is_one_row_at_its_average_price() -> None
         )
     )
     [first, second] = [row for row in rows if row["x_CostSource"] == "event"]
-    assert (first["SkuMeter"], first["PricingQuantity"], first["ListUnitPrice"]) == ("Tokens", "1100", "0.000112232727")
-    assert (second["SkuMeter"], second["PricingQuantity"], second["ListUnitPrice"]) == ("Requests", "1", "0.5")
+    assert (first["SkuMeter"], first["PricingQuantity"], first["ListUnitPrice"]) == (
+        "Tokens",
+        "1100.0",
+        "0.000112232727",
+    )
+    assert (second["SkuMeter"], second["PricingQuantity"], second["ListUnitPrice"]) == ("Requests", "1.0", "0.5")
 
 
 def test_a_price_that_is_no_plain_sum_is_one_row() -> None:

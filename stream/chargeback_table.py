@@ -28,6 +28,11 @@ def aligned(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: Collecti
     return "\n".join(line.rstrip() for line in console.export_text().rstrip("\n").split("\n"))
 
 
+def number_of(count: int, one: str, many: str) -> str:
+    """How many of something, in words that fit the number."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def plain(text: str) -> str:
     """Text that writes no control character to a terminal."""
     return "".join(character if character.isprintable() else "?" for character in text)

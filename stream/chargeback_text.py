@@ -12,7 +12,7 @@ from costs.chargeback import Chargeback, Line
 from costs.chargeback_charges import Amounts, ChargeBook
 from costs.tags_check import Violations
 from schemas.series import MICRO_USD
-from stream.chargeback_table import aligned, money
+from stream.chargeback_table import aligned, money, number_of
 
 UNTAGGED: Final = "(untagged)"
 
@@ -90,13 +90,18 @@ def violations_text(violations: Violations, limit: int | None = SHOWN_VIOLATIONS
         (f"{calls:,}", one.environment, one.system, one.agent or "-", one.problem.tag or "-", one.problem.detail)
         for one, calls in ranked[:limit]
     ]
-    lines = ["", f"Tags: {violations.total:,} violations in {violations.calls:,} calls"]
+    lines = ["", _violations(violations)]
     lines += ["", aligned(VIOLATION_HEADS, rows, range(1, 6))]
     if more := len(ranked) - len(rows):
         lines.append(f"... and {more} more kinds; `midwatch costs tags` lists all")
     if violations.unlisted:
         lines.append(f"... and {violations.unlisted:,} beyond the {len(ranked):,} kinds that are listed")
     return lines
+
+
+def _violations(found: Violations) -> str:
+    number = number_of(found.total, "violation", "violations")
+    return f"Tags: {number} in {number_of(found.calls, 'call', 'calls')}"
 
 
 def write_csv(report: Chargeback, out: IO[bytes]) -> None:

@@ -201,7 +201,7 @@ def _write_lines(report: Chargeback, form: Format, target: IO[bytes], *, parquet
     unpriced = report.unpriced
     said = f"{rows:,} FOCUS rows"
     if unpriced.requests:
-        said += f"; {unpriced.requests:,} calls with {unpriced.tokens:,} tokens have no price, and no row"
+        said += f"; without a price, and so without a row: {unpriced.requests:,} calls, {unpriced.tokens:,} tokens"
     say(said, err=True)
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from costs.reconcile import NANO_USD, Compared, Reconciliation, Status, counts
 from schemas.base import JsonObject
-from stream.chargeback_table import aligned, money
+from stream.chargeback_table import aligned, money, number_of
 from stream.chargeback_text import UNTAGGED
 from stream.focus_bill import Aside, Bill
 
@@ -36,7 +36,7 @@ def reconciliation_text(found: Reconciliation, bill: Bill) -> str:
     column = "EffectiveCost" if found.cost == "effective" else "BilledCost"
     tolerance = f"{found.tolerance.relative:.2%} or {found.tolerance.absolute / NANO_USD:g} USD"
     versions, providers = ", ".join(sorted(bill.versions)), ", ".join(sorted(bill.providers)) or "no provider named"
-    head = f"Against the bill for {bill.month}: {column} of {bill.compared:,} rows (FOCUS {versions}; {providers})"
+    head = f"Against the bill for {bill.month}: {column} of {_number(bill.compared)} (FOCUS {versions}; {providers})"
     sums = f"ours {dollars(found.ours)} USD, bill {dollars(found.bill)} USD"
     parts = [
         f"{head}, tolerance {tolerance}",
@@ -84,22 +84,26 @@ def _notes(bill: Bill) -> list[str]:
     if bill.duplicates.rows:
         found.append(f"Counted once: {_rows(bill.duplicates)} that came before, equal in every column")
     if bill.other_services:
-        found.append(f"Not compared: {bill.other_services:,} rows of other services")
+        found.append(f"Not compared: {_number(bill.other_services)} of other services")
     if bill.other_periods:
-        found.append(f"Not compared: {bill.other_periods.total():,} rows of other months")
+        found.append(f"Not compared: {_number(bill.other_periods.total())} of other months")
     if bill.refunds.rows:
         found.append(f"Refunds, part of what was compared: {_rows(bill.refunds)}")
     if bill.corrections.rows:
         found.append(f"Corrections of earlier months, part of what was compared: {_rows(bill.corrections)}")
     for currency, rows in sorted(bill.converted.items()):
-        found.append(f"In {currency}, taken from the column in dollars: {rows:,} rows")
+        found.append(f"In {currency}, taken from the column in dollars: {_number(rows)}")
     if bill.bad_tags:
-        found.append(f"Tags that are no JSON object, taken for none: {bill.bad_tags:,} rows")
+        found.append(f"Tags that are no JSON object, taken for none: {_number(bill.bad_tags)}")
     return found
 
 
 def _rows(aside: Aside) -> str:
-    return f"{aside.rows:,} {'row' if aside.rows == 1 else 'rows'}, {money([aside.nano], NANO_USD)(aside.nano)} USD"
+    return f"{_number(aside.rows)}, {money([aside.nano], NANO_USD)(aside.nano)} USD"
+
+
+def _number(rows: int) -> str:
+    return number_of(rows, "row", "rows")
 
 
 def bill_json(bill: Bill) -> JsonObject:

@@ -88,7 +88,7 @@ def test_what_it_writes_it_reads_back(usage: Path, tmp_path: Path, suffix: str) 
     """FOCUS rows of either form reconcile with the usage that they are of, to the micro-dollar."""
     rows = tmp_path / f"rows.{suffix}"
     result = run(usage, "--format", "focus", "--out", rows)
-    assert "6 FOCUS rows; 1 calls with 1,100 tokens have no price, and no row" in result.stderr
+    assert "6 FOCUS rows; without a price, and so without a row: 1 calls, 1,100 tokens" in result.stderr
     if suffix == "parquet":
         assert pyarrow.parquet.read_table(rows).num_rows == 6
     options = ("--reconcile", rows, "--tolerance", 0, "--tolerance-usd", 0)

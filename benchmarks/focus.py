@@ -24,14 +24,14 @@ from typing import Final
 import pyarrow.csv
 import pyarrow.parquet
 
-from costs.chargeback_month import Month
+from costs.months import Month
 from costs.tags_policy import Policy
 from costs.tags_resolve import Tagger
 from stream.focus_bill import BillReader
 
 MEGABYTE: Final = 1 << 20
 RESOURCES: Final = 400
-MONTH: Final = Month(2026, 10)
+MONTH: Final = Month.parse("2026-10")
 X_COLUMNS: Final = 25
 HEADS: Final = (
     "BilledCost", "BillingAccountId", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart", "ChargeCategory",

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from costs.chargeback_charges import Amounts, ChargeBook, ChargeKey
 from costs.chargeback_commitments import Allocation, allocate
-from costs.chargeback_month import Month
+from costs.months import Month
 from costs.tags import Tags, fold
 from schemas.base import JsonObject
 from schemas.series import MICRO_USD

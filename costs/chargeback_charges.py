@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final, Literal, NamedTuple, Protocol
 
-from costs.chargeback_month import Month
-from costs.prices import price_micro, usd_to_micro
+from costs.money import usd_to_micro
+from costs.months import Month
+from costs.prices import LIST, Called, PriceBook
 from costs.tags import Tags
 from costs.tags_check import Violations
 from costs.tags_resolve import Tagger
-from schemas.words import Pricing
+from schemas.words import Pricing, ServiceTier
 
 MAX_CHARGES: Final = 500_000
 """Most charges of a month that are held."""
 
-DAY_MS: Final = 86_400_000
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
 
 
 CostSource = Literal["book", "event", "flat", "none"]
@@ -51,6 +53,10 @@ class UsageEvent(Protocol):
     @property
     def pricing(self) -> Pricing | None: ...  # noqa: D102
     @property
+    def deployment(self) -> str | None: ...  # noqa: D102
+    @property
+    def service_tier(self) -> ServiceTier | None: ...  # noqa: D102
+    @property
     def input_tokens(self) -> int: ...  # noqa: D102
     @property
     def cached_input_tokens(self) -> int | None: ...  # noqa: D102
@@ -58,15 +64,6 @@ class UsageEvent(Protocol):
     def output_tokens(self) -> int: ...  # noqa: D102
     @property
     def cost_usd(self) -> float | None: ...  # noqa: D102
-
-
-Price = Callable[[UsageEvent, tuple[int, int, int], int], int | None]
-"""An event, its tokens (read, cached ones among them, written) and its day: micro-dollars, None if not known."""
-
-
-def list_price(event: UsageEvent, tokens: tuple[int, int, int], day: int) -> int | None:
-    """The price book's price of a call, in micro-dollars; None for a model that it does not know."""
-    return price_micro(event.model, event.provider, *tokens, day)
 
 
 class ChargeKey(NamedTuple):
@@ -77,6 +74,8 @@ class ChargeKey(NamedTuple):
     system: str
     model: str
     provider: str
+    deployment: str
+    tier: ServiceTier
     pricing: Pricing
     source: CostSource
     tags: Tags
@@ -122,7 +121,7 @@ class ChargeBook:
 
     month: Month
     tagger: Tagger
-    price: Price = list_price
+    prices: PriceBook = LIST
     cap: int = MAX_CHARGES
     charges: dict[ChargeKey, Amounts] = field(default_factory=dict)
     counted: int = 0
@@ -134,8 +133,9 @@ class ChargeBook:
 
     def add(self, event: UsageEvent) -> None:
         """Take an event in. Raises TooManyChargesError."""
-        if not self.month.start_ms <= event.time < self.month.end_ms:
-            self.elsewhere[Month.of(event.time)] += 1
+        hour = event.time // HOUR_MS
+        if not self.month.first_hour <= hour < self.month.end_hour:
+            self.elsewhere[Month.of(hour)] += 1
             return
         if self._came_before(event):
             return
@@ -148,7 +148,8 @@ class ChargeBook:
         source, micro = self._cost(event, tokens, day)
         pricing: Pricing = event.pricing or "payg"
         where = (day, event.environment, event.system, event.model, event.provider or "")
-        key = ChargeKey(*where, pricing, source, tagged.tags)
+        called = (event.deployment or "", event.service_tier or "standard")
+        key = ChargeKey(*where, *called, pricing, source, tagged.tags)
         amounts = self.charges.get(key)
         if amounts is None:
             if len(self.charges) >= self.cap:
@@ -164,7 +165,8 @@ class ChargeBook:
             return "flat", 0
         if event.cost_usd is not None:
             return "event", usd_to_micro(event.cost_usd)
-        micro = self.price(event, tokens, day)
+        called = Called(event.model, event.provider, event.deployment, event.service_tier)
+        micro = self.prices.micro(called, *tokens, day)
         return ("none", 0) if micro is None else ("book", micro)
 
     def _came_before(self, event: UsageEvent) -> bool:
@@ -172,7 +174,8 @@ class ChargeBook:
         digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         content = hash((
             event.time, event.model, event.provider, event.pricing, event.input_tokens, event.cached_input_tokens,
-            event.output_tokens, event.cost_usd, tuple(sorted((event.tags or {}).items())),
+            event.output_tokens, event.cost_usd, event.deployment, event.service_tier,
+            tuple(sorted((event.tags or {}).items())),
         ))  # fmt: skip
         before = self._seen.setdefault(digest, content)
         if len(self._seen) == self.counted:

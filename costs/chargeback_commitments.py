@@ -14,8 +14,8 @@ from decimal import Decimal
 from typing import Final
 
 from costs.chargeback_charges import Amounts, ChargeKey
-from costs.chargeback_month import Month
-from costs.prices import usd_to_micro
+from costs.money import usd_to_micro
+from costs.months import Month
 from costs.tags import Tags
 from costs.tags_policy import Commitment
 

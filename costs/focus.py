@@ -1,10 +1,10 @@
 """A month's chargeback as FOCUS 1.2 rows.
 
 Each charge becomes one row for each meter (input, cached input and output tokens), by the day. Costs are those of the
-chargeback to the micro-dollar: the rows of a charge add up to it, and the rows of a month to the month.
-`ListUnitPrice` is the price book's, and `ListCost` its exact product with the quantity, so that the two differ from the
-billed cost by the rounding of single calls. A charge whose price is no plain sum of tokens (a long context, a cost that
-the event brought along) is one row at its average price.
+chargeback to the micro-dollar: the rows of a charge add up to it, and the rows of a month to the month. Unit prices are
+the price book's, that of the list and that of the contract, and `ListCost` and `ContractedCost` their exact products
+with the quantity: these differ from the billed cost by the rounding of single calls. A charge whose price is no plain
+sum of tokens (a long context, a cost that the event brought along) is one row at its average price.
 
 A flat commitment is a `Purchase` row that bears the `BilledCost`, and `Usage` rows `Used` and `Unused` that bear the
 `EffectiveCost`: both columns add up to the month. Usage without a price has no row: FOCUS knows no cost that is not
@@ -14,7 +14,7 @@ known.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final, NamedTuple
@@ -24,14 +24,13 @@ from costs.chargeback_charges import Amounts, ChargeKey
 from costs.chargeback_commitments import largest_remainder
 from costs.focus_columns import AI, COLUMNS, COST_SCALE
 from costs.focus_names import parties_of
-from costs.prices import UnitPrices, unit_prices
+from costs.money import UnitPrices
+from costs.prices import Called, PriceBook, unit_prices
 from costs.tags import Tags
 from schemas.series import MICRO_USD
 
 FocusRow = dict[str, Any]
 """Values by column: texts, Decimals, datetimes in UTC, None."""
-
-Units = Callable[[str, str | None, int], UnitPrices | None]
 
 RESOURCE_TYPE: Final = "AI Agent System"
 COMMITMENT_TYPE: Final = "Provisioned Throughput"
@@ -42,18 +41,19 @@ _WEIGHT: Final = 10**15
 
 
 class _Part(NamedTuple):
-    """A meter's part of a charge; `unit_price` in dollars, `micro` what it costs."""
+    """A meter's part of a charge; prices in dollars for a unit, `micro` what it costs."""
 
     meter: str
     quantity: int
     unit: str
-    unit_price: Decimal
+    list_price: Decimal
+    contract_price: Decimal
     micro: int
 
 
-def focus_rows(report: Chargeback, units: Units = unit_prices) -> Iterator[FocusRow]:
+def focus_rows(report: Chargeback) -> Iterator[FocusRow]:
     """The rows of a month, in the order of charges; every column of `COLUMNS` is in every row."""
-    for row in _rows(report, units):
+    for row in _rows(report):
         # Prices are in the currency of the bill.
         row["PricingCurrency"] = row["BillingCurrency"]
         for name in ("ContractedUnitPrice", "EffectiveCost", "ListUnitPrice"):
@@ -61,13 +61,13 @@ def focus_rows(report: Chargeback, units: Units = unit_prices) -> Iterator[Focus
         yield row
 
 
-def _rows(report: Chargeback, units: Units) -> Iterator[FocusRow]:
+def _rows(report: Chargeback) -> Iterator[FocusRow]:
     shares = report.allocation.shares
     for key, amounts in report.book.sorted_charges():
         if key.source == "flat" and key in shares:
             yield _used(report, key, amounts, *shares[key])
         elif key.source in {"book", "event"}:
-            for part in _parts(key, amounts, units):
+            for part in _parts(key, amounts, report.book.prices):
                 yield _metered(report, key, part)
     for name, micro in report.allocation.totals.items():
         yield _purchase(report, name, micro)
@@ -75,33 +75,49 @@ def _rows(report: Chargeback, units: Units) -> Iterator[FocusRow]:
         yield _unused(report, unused.commitment, unused.micro, unused.tags)
 
 
-def _parts(key: ChargeKey, amounts: Amounts, units: Units) -> list[_Part]:
-    prices = units(key.model, key.provider or None, key.day) if key.source == "book" else None
+def _parts(key: ChargeKey, amounts: Amounts, book: PriceBook) -> list[_Part]:
+    prices = _unit_prices(key, book) if key.source == "book" else None
     if prices is None:
         return [_average(amounts, amounts.micro)]
+    listed, agreed = prices
     meters = (
-        ("Input Tokens", amounts.input_tokens - amounts.cached_tokens, prices.fresh),
-        ("Cached Input Tokens", amounts.cached_tokens, prices.cached),
-        ("Output Tokens", amounts.output_tokens, prices.written),
+        ("Input Tokens", amounts.input_tokens - amounts.cached_tokens, listed.fresh, agreed.fresh),
+        ("Cached Input Tokens", amounts.cached_tokens, listed.cached, agreed.cached),
+        ("Output Tokens", amounts.output_tokens, listed.written, agreed.written),
     )
-    exact = sum((price * tokens for _, tokens, price in meters), Decimal(0)) * MICRO_USD
-    weights = [int(price * tokens * _WEIGHT) for _, tokens, price in meters]
+    exact = sum((price * tokens for _, tokens, _, price in meters), Decimal(0)) * MICRO_USD
+    weights = [int(price * tokens * _WEIGHT) for _, tokens, _, price in meters]
     # A call is rounded by half a micro-dollar at most; what is further away was priced by other steps of the book.
-    if abs(exact - amounts.micro) > amounts.requests or not any(tokens for _, tokens, _ in meters):
+    if abs(exact - amounts.micro) > amounts.requests or not any(tokens for _, tokens, _, _ in meters):
         return [_average(amounts, amounts.micro)]
     costs = largest_remainder(amounts.micro, weights) if any(weights) else [amounts.micro, 0, 0]
     return [
-        _Part(meter, tokens, "Tokens", price.quantize(_SCALE, ROUND_HALF_EVEN), micro)
-        for (meter, tokens, price), micro in zip(meters, costs, strict=True)
+        _Part(meter, tokens, "Tokens", _exact(on_list), _exact(by_contract), micro)
+        for (meter, tokens, on_list, by_contract), micro in zip(meters, costs, strict=True)
         if tokens
     ]
+
+
+def _unit_prices(key: ChargeKey, book: PriceBook) -> tuple[UnitPrices, UnitPrices] | None:
+    """List prices and those that hold; None where they are no plain sum. A contract stands in for a list without it."""
+    provider = key.provider or None
+    listed = unit_prices(key.model, provider, key.day)
+    contract = book.override(Called(key.model, provider, key.deployment or None, key.tier), key.day)
+    if contract is not None:
+        agreed = contract.steps(key.tier)[0][1]
+        return listed or agreed, agreed
+    return None if listed is None else (listed, listed)
+
+
+def _exact(price: Decimal) -> Decimal:
+    return price.quantize(_SCALE, ROUND_HALF_EVEN)
 
 
 def _average(amounts: Amounts, micro: int) -> _Part:
     """All of a charge as one meter, at its average price."""
     quantity, unit = (amounts.tokens, "Tokens") if amounts.tokens else (amounts.requests, "Requests")
-    price = (Decimal(micro) / MICRO_USD / quantity).quantize(_SCALE, ROUND_HALF_EVEN)
-    return _Part(unit, quantity, unit, price, micro)
+    price = _exact(Decimal(micro) / MICRO_USD / quantity)
+    return _Part(unit, quantity, unit, price, price, micro)
 
 
 def _dollars(micro: int) -> Decimal:
@@ -110,15 +126,16 @@ def _dollars(micro: int) -> Decimal:
 
 def _common(report: Chargeback, category: str, tags: Tags) -> FocusRow:
     billing = report.book.tagger.policy.billing
+    start, end = (datetime.fromtimestamp(hour * 3600, UTC) for hour in report.month)
     row: FocusRow = dict.fromkeys((column.name for column in COLUMNS), None)
     row.update(
         BillingAccountId=billing.account_id,
         BillingAccountName=billing.account_name or billing.account_id,
         BillingCurrency="USD",
-        BillingPeriodStart=report.month.start,
-        BillingPeriodEnd=report.month.end,
-        ChargePeriodStart=report.month.start,
-        ChargePeriodEnd=report.month.end,
+        BillingPeriodStart=start,
+        BillingPeriodEnd=end,
+        ChargePeriodStart=start,
+        ChargePeriodEnd=end,
         ChargeCategory=category,
         ChargeFrequency="Usage-Based",
         InvoiceId=f"{billing.account_id}-{report.month}",
@@ -145,10 +162,10 @@ def _usage(report: Chargeback, key: ChargeKey, part: _Part) -> FocusRow:
         PricingQuantity=Decimal(part.quantity),
         PricingUnit=part.unit,
         PricingCategory="Standard",
-        ListUnitPrice=part.unit_price,
-        ListCost=part.unit_price * part.quantity,
-        ContractedUnitPrice=part.unit_price,
-        ContractedCost=part.unit_price * part.quantity,
+        ListUnitPrice=part.list_price,
+        ListCost=part.list_price * part.quantity,
+        ContractedUnitPrice=part.contract_price,
+        ContractedCost=part.contract_price * part.quantity,
         ProviderName=parties.provider,
         PublisherName=parties.publisher,
         InvoiceIssuerName=parties.issuer,
@@ -158,11 +175,13 @@ def _usage(report: Chargeback, key: ChargeKey, part: _Part) -> FocusRow:
         ResourceType=RESOURCE_TYPE,
         SkuId=sku,
         SkuMeter=part.meter,
-        SkuPriceId=f"{sku}/{key.pricing}",
+        SkuPriceId=f"{sku}/{key.tier}/{key.pricing}",
         x_CostSource=key.source,
+        x_Deployment=key.deployment or None,
         x_Environment=key.environment,
         x_Model=key.model,
         x_Pricing=key.pricing,
+        x_ServiceTier=key.tier,
         x_System=key.system,
     )
     return row

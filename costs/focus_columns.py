@@ -72,9 +72,11 @@ COLUMNS: Final = (
     Column("SkuPriceId", "text", nullable=True),
     Column("Tags", "json", nullable=True),
     Column("x_CostSource", "text", nullable=True),
+    Column("x_Deployment", "text", nullable=True),
     Column("x_Environment", "text", nullable=True),
     Column("x_Model", "text", nullable=True),
     Column("x_Pricing", "text", nullable=True),
+    Column("x_ServiceTier", "text", nullable=True),
     Column("x_System", "text", nullable=True),
 )
 

@@ -7,7 +7,8 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from costs.chargeback_month import Month
+from costs.chargeback_charges import HOUR_MS
+from costs.months import Month
 from stream.adapters import Decoder, Usage
 from stream.chargeback_read import ANY_TIME, UsageFileError, UsageRead
 from stream.restore import READ_TIMEOUT_MS, partitions_of
@@ -36,7 +37,7 @@ async def read_kafka(settings: Settings, month: Month, take: Callable[[Usage], N
     try:
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
-        since = month.start_ms - settings.engine.max_future_seconds * 1000
+        since = month.first_hour * HOUR_MS - settings.engine.max_future_seconds * 1000
         found.cut = await _seek(consumer, partitions, since)
         waiting = {tp for tp in partitions if await consumer.position(tp) < ends[tp]}
         silent = 0

@@ -8,30 +8,48 @@ from pathlib import Path
 
 from costs.chargeback import Chargeback
 from costs.chargeback_charges import DAY_MS, ChargeBook
-from costs.chargeback_month import Month
+from costs.months import Month
 from costs.reconcile import CostKind, Reconciliation, Tolerance, our_sums, reconcile
 from costs.tags_check import Violations
-from costs.tags_policy import Policy
+from costs.tags_policy import ANY, Commitment, Policy
 from costs.tags_resolve import Tagger
+from schemas.series import MICRO_USD
 from stream.adapters import Usage
 from stream.chargeback_read import UsageFileError, UsageRead, read_usage
 from stream.focus_bill import Bill, BillReader
 from stream.settings import Settings
 
 
-def read_month(
-    month: Month, policy: Policy, files: Sequence[Path], kafka: Settings | None = None
-) -> tuple[ChargeBook, UsageRead]:
-    """The charges of a month, and what was read: from files, and from the Kafka of these settings.
+def with_flat_costs(policy: Policy, settings: Settings, month: Month) -> Policy:
+    """A policy, and those commitments of the configuration that accrue in a month and that it does not name itself."""
+    found = dict(policy.commitments)
+    for one in settings.flat_costs():
+        micro, model = one.accrued_micro(*month), settings.commitments[one.name].model
+        if micro and one.name not in found:
+            found[one.name] = Commitment(
+                usd_per_month=micro / MICRO_USD,
+                environment=one.environment,
+                system=one.system,
+                models=() if model == ANY else (model,),
+                tags=dict(one.tags),
+            )
+    return policy.model_copy(update={"commitments": found})
 
+
+def read_month(
+    month: Month, policy: Policy, files: Sequence[Path], settings: Settings, *, from_kafka: bool = False
+) -> tuple[ChargeBook, UsageRead]:
+    """The charges of a month, and what was read: from files, and with `from_kafka` from the input topics.
+
+    Prices and commitments are those of the settings; what the policy says of a commitment goes first.
     Raises UsageFileError, TooManyChargesError, OSError, KafkaError.
     """
-    book = ChargeBook(month, Tagger(policy))
+    book = ChargeBook(month, Tagger(with_flat_costs(policy, settings, month)), settings.price_book())
     read = read_usage(files, book.add)
-    if kafka is not None:
+    if from_kafka:
         from stream.chargeback_kafka import read_kafka
 
-        read.add(asyncio.run(read_kafka(kafka, month, book.add)))
+        read.add(asyncio.run(read_kafka(settings, month, book.add)))
     if not book.counted:
         raise UsageFileError(_nothing(book, read))
     return book, read

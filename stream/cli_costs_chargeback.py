@@ -15,10 +15,11 @@ from stream.cli_base import FAILED, USAGE, ConfigOption, JsonOption, complain, f
 
 if TYPE_CHECKING:
     from costs.chargeback import Chargeback
-    from costs.chargeback_month import Month
+    from costs.months import Month
     from costs.reconcile import Tolerance
     from costs.tags_policy import Policy
     from stream.chargeback_read import UsageRead
+    from stream.settings import Settings
 
 SHOWN_BAD_RECORDS = 10
 
@@ -98,12 +99,12 @@ def chargeback(  # noqa: PLR0913 - each is an option
     if not usage and not from_kafka:
         complain("name files of usage with --usage, or read them with --from-kafka")
         raise typer.Exit(USAGE)
-    when, rules, names = _month(month), _policy(policy, config), _names(by)
-    kafka = settings_of(config) if from_kafka else None
+    when, names, settings = _month(month), _names(by), settings_of(config)
+    rules = _policy(policy, settings)
     allowed = _tolerance(tolerance, tolerance_usd)
     _check_out(out, form, [*usage, *bills, *([policy] if policy else [])])
     with failures(UsageFileError, TooManyChargesError, FocusError, KafkaError):
-        book, read = read_month(when, rules, usage, kafka)
+        book, read = read_month(when, rules, usage, settings, from_kafka=from_kafka)
         report = make_chargeback(book, names)
         found = None
         if bills:
@@ -123,20 +124,20 @@ def chargeback(  # noqa: PLR0913 - each is an option
 
 
 def _month(text: str) -> Month:
-    from costs.chargeback_month import Month, MonthError
+    from costs.months import Month
 
     try:
         return Month.parse(text)
-    except MonthError as error:
-        complain(f"--month {error}")
+    except ValueError as error:
+        complain(f"--month: {error}")
         raise typer.Exit(USAGE) from None
 
 
-def _policy(path: Path | None, config: Path | None) -> Policy:
+def _policy(path: Path | None, settings: Settings) -> Policy:
     from stream.chargeback_policy import PolicyError, load_policy
 
     try:
-        return load_policy(path) if path is not None else settings_of(config).chargeback.policy()
+        return load_policy(path) if path is not None else settings.chargeback.policy()
     except PolicyError as error:
         complain(str(error))
         raise typer.Exit(USAGE) from None
@@ -218,7 +219,7 @@ def tags(
     from stream.chargeback_run import check_tags
     from stream.chargeback_text import violations_text
 
-    rules = _policy(policy, config)
+    rules = _policy(policy, settings_of(config))
     with failures(UsageFileError):
         violations, read = check_tags(rules, usage)
     _say_bad_records(read)

@@ -24,8 +24,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from costs.chargeback import Group, group_of
-from costs.chargeback_month import Month
 from costs.focus_columns import AI
+from costs.months import Month
 from costs.reconcile import NANO_USD, BillKey, CostKind, Subject, resource_key
 from costs.tags import fold
 from costs.tags_resolve import Tagger
@@ -185,7 +185,7 @@ class BillReader:
                 row = self._row + int((codes == code).argmax()) + 1
                 said = "is empty" if word is None else f"{str(word)[:60]!r} is no time such as 2026-10-01T00:00:00Z"
                 raise FocusError(f"{self._path}, row {row}: {self._period} {said}")
-            months.append(str(Month(start.year, start.month)))
+            months.append(f"{start:%Y-%m}")
         here = np.array([month == str(self.bill.month) for month in months])
         for code, number in zip(*np.unique(codes[~here[codes]], return_counts=True), strict=True):
             self.bill.other_periods[months[code]] += int(number)

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from typer.testing import CliRunner
 
-from costs.chargeback_month import Month
+from costs.months import Month
 from stream.adapters import Usage
 from stream.chargeback_kafka import read_kafka
 from stream.chargeback_read import UsageFileError
@@ -22,7 +22,7 @@ from stream.cli import app
 from stream.settings import Settings, load_settings
 from stream.settings_clients import kafka_options
 
-OCTOBER = Month(2026, 10)
+OCTOBER = Month.parse("2026-10")
 HOUR = 3_600_000
 
 
@@ -64,12 +64,12 @@ def event(name: str, time: str) -> bytes:
 
 async def fill(place: Place) -> None:
     """September's in one partition, October's in all, one of them twice, and one that is no event."""
-    await place.send(0, 0, event("old", "2026-09-01T00:00:00Z"), OCTOBER.start_ms - 700 * HOUR)
-    await place.send(0, 0, event("1", "2026-10-01T00:00:00Z"), OCTOBER.start_ms - 1000)
-    await place.send(0, 1, event("2", "2026-10-02T00:00:00Z"), OCTOBER.start_ms + 24 * HOUR)
-    await place.send(1, 0, event("3", "2026-10-31T23:59:59Z"), OCTOBER.end_ms)
-    await place.send(1, 0, event("2", "2026-10-02T00:00:00Z"), OCTOBER.end_ms)
-    await place.send(1, 0, b"broken", OCTOBER.end_ms)
+    await place.send(0, 0, event("old", "2026-09-01T00:00:00Z"), OCTOBER.first_hour * HOUR - 700 * HOUR)
+    await place.send(0, 0, event("1", "2026-10-01T00:00:00Z"), OCTOBER.first_hour * HOUR - 1000)
+    await place.send(0, 1, event("2", "2026-10-02T00:00:00Z"), OCTOBER.first_hour * HOUR + 24 * HOUR)
+    await place.send(1, 0, event("3", "2026-10-31T23:59:59Z"), OCTOBER.end_hour * HOUR)
+    await place.send(1, 0, event("2", "2026-10-02T00:00:00Z"), OCTOBER.end_hour * HOUR)
+    await place.send(1, 0, b"broken", OCTOBER.end_hour * HOUR)
 
 
 async def test_the_month_is_read_from_its_beginning_to_the_end(place: Place) -> None:

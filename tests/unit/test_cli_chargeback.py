@@ -132,8 +132,8 @@ def test_a_bill_by_hand(usage: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "month", "code", "said"),
     [
-        ([], "2026-13", 2, "there is no month 13"),
-        ([], "october", 2, "write it as YYYY-MM"),
+        ([], "2026-13", 2, "there is no month '2026-13'"),
+        ([], "october", 2, "write it like 2026-11"),
         ([], "2026-08", 1, "there is no usage of 2026-08: what was read are 6 events of 2026-10 to 2026-11"),
         (["--by", "a,"], "2026-10", 2, "--by 'a,'"),
         (["--by", "a,A"], "2026-10", 2, "different tags"),
@@ -206,6 +206,34 @@ def test_the_policy_of_the_configuration_counts_unless_another_is_named(usage: P
     (tmp_path / "other.toml").write_text("[tags.cost-center]\n")
     result = run(usage, "--config", config, "--policy", tmp_path / "other.toml", "--json")
     assert json.loads(result.stdout)["untagged_micro_usd"] == 3500
+
+
+def test_prices_and_commitments_of_the_configuration_count(usage: Path, tmp_path: Path) -> None:
+    """Contract prices go before the list; a commitment that the policy does not name is shared out all the same."""
+    config = tmp_path / "midwatch.toml"
+    config.write_text(
+        """
+        [prices.ours]
+        model = "gpt-4o"
+        input = 1.0
+        output = 2.0
+        [commitments.east]
+        ptus = 15
+        term = "hourly"
+        from_date = 2026-10-31
+        price_usd = 1.0
+        model = "gpt-5"
+        """
+    )
+    events = [event("1"), event("2", model="gpt-5", pricing="ptu")]
+    usage.write_text("".join(json.dumps(one) + "\n" for one in events), encoding="utf-8")
+    shown = json.loads(run(usage, "--config", config, "--json").stdout)
+    assert shown["commitments"] == {"east": 360.0}
+    assert [(line["payg_usd"], line["provisioned_usd"]) for line in shown["lines"]] == [(0.0012, 360.0)]
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[commitments.east]\nusd_per_month = 5\nmodels = ["gpt-5"]\n')
+    shown = json.loads(run(usage, "--config", config, "--policy", policy, "--json").stdout)
+    assert shown["commitments"] == {"east": 5.0}
 
 
 def test_records_that_cannot_be_read_are_named(usage: Path) -> None:

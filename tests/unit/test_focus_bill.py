@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costs.chargeback_month import Month
+from costs.months import Month
 from costs.reconcile import NANO_USD, BillKey, CostKind
 from costs.tags_policy import Policy, TagRule
 from costs.tags_resolve import Tagger
@@ -28,7 +28,7 @@ from stream.focus_read import version_of
 from stream.focus_rows import SeenRows
 from stream.focus_values import moment, read_tags, totals
 
-OCTOBER = Month(2026, 10)
+OCTOBER = Month.parse("2026-10")
 AI = "AI and Machine Learning"
 ROW: dict[str, Any] = {
     "BilledCost": "1.5",

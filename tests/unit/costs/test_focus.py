@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from costs.chargeback_charges import ChargeBook
 from costs.focus import focus_rows
 from costs.focus_columns import COLUMNS
 from costs.focus_names import Parties, parties_of
-from costs.prices import UnitPrices
+from costs.money import UnitPrices
+from costs.prices import PriceBook
 from costs.reconcile import Tolerance, our_sums, reconcile
 from costs.tags_policy import Billing, Commitment, Policy
 from costs.tags_resolve import Tagger
@@ -26,7 +28,7 @@ from stream.focus_bill import BillReader
 from stream.focus_write import write_focus_csv, write_focus_parquet
 from tests.unit.costs.focus_rules import problems
 from tests.unit.costs.test_chargeback import events
-from tests.unit.costs.usage import OCTOBER, PRICES, book, usage
+from tests.unit.costs.usage import OCTOBER, book, contract, usage
 
 A = {"cost-center": "a", "Owner": 'quote " and, comma'}
 POLICY = Policy(
@@ -49,20 +51,13 @@ EVENTS = [
 ]
 
 
-def units(model: str, _provider: str | None, _day: int) -> UnitPrices | None:
-    if model not in PRICES:
-        return None
-    fresh, cached, written = (Decimal(price) / 1_000_000 for price in PRICES[model])
-    return UnitPrices(fresh, cached, written)
-
-
 def report_of(found: list[Usage]) -> Chargeback:
     return chargeback(book(found, POLICY), ("cost-center",))
 
 
 def written(report: Chargeback) -> tuple[list[str], list[dict[str, str | None]]]:
     out = io.BytesIO()
-    write_focus_csv(focus_rows(report, units), out)
+    write_focus_csv(focus_rows(report), out)
     lines = csv.DictReader(io.StringIO(out.getvalue().decode()))
     return list(lines.fieldnames or ()), [{name: value or None for name, value in row.items()} for row in lines]
 
@@ -158,10 +153,35 @@ def test_a_cost_that_the_event_brought_is_one_row_at_its_average_price() -> None
 
 def test_a_price_that_is_no_plain_sum_is_one_row() -> None:
     """A long context costs more than tokens times unit prices; the book's total counts."""
-    made = ChargeBook(OCTOBER, Tagger(Policy()), lambda *_: 9_999)
+    steps = replace(contract("small", 1, 0, 2), above=((999, UnitPrices(*[Decimal("0.00001")] * 3)),))
+    made = ChargeBook(OCTOBER, Tagger(Policy()), PriceBook([steps]))
     made.add(usage("1"))
     _, rows = written(chargeback(made, ("cost-center",)))
-    assert [(row["SkuMeter"], row["BilledCost"]) for row in rows] == [("Tokens", "0.009999")]
+    assert [(row["SkuMeter"], row["BilledCost"]) for row in rows] == [("Tokens", "0.011")]
+
+
+def test_list_and_contract_prices_stand_apart() -> None:
+    """gpt-4o is listed at 2.50 dollars a million tokens read; ours is 1 dollar by contract."""
+    made = ChargeBook(OCTOBER, Tagger(Policy()), PriceBook([contract("gpt-4o", 1, 1, 1)]))
+    made.add(usage("1", model="gpt-4o", output_tokens=0))
+    [row] = written(chargeback(made, ("cost-center",)))[1]
+    assert [row[name] for name in ("ListCost", "ContractedCost", "BilledCost")] == ["0.0025", "0.001", "0.001"]
+
+
+def test_tiers_and_deployments_are_charges_of_their_own() -> None:
+    """A contract may price them apart, and a price has one SKU."""
+    batch = replace(contract("small", 2, 2, 2), tiers={"batch": UnitPrices(*[Decimal("0.000001")] * 3)})
+    made = ChargeBook(OCTOBER, Tagger(Policy()), PriceBook([batch]))
+    made.add(usage("1", output_tokens=0))
+    made.add(usage("2", output_tokens=0, service_tier="batch"))
+    made.add(usage("3", output_tokens=0, deployment="d"))
+    names, rows = written(chargeback(made, ("cost-center",)))
+    assert problems(names, rows) == []
+    assert [(row["BilledCost"], row["x_ServiceTier"], row["x_Deployment"]) for row in rows] == [
+        ("0.001", "batch", None),
+        ("0.002", "standard", None),
+        ("0.002", "standard", "d"),
+    ]
 
 
 def test_usage_without_a_price_has_no_row() -> None:
@@ -174,7 +194,7 @@ def test_parquet_says_what_csv_says(tmp_path: Path) -> None:
     report = report_of(EVENTS)
     path = tmp_path / "rows.parquet"
     with path.open("wb") as out:
-        count = write_focus_parquet(focus_rows(report, units), out)
+        count = write_focus_parquet(focus_rows(report), out)
     table = pyarrow.parquet.read_table(path)
     assert table.num_rows == count == len(written(report)[1])
     assert not any(field.nullable for field in table.schema if field.name in {"BilledCost", "ProviderName"})
@@ -193,7 +213,7 @@ def test_what_is_written_reconciles_to_nothing(tmp_path: Path, suffix: str, cost
     assert problems(names, rows) == []
     path = tmp_path / f"rows.{suffix}"
     with path.open("wb") as out:
-        (write_focus_csv if suffix == "csv" else write_focus_parquet)(focus_rows(report, units), out)
+        (write_focus_csv if suffix == "csv" else write_focus_parquet)(focus_rows(report), out)
     reader = BillReader(OCTOBER, report.by, report.book.tagger, cost)
     reader.read(path)
     compared = reconcile(our_sums(report, cost), reader.finish().sums, report.by, cost, Tolerance(0, 0))

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
-from costs.chargeback_charges import ChargeBook, UsageEvent
-from costs.chargeback_month import Month
+from costs.chargeback_charges import ChargeBook
+from costs.money import UnitPrices
+from costs.months import Month
+from costs.prices import PriceBook
+from costs.prices_override import PriceOverride
 from costs.tags_policy import Policy
 from costs.tags_resolve import Tagger
 from stream.adapters import Usage
 
-OCTOBER = Month(2026, 10)
-PRICES = {"small": (1, 0, 2), "large": (10, 1, 40)}
-"""Micro-dollars of a token that is read fresh, read from the cache, written: prices that a hand can multiply."""
+OCTOBER = Month.parse("2026-10")
+HOUR = 3_600_000
+
+
+def contract(model: str, fresh: int, cached: int, written: int) -> PriceOverride:
+    """Prices in micro-dollars a token: such that a hand can multiply."""
+    prices = (Decimal(price) / 1_000_000 for price in (fresh, cached, written))
+    return PriceOverride(model, model, UnitPrices(*prices))
+
+
+PRICES = PriceBook([contract("small", 1, 0, 2), contract("large", 10, 1, 40)])
 
 
 def ms(text: str) -> int:
@@ -35,16 +47,8 @@ def usage(name: str, tags: dict[str, str] | None = None, **changes: Any) -> Usag
     return Usage(**{**given, **changes})
 
 
-def price(event: UsageEvent, tokens: tuple[int, int, int], _day: int) -> int | None:
-    if event.model not in PRICES:
-        return None
-    read, cached, written = tokens
-    fresh, from_cache, out = PRICES[event.model]
-    return (read - cached) * fresh + cached * from_cache + written * out
-
-
 def book(events: Iterable[Usage], policy: Policy | None = None, **changes: Any) -> ChargeBook:
-    made = ChargeBook(OCTOBER, Tagger(policy or Policy()), price, **changes)
+    made = ChargeBook(OCTOBER, Tagger(policy or Policy()), PRICES, **changes)
     for event in events:
         made.add(event)
     return made

@@ -138,8 +138,16 @@ def _rows(path: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
                 f"{path}: there is no column {', '.join(sorted(missing))}; it has {', '.join(names)}. A usage file has "
                 "the fields of a usage event as columns"
             )
-        for row in batch.select([name for name in names if _is_read(name)]).to_pylist():
+        columns = {name: _in_microseconds(batch.column(name)) for name in names if _is_read(name)}
+        for row in pa.RecordBatch.from_pydict(columns).to_pylist():
             yield json.dumps(_event(row), default=str).encode()
+
+
+def _in_microseconds(column: Any) -> Any:
+    """Times as Python can hold them; other columns as they are."""
+    if pa.types.is_timestamp(column.type):
+        return column.cast(pa.timestamp("us", column.type.tz), safe=False)
+    return column
 
 
 def _is_read(name: str) -> bool:

@@ -61,6 +61,12 @@ def as_parquet(path: Path) -> None:
     )
 
 
+def as_parquet_of_nanoseconds(path: Path) -> None:
+    columns: dict[str, Any] = {name: [json.dumps(v) if name == "tags" else v] for name, v in EVENT.items()}
+    columns["time"] = pa.array([1_791_201_600_000_000_001], pa.timestamp("ns"))
+    pa.parquet.write_table(pa.table(columns), path)
+
+
 def as_typed_parquet(path: Path) -> None:
     columns: dict[str, Any] = {name: [value] for name, value in EVENT.items()}
     columns["time"] = pa.array([datetime(2026, 10, 5, 12, tzinfo=UTC)], pa.timestamp("us", "UTC"))
@@ -77,6 +83,7 @@ def as_typed_parquet(path: Path) -> None:
         ("u.csv", as_csv_with_tag_columns),
         ("u.parquet", as_parquet),
         ("u.parquet", as_typed_parquet),
+        ("u.parquet", as_parquet_of_nanoseconds),
     ],
 )
 def test_every_form_says_the_same(tmp_path: Path, name: str, write: Any) -> None:

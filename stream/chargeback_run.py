@@ -16,6 +16,7 @@ from costs.tags_resolve import Tagger
 from schemas.series import MICRO_USD
 from stream.adapters import Usage
 from stream.chargeback_read import UsageFileError, UsageRead, read_usage
+from stream.chargeback_table import span
 from stream.focus_bill import Bill, BillReader
 from stream.settings import Settings
 
@@ -59,8 +60,8 @@ def _nothing(book: ChargeBook, read: UsageRead) -> str:
     if not read.usage:
         others = ", ".join(f"{number} of {kind}" for kind, number in sorted(read.others.items()))
         return f"there is no usage event ({others or 'no event at all'}, {read.rejected} unreadable)"
-    first, last = min(book.elsewhere), max(book.elsewhere)
-    return f"there is no usage of {book.month}: what was read are {read.usage:,} events of {first} to {last}"
+    months = span(min(book.elsewhere), max(book.elsewhere))
+    return f"there is no usage of {book.month}: what was read are {read.usage:,} events of {months}"
 
 
 def check_tags(policy: Policy, files: Sequence[Path]) -> tuple[Violations, UsageRead]:

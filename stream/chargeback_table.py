@@ -33,6 +33,11 @@ def number_of(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"
 
 
+def span(first: object, last: object) -> str:
+    """From something to something, or that one thing."""
+    return str(first) if first == last else f"{first} to {last}"
+
+
 def plain(text: str) -> str:
     """Text that writes no control character to a terminal."""
     return "".join(character if character.isprintable() else "?" for character in text)

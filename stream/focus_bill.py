@@ -29,6 +29,7 @@ from costs.months import Month
 from costs.reconcile import NANO_USD, BillKey, CostKind, Subject, resource_key
 from costs.tags import fold
 from costs.tags_resolve import Tagger
+from stream.chargeback_table import span
 from stream.focus_problems import FocusError
 from stream.focus_read import focus_batches, version_of
 from stream.focus_rows import SeenRows, coded, row_hashes
@@ -138,7 +139,7 @@ class BillReader:
             periods = sorted(bill.other_periods)
             raise FocusError(
                 f"the bill has no row whose {self._period} lies in {bill.month}: its {bill.rows:,} rows are of "
-                f"{periods[0]} to {periods[-1]}"
+                f"{span(periods[0], periods[-1])}"
             )
         return bill
 

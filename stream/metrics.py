@@ -58,6 +58,10 @@ class Metrics:
         self.events_duplicate = self._counter("events_duplicate_total", "Evaluations whose id came before.", "type")
         self.unknown_fields = self._counter("unknown_fields_total", "Fields that no event of the type has.", "type")
         self.usage_unpriced = self._counter("usage_unpriced_total", "Usage of models without a price, counted as free.")
+        self.usage_cost = self._counter("usage_cost_usd_total", "Cost of usage by the call; flat costs are not in it.")
+        self.usage_untagged = self._counter(
+            "usage_untagged_usd_total", "Of that, the cost of usage without a tag that the policy requires.", "tag"
+        )
         self.dead_letters = self._counter("dead_letters_total", "Records that could not be read.", "reason")
         self.lag = self._gauge("consumer_lag_records", "Records not yet read, of the partitions assigned.", "topic")
 

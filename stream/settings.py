@@ -20,6 +20,7 @@ from costs.ptu import PtuTable
 from costs.ptu_commitments import Commitment
 from schemas.canonical import content_id
 from stream.ptu_table import shipped_table
+from stream.settings_chargeback import ChargebackSettings
 from stream.settings_costs import (
     CommitmentSection,
     CostsSettings,
@@ -72,6 +73,7 @@ class Settings(Section):
         default_factory=dict, description="Contract prices of provisioned units by name; they go before the list's."
     )
     costs: CostsSettings = Field(default_factory=CostsSettings)
+    chargeback: ChargebackSettings = Field(default_factory=ChargebackSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     limits: LimitsSettings = Field(default_factory=LimitsSettings)

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import structlog
 from aiokafka import AIOKafkaProducer
 
+from costs.tags_spend import SpendTally
 from schemas.words import SNAPSHOTS_TOPIC
 from stream.adapters import Decoder
 from stream.assembly import engine_of, machine_factory, record_limits
@@ -127,6 +128,7 @@ class Worker:
             wall_ms=wall_ms if engine.clock == "wall" else None,
             point=CommitTimer(self.metrics.commit_duration),
         )
+        ingest.tallies.fold.spend = SpendTally(settings.chargeback.policy())
         make_machine = machine_factory(settings, self.guard)
         timing = EvaluateSettings(
             lateness_ms=round(engine.lateness_seconds * 1000),

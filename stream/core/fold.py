@@ -17,6 +17,7 @@ from msgspec import to_builtins
 
 from costs.budgets import BudgetRule
 from costs.prices import LIST, Called, PriceBook, usd_to_micro
+from costs.tags_spend import SpendTally
 from schemas.canonical import canonical_json
 from schemas.series import SCORE_UNIT, SeriesKey
 from schemas.words import EventType
@@ -54,11 +55,12 @@ _TYPES: Final[dict[type, EventType]] = {
 
 @dataclass(slots=True)
 class FoldTallies:
-    """Counts for metrics."""
+    """Counts for metrics; `spend` only where someone asks for it."""
 
     events: Counter[str] = field(default_factory=Counter)
     late: Counter[str] = field(default_factory=Counter)
     unpriced: Counter[str] = field(default_factory=Counter)
+    spend: SpendTally | None = None
 
 
 class PartitionFold:
@@ -120,6 +122,8 @@ class PartitionFold:
     def _usage(self, place: Place, system: System, event: Usage, ms: int) -> None:
         tokens = (event.input_tokens, event.cached_input_tokens or 0, event.output_tokens)
         cost = self._cost(event, tokens, ms)
+        if cost and self.tallies.spend is not None:
+            self.tallies.spend.note(event.environment, event.system, event.tags, cost, ms // DAY_MS)
         dims = (event.agent or UNNAMED, event.model, event.pricing or "payg")
         cell = system.usage.get(dims)
         if cell is None:

@@ -60,8 +60,8 @@ def _at_equal_recall(made: Sequence[World], careful: Quality, tiers: list[Qualit
     The thresholds of the default tiers find more; two stricter ones are tried beside them. A tier without any false
     alarm counts as if it had half of one.
     """
-    strict = EscalationRate(EscalationRateSettings(warning_score=5.0, page_score=5.8))
-    names = ("score >= 5.0", "score >= 5.8")
+    strict = EscalationRate(EscalationRateSettings(warning_score=4.6, page_score=5.0))
+    names = ("score >= 4.6", "score >= 5.0")
     stricter = [
         replace(tier, name=name)
         for tier, name in zip(compare("escalation_rate", made, {}, detector=strict)[:2], names, strict=True)

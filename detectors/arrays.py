@@ -151,6 +151,11 @@ class ArrayView:
             self._hours = whole.reshape(whole.shape[0], full, _HOUR, -1).sum(axis=2, dtype=np.int64)
         return self._window(self._hours, (self._tick - self._start) // _HOUR, last)
 
+    def hour_sums(self, spans: Sequence[int]) -> Counts:
+        """See `WindowView.hour_sums`."""
+        hours = self.hours(spans[-1])
+        return np.stack([hours[:, spans[-1] - span :].sum(axis=1) for span in spans], axis=1)
+
     def _window(self, counts: Counts, end: int, last: int) -> Counts:
         """The last columns before `end`; zeros stand for what lies before the history."""
         window = counts[: self._size, max(0, end - last) : end]

@@ -76,6 +76,13 @@ class WindowView(Protocol):
         """
         ...
 
+    def hour_sums(self, spans: Sequence[int]) -> Counts:
+        """[S, len(spans), C] sums over the last so many full hours before the hour of `tick`; `spans` ascend.
+
+        The same as sums over `hours`, for a fraction of its cost.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:

@@ -143,13 +143,13 @@ class EvaluationDrop:
         due = state["summed"] < hour
         if not due.any():
             return
-        hours = view.hours(_BASE_HOURS + _LAG_HOURS)
-        for column, window in enumerate(_WINDOWS):
-            recent = hours[due, -window.hours :].sum(axis=1)
-            state["window_n"][due, column] = recent[:, 0]
-            state["window_sum"][due, column] = recent[:, 1]
+        spans = (*(window.hours for window in _WINDOWS), _BASE_HOURS + _LAG_HOURS)
+        sums = view.hour_sums(spans)
+        for column in range(len(_WINDOWS)):
+            state["window_n"][due, column] = sums[due, column, 0]
+            state["window_sum"][due, column] = sums[due, column, 1]
         learns = due & ~lifecycle.frozen(state, view.tick, _LAG_HOURS * _HOUR, self._settings)
-        n, mean, variance = _moments(self._pooled(view, hours[:, :_BASE_HOURS].sum(axis=1)))
+        n, mean, variance = _moments(self._pooled(view, sums[:, -1] - sums[:, spans.index(_LAG_HOURS)]))
         state["base_n"][learns] = n[learns]
         state["base_mean"][learns] = mean[learns]
         state["base_var"][learns] = variance[learns]

@@ -117,7 +117,8 @@ class RateScan(ABC):
         # Minutes before the last recovery belong to a firing that has ended, and do not open another.
         allowed = view.tick - state["closed"][rows].astype(np.int64)
         doubt, flutter = state["doubt"][rows].astype(np.float64), state["flutter"][rows].astype(np.float64)
-        reading = self._scan.read(count[rows], expected, allowed, doubt, flutter)
+        clump = np.maximum(state["clump"][rows].astype(np.float64), 1.0)
+        reading = self._scan.read(count[rows], expected, allowed, doubt, flutter, clump)
         return Reading(rows[reading.rows], reading.score, reading.window)
 
     def _wanted(self, view: WindowView, reading: Reading) -> Levels:
@@ -190,11 +191,12 @@ class RateScan(ABC):
 
     def _score(self, state: State, row: int, count: int, total: int, window: int) -> float:
         """The score of one window of one series; 0 where it holds too little to have one."""
-        mean = self._scan.margin * total * float(state["rate"][row])
+        clump = max(float(state["clump"][row]), 1.0)
+        mean = self._scan.margin * total * float(state["rate"][row]) / clump
         if count < 1 or mean <= 0:
             return 0.0
         shape = 1.0 / (float(state["doubt"][row]) + float(state["flutter"][row]) / window)
-        tail = tail_score(np.array([float(count)]), np.array([mean]), np.array([shape]))
+        tail = tail_score(np.array([count / clump]), np.array([mean]), np.array([shape]))
         return max(0.0, float((tail - look_penalty(np.array([float(window)])))[0]))
 
     def _threshold(self, state: State, row: int, seen: _Seen, tier: int) -> float:

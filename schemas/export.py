@@ -14,12 +14,14 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from schemas.base import JsonObject
+from schemas.cost_reports import CostReport
 from schemas.events import EVENT, Authorization, CircuitBreaker, Deployment, Evaluation, EventBase, Interaction, Usage
 from schemas.outputs import DeadLetter, Firing, Heartbeat, Verdict
 from schemas.words import (
     DEAD_LETTERS_TOPIC,
     FIRINGS_TOPIC,
     HEARTBEATS_TOPIC,
+    REPORTS_TOPIC,
     TOPIC_OF_TYPE,
     VERDICTS_TOPIC,
     EventType,
@@ -48,6 +50,7 @@ ANSWER_MODELS: Final[dict[str, tuple[type[BaseModel], str, str]]] = {
     "firing": (Firing, FIRINGS_TOPIC, "The firing's id."),
     "dead_letter": (DeadLetter, DEAD_LETTERS_TOPIC, "The refused record's topic/partition/offset."),
     "heartbeat": (Heartbeat, HEARTBEATS_TOPIC, "shard- and the shard's number."),
+    "cost_report": (CostReport, REPORTS_TOPIC, "cost- and the quarter."),
 }
 """By name: the model, its topic, and what the record's key is."""
 

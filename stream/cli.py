@@ -10,6 +10,8 @@ import typer
 from stream.cli_backtest import backtest
 from stream.cli_base import quiet_libraries
 from stream.cli_config import check_config, doctor, schemas_app, topics_app
+from stream.cli_costs import costs_app
+from stream.cli_costs_chargeback import chargeback, tags
 from stream.cli_look import triage, verdicts
 from stream.cli_run import demo, replay, run
 
@@ -49,6 +51,9 @@ app.command("doctor")(doctor)
 app.command("check-config")(check_config)
 app.add_typer(topics_app, name="topics")
 app.add_typer(schemas_app, name="schemas")
+app.add_typer(costs_app, name="costs")
+costs_app.command("chargeback")(chargeback)
+costs_app.command("tags")(tags)
 
 
 def main() -> None:

@@ -14,7 +14,14 @@ from typing import Final, Literal
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from schemas.words import DEAD_LETTERS_TOPIC, FIRINGS_TOPIC, HEARTBEATS_TOPIC, SNAPSHOTS_TOPIC, VERDICTS_TOPIC
+from schemas.words import (
+    DEAD_LETTERS_TOPIC,
+    FIRINGS_TOPIC,
+    HEARTBEATS_TOPIC,
+    REPORTS_TOPIC,
+    SNAPSHOTS_TOPIC,
+    VERDICTS_TOPIC,
+)
 from stream.settings_sections import KafkaSettings
 
 DAY_MS: Final = 86_400_000
@@ -81,6 +88,8 @@ def plan_topics(kafka: KafkaSettings) -> tuple[TopicPlan, ...]:
             OUTPUT_PARTITIONS,
             {"cleanup.policy": "compact,delete", "retention.ms": str(HEARTBEAT_DAYS * DAY_MS)},
         ),
+        # One record a quarter, and the newest of each is the report.
+        TopicPlan(REPORTS_TOPIC, "cost reports, by quarter", 1, {"cleanup.policy": "compact"}),
         # A checkpoint is never dropped but for a newer one: it is what a wiped Redis is rebuilt from.
         TopicPlan(
             SNAPSHOTS_TOPIC,

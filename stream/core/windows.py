@@ -6,6 +6,7 @@ stretch of memory; hours are kept sparse, only for series that had events, in th
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -153,6 +154,25 @@ class KindWindows:
             if block is not None:
                 dense[block.rows, slot] = block.counts
         return _read_only(dense)
+
+    def hour_sums(self, spans: Sequence[int]) -> Counts:
+        """[S, len(spans), C] sums over the last so many full hours before the hour of `tick`; `spans` ascend.
+
+        Every stored hour is added once, to the shortest span that holds it, and the longer ones take it over.
+        """
+        if not 0 < spans[0] <= spans[-1] <= HOURS:
+            raise ValueError(f"a window view holds 1 to {HOURS} hours, not {spans[0]} to {spans[-1]}")
+        sums = np.zeros((len(spans), len(self.keys), self.width), np.int64)
+        end = self.tick // 60
+        for hour, block in self.hour_blocks.items():
+            age = end - hour
+            if 0 < age <= spans[-1]:
+                place = sums[bisect_left(spans, age)]
+                if len(block.rows) == len(place):
+                    place += block.counts
+                else:
+                    place[block.rows] += block.counts
+        return _read_only(np.cumsum(sums, axis=0).transpose(1, 0, 2))
 
     def span(self, row: int, start: int, end: int) -> tuple[Counts, int]:
         """[C] sums of one series over the minutes `start` to `end - 1`, and how many minutes that covers.

@@ -108,6 +108,8 @@ class Both:
         assert windows.last_minute.tolist() == [model.last[series] for series in model.keys]
         assert windows.expired().tolist() == [model.last[series] < tick - HOURS * 60 for series in model.keys]
         minutes, hours = windows.minutes(MINUTES), windows.hours(HOURS)
+        for column, span in enumerate(spans := (1, 24, HOURS)):
+            assert np.array_equal(windows.hour_sums(spans)[:, column], hours[:, HOURS - span :].sum(axis=1))
         for row, series in enumerate(model.keys):
             for column in {0, 59, 60, MINUTES - 1} | {m - tick + MINUTES for m in model.counts[series]}:
                 if 0 <= column < MINUTES:

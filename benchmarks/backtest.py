@@ -73,17 +73,16 @@ def write(world: World, folder: Path) -> dict[str, Path]:
     """The history as `counts.parquet` and `counts.csv`, its incidents as `labels.csv`."""
     paths = {name: folder / f"counts.{name}" for name in ("parquet", "csv")}
     schema = next(tables(world)).schema
+    plain = pa.schema([pa.field(name, pa.string() if n < 4 else pa.int64()) for n, name in enumerate(COLUMNS)])
     with (
         pa.parquet.ParquetWriter(paths["parquet"], schema) as parquet,
-        pa.csv.CSVWriter(
-            paths["csv"], pa.schema([pa.field(name, pa.string() if n < 4 else pa.int64()) for n, name in enumerate(COLUMNS)])
-        ) as text,
+        pa.csv.CSVWriter(paths["csv"], plain) as text,
     ):
         for table in tables(world):
             parquet.write_table(table)
             stamps = pa.compute.strftime(table.column("time"), format="%Y-%m-%dT%H:%MZ")
-            plain = [stamps, *(table.column(name).cast(pa.string()) for name in COLUMNS[1:4]), *table.columns[4:]]
-            text.write_table(pa.table(dict(zip(COLUMNS, plain, strict=True))))
+            columns = [stamps, *(table.column(name).cast(pa.string()) for name in COLUMNS[1:4]), *table.columns[4:]]
+            text.write_table(pa.table(dict(zip(COLUMNS, columns, strict=True))))
     lines = ["start,end,environment,system,flow,kind"]
     for one in world.incidents:
         key = world.keys[one.row]
@@ -152,7 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for cost in costs:
             print(
                 f"{cost.format:8} {cost.rows:,} rows, {cost.megabytes:,.0f} MB: {cost.processor_seconds:.1f} s of "
-                f"processor time, {cost.seconds:.1f} s by the clock, {cost.peak_gigabytes:.2f} GB, {cost.firings} firings"
+                f"processor time, {cost.seconds:.1f} s by the clock, {cost.peak_gigabytes:.2f} GB, "
+                f"{cost.firings} firings"
             )
         print(f"goal     under {GOAL_SECONDS:g} s of processor time and {GOAL_GIGABYTES:g} GB")
     return 0 if all(cost.met for cost in costs) else 1

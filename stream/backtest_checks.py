@@ -50,10 +50,10 @@ def _impossible_scores(table: _Table) -> Iterator[str]:
         lambda cell: f"{cell[1] / SCORE_UNIT:g} for {cell[0]} scores",
         "Scores run from 1 to 5",
     )
-    # In doubles, with room for sums that were rounded before they came here.
+    # In doubles, with room for a sum that was rounded to the unit: half a thousandth of a score of at least one point.
     least = total.astype(np.float64) ** 2 / np.maximum(n, 1)
     yield from table.problem(
-        squares < least * (1 - 1e-6) - 1,
+        squares < least * (1 - 0.0011) - 1,
         "column score_sumsq is less than any scores with this score_sum have",
         lambda cell: f"{cell[2] / SCORE_UNIT**2:g} where score_sum is {cell[1] / SCORE_UNIT:g}",
         "It is the sum of the squared scores",

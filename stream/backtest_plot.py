@@ -1,6 +1,6 @@
 """A backtest as a picture: how good each tier is, and what the detector saw of a few series.
 
-Drawn by Matplotlib, which is an extra (`pip install 'midwatch[plot]'`): the engine itself has no use for it.
+Drawn by Matplotlib, which is imported here alone: the engine itself has no use for it.
 """
 
 from __future__ import annotations
@@ -46,10 +46,6 @@ def check_plot(path: Path) -> None:
         raise BacktestError(f"{path}: a plot is a {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]} file")
     if not path.resolve().parent.is_dir():
         raise BacktestError(f"{path}: there is no directory {path.resolve().parent}")
-    try:
-        import matplotlib as mpl  # noqa: F401
-    except ImportError:
-        raise BacktestError("--plot needs Matplotlib, which is not installed: pip install 'midwatch[plot]'") from None
 
 
 def draw(found: Backtest, path: Path, series: Sequence[str] = ()) -> None:

@@ -131,7 +131,9 @@ def test_it_fires_when_the_detector_fires(history: Path):
 
 def test_settings_change_what_fires(history: Path):
     """A threshold that nothing reaches silences the detector; a bad setting is refused with its path."""
-    assert backtest(history, None, "escalation_rate", {"warning_score": 299, "page_score": 299}).to_json()["firings"] == []
+    assert (
+        backtest(history, None, "escalation_rate", {"warning_score": 299, "page_score": 299}).to_json()["firings"] == []
+    )
     with pytest.raises(BacktestError, match=r"detectors\.escalation_rate\.page_scroe"):
         backtest(history, None, "escalation_rate", {"page_scroe": 4})
     with pytest.raises(BacktestError, match="there are escalation_rate"):
@@ -249,3 +251,21 @@ def test_scores_are_read_in_points(tmp_path: Path):
     view.tick = view.end
     assert view.hours(1)[0, 0].tolist() == [2, 8500, 36_250_000]
     assert view.keys[0].labels() == score
+
+
+def test_sums_that_were_rounded_are_no_error(tmp_path: Path):
+    """One score of 4.6347 exported as a sum of 4.635 and a square of 21.480444 is a history, not a contradiction."""
+    row = {"environment": "prod", "system": "shop", "flow": "f", "criterion": "tone"}
+    made = [
+        row | {"time": time(60 * hour), "score_sum": "4.635", "score_sumsq": "21.480444", "scores": 1}
+        for hour in range(48)
+    ]
+    assert backtest(write(tmp_path / "c.csv", made), None, "evaluation_drop", {}).report.result.firings == ()
+
+
+def test_squares_that_cannot_be_are_refused(tmp_path: Path):
+    """Squares below what any scores with that sum have are a wrong column, and are said to be."""
+    row = {"environment": "prod", "system": "shop", "flow": "f", "criterion": "tone"}
+    made = [row | {"time": time(0), "score_sum": "8", "score_sumsq": "30", "scores": 2}]
+    with pytest.raises(BacktestError, match="score_sumsq"):
+        backtest(write(tmp_path / "c.csv", made), None, "evaluation_drop", {})

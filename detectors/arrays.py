@@ -5,7 +5,7 @@ An `ArrayView` slides over a history that is held once; nothing is copied when t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -70,6 +70,16 @@ class ArrayView:
     def end(self) -> int:
         """The minute after the last of the history: the last tick."""
         return int(self._start + self._counts.shape[1] * self.step)
+
+    @property
+    def history(self) -> Counts:
+        """[S, M, C] the whole history of the series seen so far, a column for every `step` minutes. Read only."""
+        return self._counts[: self._size]
+
+    def part(self, keys: Collection[SeriesKey]) -> ArrayView:
+        """A view over these series only, which stands at the start."""
+        rows = [row for row, key in enumerate(self._all_keys) if key in keys]
+        return type(self)(self._kind, [self._all_keys[row] for row in rows], self._counts[rows], self._start)
 
     def totals(self, counter: int) -> Counts:
         """[S] the sum of one counter over the whole history, of the series seen so far."""

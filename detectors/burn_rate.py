@@ -26,7 +26,7 @@ from pydantic import Field
 from scipy.special import ndtr
 
 from detectors import lifecycle, words
-from detectors.base import HOURS, Claim, Floats, State, WindowView
+from detectors.base import HOURS, Claim, Floats, Sight, State, WindowView
 from detectors.burn_calendar import Month, SpendProfile
 from detectors.burn_flat import FlatCost
 from detectors.lifecycle import NONE, PAGE, WARNING, Levels
@@ -157,6 +157,29 @@ class BurnRate:
             for row, tier in zip(rows.tolist(), tiers.tolist(), strict=True)
         ]
         return state, sorted(claims, key=lambda claim: claim.series)
+
+    def sight(self, view: WindowView, state: State, row: int) -> Sight:
+        """See `Sighted.sight`. Observed are the dollars a day at the slower of both paces."""
+        hour, month = view.tick // _HOUR, Month.of(view.tick)
+        cost = view.hours(HOURS)[:, :, 1] / MICRO_USD
+        profile = SpendProfile.of(cost, hour, view.first_minute // _HOUR)
+        amount, flat = self._amounts(view, month)
+        pace = _pace(cost, profile, amount - flat - state["spent"], month, hour)
+        days, slack = month.days_left(hour), float(np.sqrt(month.days_left(hour) / 30.0))
+        affordable = max(float(pace.left[row]), 0.0) / days
+        limit = 1.0 + self._settings.page_excess * slack
+        young = int(profile.covered[row]) < self._settings.min_history_hours
+        return Sight(
+            observed=min(float(pace.long[row]), float(pace.short[row])) * float(pace.weight_left[row]) / days,
+            baseline=affordable,
+            threshold=limit * affordable,
+            unit="USD a day",
+            signal="pace, the slower of 1 d and 10 d",
+            score=0.0 if young else float(pace.burn[row]),
+            warning=1.0 + self._settings.warning_excess * slack,
+            page=limit,
+            score_name="burn",
+        )
 
     def outlooks(self, view: WindowView, spent: Floats) -> list[Outlook]:
         """The forecast of each budget as of a full hour, whatever it burns; `spent` [S] dollars on usage this month."""

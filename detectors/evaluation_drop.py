@@ -25,7 +25,7 @@ from pydantic import Field
 from scipy.special import log_ndtr
 
 from detectors import lifecycle, onset, words
-from detectors.base import Claim, Counts, Floats, State, WindowView
+from detectors.base import Claim, Counts, Floats, Sight, State, WindowView
 from detectors.lifecycle import NONE, PAGE, WARNING
 from detectors.settings import Tiers
 from schemas.series import SCORE_UNIT, SeriesKind
@@ -43,6 +43,7 @@ class _Window(NamedTuple):
 
 
 _WINDOWS = (_Window(6, 40, 0.6), _Window(24, 15, 0.3), _Window(48, 5, 0.0))
+_DAY_WINDOW = 1
 
 
 class EvaluationDropSettings(Tiers):
@@ -114,6 +115,27 @@ class EvaluationDrop:
             for row, tier in zip(rows.tolist(), tiers.tolist(), strict=True)
         ]
         return state, sorted(claims, key=lambda claim: claim.series)
+
+    def sight(self, view: WindowView, state: State, row: int) -> Sight:
+        """See `Sighted.sight`. Observed is the mean of the last day."""
+        counts, means = self._windows(view, state)
+        base, m, variance = (float(state[name][row]) for name in ("base_mean", "base_n", "base_var"))
+        k = int(counts[row, _DAY_WINDOW])
+        error = np.sqrt(variance / max(k, 1) + variance / max(m, 1) + self._settings.judge_drift**2)
+        fall = max(self._settings.margin + self._settings.page_score * float(error), _WINDOWS[_DAY_WINDOW].least_drop)
+        known = m >= self._settings.min_baseline
+        z = float(self._z(counts, means, state)[row].max())
+        return Sight(
+            observed=float(means[row, _DAY_WINDOW]) if k else None,
+            baseline=base if known else float("nan"),
+            threshold=base - fall if known else None,
+            unit="points of 5",
+            signal="mean of 24 h",
+            score=max(z, 0.0),
+            warning=self._settings.warning_score,
+            page=self._settings.page_score,
+            score_name="z",
+        )
 
     def _sum_hours(self, view: WindowView, state: State) -> None:
         """Sum the full hours of baseline and windows once an hour."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from detectors import lifecycle, onset, words
-from detectors.base import MINUTES, Claim, Counts, State, WindowView
+from detectors.base import MINUTES, Claim, Counts, Sight, State, WindowView
 from detectors.lifecycle import NONE, PAGE, WARNING, Levels, Mask
 from detectors.scan import Reading, Scan, look_penalty, tail_score, window_matrix, window_sums
 from detectors.settings import Tiers
@@ -88,6 +88,23 @@ class RateScan(ABC):
             for row, tier in zip(changes.recovered.tolist(), changes.ended_tiers.tolist(), strict=True)
         ]
         return state, sorted(claims, key=lambda claim: claim.series)
+
+    def sight(self, view: WindowView, state: State, row: int) -> Sight:
+        """See `Sighted.sight`. Observed and threshold are of the last half hour, the score of the best window."""
+        reading = self._read(view, state)
+        score = reading.score[reading.rows == row]
+        seen = _Seen.of(view.minutes(_HALF_HOUR)[row, :, :2], _HALF_HOUR, self._expected_rate(state, row))
+        return Sight(
+            observed=seen.rate if seen.total else None,
+            baseline=seen.expected_rate,
+            threshold=self._threshold(state, row, seen, PAGE),
+            unit=self.unit,
+            signal=f"rate of {_HALF_HOUR} min",
+            score=float(score[0]) if score.size else 0.0,
+            warning=self._life.warning_score,
+            page=self._life.page_score,
+            score_name="score",
+        )
 
     def _read(self, view: WindowView, state: State) -> Reading:
         """The best window of every series that has enough events in any of them."""

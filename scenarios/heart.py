@@ -7,6 +7,7 @@ story is about comes as events, one JSON line each, tick by tick, the way `midwa
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from scenarios.fleet import Fleet, encode
 from scenarios.fleet_counts import HourCounts
@@ -21,7 +22,9 @@ from stream.settings import Settings
 FINE_HOURS = 3
 """Hours of history that keep their minutes for every kind of series: those that windows still hold by minute."""
 
-HOUR_TICKS = 60
+HISTORY_TICKS = (25, 30, 55, 60)
+"""Minutes of an hour at which history is evaluated: two ticks for each half hour are the fewest that let baselines
+learn how far their half hours scatter."""
 
 
 class Heart:
@@ -34,13 +37,16 @@ class Heart:
         self.rejections: list[Rejection] = []
 
     def remember(self, fleet: Fleet, start_ms: int, end_ms: int) -> Iterator[Outcome]:
-        """Take in the hours from `start_ms` to `end_ms` as history, one tick an hour."""
+        """Take in the hours from `start_ms` to `end_ms` as history, at four ticks an hour (see `HISTORY_TICKS`)."""
         operations = self._fold([encode(one.event) for one in fleet.operations(start_ms, end_ms)], 2**61)
         for hour in range(start_ms // HOUR_MS, end_ms // HOUR_MS):
-            counts = Delta(tuple(self._counts(fleet, hour, by_hour=hour < end_ms // HOUR_MS - FINE_HOURS)))
-            first = hour * HOUR_TICKS
-            records = [delta for tick in range(first + 1, first + 61) for delta in operations.get(tick, ())]
-            yield self._machine.step(first + HOUR_TICKS, [counts, *records])
+            counts = list(self._counts(fleet, hour, by_hour=hour < end_ms // HOUR_MS - FINE_HOURS))
+            begun = hour * 60
+            for before, until in pairwise((0, *HISTORY_TICKS)):
+                seen = tuple(count for count in counts if begun + before <= count.minute < begun + until)
+                ticks = range(begun + before + 1, begun + until + 1)
+                records = [delta for tick in ticks for delta in operations.get(tick, ())]
+                yield self._machine.step(begun + until, [Delta(seen), *records])
 
     def _counts(self, fleet: Fleet, hour: int, *, by_hour: bool) -> Iterator[Count]:
         budgets = self._settings.budget_rules()

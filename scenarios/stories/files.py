@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -116,7 +117,7 @@ def load_story(path: Path) -> Story:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StoryError(path, [f"it is not valid TOML: {error}"]) from None
     try:
-        return Story.model_validate(data)
+        return Story.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
         raise StoryError(path, _problems(error)) from None
 

@@ -43,7 +43,7 @@ class Deployment(Happens):
     change: ChangeKind = "flow"
     component: str | None = Field(None, min_length=1)
     canary: Literal["full", "none"] = "none"
-    ramp: list[tuple[Annotated[int, Field(strict=False)], float]] | None = Field(None, min_length=1)
+    ramp: list[tuple[int, float]] | None = Field(None, min_length=1)
     escalates_percent: Share = 0
     reason: EscalationReason = "ambiguous"
     denied_percent: Share = 0

@@ -22,7 +22,7 @@ class Mark:
 
 
 def judge(run: Run) -> list[Mark]:
-    """Every expectation of the story, in its order. What was said in the history counts too: it was said."""
+    """Every expectation of the story, in its order."""
     story, incidents = run.entry.story, _incidents(run.verdicts)
     marks: list[Mark] = []
     if story.quiet:
@@ -91,9 +91,10 @@ def _fired(story: Story, fires: Fires, system: str | None, firings: Iterable[Fir
     what = f"{fires.detector}{about} {'fires' if fires.tier is None else fires.tier + 's'} by {fires.by}"
     if not matching:
         return Mark(what, False, "it does not")
-    at = matching[0].at.timestamp()
-    soon = fires.not_before is None or at * 1000 >= story.ms(fires.not_before)
-    return Mark(what, at * 1000 <= story.ms(fires.by) and soon, f"at {_clock(at)}")
+    earliest = 0 if fires.not_before is None else story.ms(fires.not_before)
+    times = [firing.at.timestamp() for firing in matching]
+    at = next((one for one in times if one * 1000 >= earliest), times[-1])
+    return Mark(what, earliest <= at * 1000 <= story.ms(fires.by), f"at {_clock(at)}")
 
 
 def _answers(expect: Expect, verdict: Verdict) -> Iterator[Mark]:

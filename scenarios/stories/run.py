@@ -23,12 +23,11 @@ MINUTE_MS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One tick at which something was said. `history` marks those before the story's own night."""
+    """One tick at which something was said."""
 
     tick_ms: int
     firings: tuple[Firing, ...]
     verdicts: tuple[Verdict, ...]
-    history: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +62,10 @@ def run_story(entry: Entry) -> Run:
     heart = Heart(settings_of(story))
     fleet = Fleet(story.seed, world.systems, world.effects)
     begins, ends = story.begins_ms, story.ends_ms
-    moments = [
-        Moment(outcome.tick * MINUTE_MS, outcome.firings, outcome.verdicts, history=True)
-        for outcome in heart.remember(fleet, begins - story.history_days * 24 * HOUR_MS, begins)
-        if outcome.firings or outcome.verdicts
-    ]
+    for _ in heart.remember(fleet, begins - story.history_days * 24 * HOUR_MS, begins):
+        pass  # What was said before the story began is not part of it.
     lines = deliver(story, fleet.events(begins, ends))
-    moments += [
+    moments = [
         Moment(outcome.tick * MINUTE_MS, outcome.firings, outcome.verdicts)
         for outcome in heart.live(lines, begins, ends)
         if outcome.firings or outcome.verdicts

@@ -1,4 +1,4 @@
-"""A story on the terminal: what happens, what Midwatch notices and finds, and a tick or a cross for what was expected."""
+"""A story on the terminal: what happens, what Midwatch notices and finds, a tick or a cross for each expectation."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def make_console() -> Console:
 
 def show_story(console: Console, run: Run, marks: Sequence[Mark]) -> None:
     """The whole story, from its first sentence to its last expectation."""
-    story = run.entry.story
     console.print(Text.assemble((run.entry.name, "bold"), (f"  {run.entry.group}", "dim")))
-    console.print(Padding(Text(run.entry.text), (0, 0, 0, 2), expand=False))
-    console.print(Padding(Text(_setting(run), style="dim"), (0, 0, 1, 2), expand=False))
+    console.print(_indented(Text(run.entry.text), 2))
+    console.print(_indented(Text(_setting(run), style="dim"), 2))
+    console.print()
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True, style="bold")
     grid.add_column()
@@ -76,6 +76,10 @@ def show_list(console: Console, entries: Sequence[Entry]) -> None:
         for entry in members:
             line = Text.assemble(f"  {entry.name:<{width}}  ", (entry.headline, "dim"))
             console.print(line, no_wrap=True, overflow="ellipsis")
+
+
+def _indented(content: RenderableType, columns: int) -> Padding:
+    return Padding(content, (0, 0, 0, columns), expand=False)
 
 
 def _setting(run: Run) -> str:
@@ -138,9 +142,9 @@ def _verdict(verdict: Verdict, before: Verdict | None) -> Iterator[RenderableTyp
     )
     if not told_before:
         for finding in verdict.findings:
-            yield Padding(_finding(finding), (0, 0, 0, 4), expand=False)
+            yield _indented(_finding(finding), 4)
     ranked = ", ".join(f"{one.cause.replace('_', ' ')} {one.probability:.0%}" for one in verdict.causes[:3])
-    yield Padding(Text(f"causes: {ranked}", style="dim"), (0, 0, 0, 4), expand=False)
+    yield _indented(Text(f"causes: {ranked}", style="dim"), 4)
     yield Padding(
         Text(f"do: {verdict.recommendation.kind}. {verdict.recommendation.reason}"), (0, 0, 0, 4), expand=False
     )

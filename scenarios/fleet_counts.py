@@ -137,6 +137,8 @@ class HourCounts:
     def _usage(self) -> Iterator[Count]:
         traffic, flow = self._traffic, self._flow
         heard = self._heard("usage", traffic.times)
+        if not heard.any():
+            return
         tokens = traffic.input_tokens.sum(axis=1), traffic.output_tokens.sum(axis=1)
         cost = np.array([self._price(*pair) for pair in zip(*(one.tolist() for one in tokens), strict=True)])
         cost *= heard * (traffic.spilled | (flow.pricing != "ptu"))

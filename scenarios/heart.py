@@ -12,12 +12,15 @@ from itertools import pairwise
 from scenarios.fleet import Fleet, encode
 from scenarios.fleet_counts import HourCounts
 from scenarios.fleet_model import HOUR_MS, MINUTE_MS
+from schemas.outputs import Firing
 from stream.adapters import Decoder, Rejection
 from stream.assembly import machine_factory, record_limits
 from stream.core.deltas import Count, Delta
 from stream.core.fold import Batch, PartitionFold
+from stream.core.gather import Gatherer
 from stream.core.machine import Outcome, ShardMachine
 from stream.settings import Settings
+from triage.case import Case
 
 FINE_HOURS = 3
 """Hours of history that keep their minutes for every kind of series: those that windows still hold by minute."""
@@ -61,6 +64,10 @@ class Heart:
         inboxes = self._fold(lines, round(self._settings.engine.lateness_seconds * 1000))
         for tick in range(start_ms // MINUTE_MS + 1, end_ms // MINUTE_MS + 1):
             yield self._machine.step(tick, inboxes.get(tick, ()))
+
+    def gather(self, firing: Firing) -> Case:
+        """The case that triage would get for `firing` at the last tick."""
+        return Gatherer(self._machine.windows, self._machine.evidence).gather(firing)
 
     def _fold(self, lines: Sequence[bytes], lateness_ms: int) -> dict[int, list[Delta]]:
         """What becomes visible by tick, as one source partition would show it."""

@@ -12,7 +12,7 @@ from typing import Final
 from schemas.events import Deployment
 from schemas.outputs import Exemplar, Firing
 from schemas.series import SCORE_UNIT, SeriesKey, SeriesKind
-from stream.core.deltas import BreakerRecord
+from stream.core.deltas import BreakerRecord, DeploymentRecord
 from stream.core.evidence import Evidence
 from stream.core.ticks import MINUTE_MS, ms_of
 from stream.core.windows import KindWindows
@@ -84,6 +84,7 @@ class _OneCase:
         self.flow = firing.scope.flow
         self.onset = onset
         self.tick = tick
+        self._deployments: tuple[DeploymentHistory, ...] | None = None
 
     def _rows(self, kind: SeriesKind, *, by_flow: bool = False) -> list[tuple[SeriesKey, int]]:
         """Series of the firing's system, in order of keys; with `by_flow` only those of its flow, if it has one."""
@@ -144,9 +145,7 @@ class _OneCase:
             agent = key.dims[0]
             recent_rate, before_rate = self._rates("agent", row)
             top = sorted(counts.get(agent, []), key=lambda d: (-d.recent, d.action, d.principal))[:TOP]
-            found.append(
-                AgentDenials(agent, recent_rate, before_rate, tuple(top), self.exemplars("agent", (agent,)))
-            )
+            found.append(AgentDenials(agent, recent_rate, before_rate, tuple(top), self.exemplars("agent", (agent,))))
         most = sorted(found, key=lambda a: (-a.recent.hits, a.agent))[:AGENTS]
         return tuple(sorted(most, key=lambda a: a.agent))
 
@@ -170,9 +169,7 @@ class _OneCase:
         if row is not None:
             (r, r_minutes), (b, b_minutes) = self._spans("dependency", row)
             recent, before, timeouts = Rate(r[1] + r[2], r[0], r_minutes), Rate(b[1] + b[2], b[0], b_minutes), r[2]
-        return DependencyHealth(
-            name, recent, before, timeouts, tuple(breakers), self.exemplars("dependency", (name,))
-        )
+        return DependencyHealth(name, recent, before, timeouts, tuple(breakers), self.exemplars("dependency", (name,)))
 
     def _reading(self, breaker: str, instance: str, readings: list[BreakerRecord]) -> BreakerReading | None:
         seen = [r for r in readings if r.ms < self.tick * MINUTE_MS]
@@ -214,19 +211,27 @@ class _OneCase:
         return tuple(found)
 
     def versions(self) -> tuple[VersionOutcome, ...]:
+        """Of the firing's flows, and of those that a deployment changed: whether that is another flow shows there."""
+        changed = {history.component for history in self.deployments() or ()}
         found = []
-        for key, row in self._rows("flow_version", by_flow=True):
+        for key, row in self._rows("flow_version"):
             flow, version = key.dims
-            found.append(VersionOutcome(flow, version, *self._rates("flow_version", row)))
+            if self.flow is None or flow == self.flow or flow in changed:
+                found.append(VersionOutcome(flow, version, *self._rates("flow_version", row)))
         return tuple(found)
 
     def deployments(self) -> tuple[DeploymentHistory, ...] | None:
         known = self.evidence.deployments.get((self.environment, self.system))
         if not known:
             return None
+        if self._deployments is None:
+            self._deployments = self._histories(known.values())
+        return self._deployments
+
+    def _histories(self, records: Iterable[DeploymentRecord]) -> tuple[DeploymentHistory, ...]:
         rollouts: dict[tuple[str, str], list[Deployment]] = {}
         newest: dict[tuple[str, str], int] = {}
-        for record in sorted(known.values(), key=lambda r: (r.ms, r.id)):
+        for record in sorted(records, key=lambda r: (r.ms, r.id)):
             if record.ms < self.tick * MINUTE_MS:
                 event = self.evidence.parse(record)
                 rollouts.setdefault((event.component, event.version), []).append(event)

@@ -124,9 +124,7 @@ class KindWindows:
         oldest = self.tick // 60 - HOURS
         for hour in np.unique(hours[hours >= oldest]).tolist():
             here = hours == hour
-            block = self.hour_blocks.get(hour) or HourBlock(
-                np.zeros(0, np.int32), np.zeros((0, self.width), np.uint8)
-            )
+            block = self.hour_blocks.get(hour) or HourBlock(np.zeros(0, np.int32), np.zeros((0, self.width), np.uint8))
             self.hour_blocks[hour] = block.plus(rows[here], amounts[here])
             self.dirty_hours.add(hour)
 

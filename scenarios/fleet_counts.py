@@ -125,6 +125,8 @@ class HourCounts:
     def _scores(self) -> Iterator[Count]:
         times = score_times(self._traffic, self._minutes[0] // 60)
         judged = self._heard("evaluation", times) * self._traffic.judged
+        if not judged.any():
+            return
         minutes = times // MINUTE_MS
         for column, (criterion, _, _) in enumerate(CRITERIA):
             score = np.rint(self._traffic.scores[:, column] * SCORE_UNIT).astype(np.int64) * judged

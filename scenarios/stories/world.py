@@ -103,7 +103,7 @@ def _flows(story: Story, traffic: Traffic) -> Iterator[Flow]:
             escalated_share=traffic.escalated_percent / 100,
             reasons=_MIX,
             model="gpt-4o",
-            version=f"{traffic.version}-before",
+            version=f"{traffic.version}-before" if traffic.flows == 1 else traffic.version,
             steps=(
                 StepPlan(traffic.agent, "invoke_agent", "understand-request", 650.0, None, 820, 96),
                 StepPlan(traffic.agent, "execute_tool", "look-up", 180.0, traffic.dependency),
@@ -127,9 +127,8 @@ def _always(story: Story, system: System) -> Iterator[Effect]:
     if types:
         yield Unheard(_EVER, frozenset(types))
     start = story.begins_ms - _SETTLED_HOURS * HOUR_MS
-    for part in parts:
-        for flow in _names(part):
-            yield Rollout(flow, "flow", start, part.version, FULL_CANARY)
+    for part in (one for one in parts if one.flows == 1):
+        yield Rollout(part.flow, "flow", start, part.version, FULL_CANARY)
 
 
 def _names(traffic: Traffic) -> list[str]:

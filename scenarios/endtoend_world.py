@@ -226,7 +226,9 @@ def _outage(scene: _Scene) -> Outage:
 def _bad_rollout(scene: _Scene) -> tuple[list[Effect], str]:
     rng, flow = scene.rng, scene.flow
     style = scene.choose(dict(_BAD_STYLES))
-    ramp, delayed = _RAMPS[style], rng.random() < 0.15
+    ramp = _RAMPS[style]
+    # What shows only later, when a batch job runs or a cache expires, is laid to all traffic: of whole rollouts only.
+    delayed = ramp[-1][1] == 100 and rng.random() < 0.2
     share = _excess(scene, 3.0, 10.0)
     # The part of the traffic that a canary has must make the whole rise, or nobody would notice.
     most = max(percent for _, percent in ramp) / 100
@@ -243,7 +245,7 @@ def _bad_rollout(scene: _Scene) -> tuple[list[Effect], str]:
         0.0 if delayed else worse,
         scene.choose(dict(_CAUSED_BY["deployment"])),  # type: ignore[arg-type]
         None,
-        float(rng.uniform(0.05, 0.4)) if rng.random() < 0.08 else 0.0,
+        float(rng.uniform(0.05, 0.4)) if rng.random() < 0.04 else 0.0,
         (("escalation_appropriateness", drop),),
         flow.permission.agent if rng.random() < 0.15 else None,
     )

@@ -6,9 +6,13 @@ from the onset to the tick; `before` is the day that ends at the onset.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
+import numpy as np
+
+from detectors.base import MINUTES
 from schemas.events import Deployment
 from schemas.outputs import Exemplar, Firing
 from schemas.series import SCORE_UNIT, SeriesKey, SeriesKind
@@ -65,6 +69,7 @@ class Gatherer:
             tags=one.tags(),
             exemplars=one.exemplars("flow"),
             volume_before=one.volume_before(),
+            onset_latest_ms=_latest_onset(firing, tick),
         )
 
 
@@ -213,12 +218,26 @@ class _OneCase:
     def versions(self) -> tuple[VersionOutcome, ...]:
         """Of the firing's flows, and of those that a deployment changed: whether that is another flow shows there."""
         changed = {history.component for history in self.deployments() or ()}
-        found = []
+        flows: dict[str, list[tuple[str, int]]] = {}
         for key, row in self._rows("flow_version"):
             flow, version = key.dims
             if self.flow is None or flow == self.flow or flow in changed:
-                found.append(VersionOutcome(flow, version, *self._rates("flow_version", row)))
-        return tuple(found)
+                flows.setdefault(flow, []).append((version, row))
+        return tuple(outcome for flow in flows for outcome in self._outcomes(flow, flows[flow]))
+
+    def _outcomes(self, flow: str, versions: list[tuple[str, int]]) -> Iterator[VersionOutcome]:
+        """The versions of one flow. What they share is known for the last two hours only."""
+        rates = [(version, *self._rates("flow_version", row)) for version, row in versions]
+        since = max(self.onset, self.tick - MINUTES)
+        if sum(recent.total > 0 for _, recent, _ in rates) < 2 or since >= self.tick:
+            yield from (VersionOutcome(flow, *one) for one in rates)
+            return
+        counts = self.windows["flow_version"].minutes_of([row for _, row in versions], since, self.tick)
+        served = counts[:, :, 0] > 0
+        for index, (version, recent, before) in enumerate(rates):
+            together = served[index] & np.delete(served, index, axis=0).any(axis=0)
+            total, hits = (int(value) for value in counts[index, together].sum(axis=0))
+            yield VersionOutcome(flow, version, recent, before, Rate(hits, total, int(together.sum())))
 
     def deployments(self) -> tuple[DeploymentHistory, ...] | None:
         known = self.evidence.deployments.get((self.environment, self.system))
@@ -262,6 +281,14 @@ class _OneCase:
         return tuple(
             Exemplar(trace_id=record.trace_id, interaction_id=record.interaction_id) for record in found[:EXEMPLARS]
         )
+
+
+def _latest_onset(firing: Firing, tick: int) -> int | None:
+    """The end of the detector's interval for the onset, in milliseconds; None where it gives none."""
+    latest = firing.evidence.get("onset_latest")
+    if not isinstance(latest, str):
+        return None
+    return min(ms_of(datetime.fromisoformat(latest)), (tick - 1) * MINUTE_MS)
 
 
 def _openings(changes: Sequence[BreakerRecord], since_ms: int) -> int:

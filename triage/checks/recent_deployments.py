@@ -127,7 +127,7 @@ class RecentDeploymentsCheck:
         return evaluated(self.name, _SEVERITY[first.answer], _words(first, case), evidence, case.exemplars)
 
     def _suspects(self, case: Case) -> tuple[list[_Suspect], int]:
-        until = case.onset_ms + self.settings.grace_ms(case.firing.detector)
+        until = max(case.onset_ms, case.onset_latest_ms or 0) + self.settings.grace_ms(case.firing.detector)
         since = case.onset_ms - self.settings.lookback_hours * 3_600_000
         read = [read_rollout(history, until, case.tick_ms) for history in case.deployments or ()]
         rollouts = [item for item in read if item is not None]

@@ -1,9 +1,10 @@
 """Learns the table of likelihoods from labelled cases, tempers it on others, and measures it on yet others.
 
-Two families of cases, made independently of each other, weigh the same: those of `scenarios.cases`, drawn as counts, and
-those of `scenarios.endtoend`, whose events go through detectors and gathering. What only one of them would teach is thus
-believed half. `python -m scenarios.learn_likelihoods` writes `triage/likelihoods.json`; with `--check` it only measures
-what is there, on both. An incident of the second family costs half a second of one core.
+Two families of cases, made independently of each other, weigh the same: those of `scenarios.cases`, drawn as counts,
+and those of `scenarios.endtoend`, whose events go through detectors and gathering. What only one of them would teach is
+thus believed half. `python -m scenarios.learn_likelihoods` writes `triage/likelihoods.json`; with `--check` it only
+measures what is there, on both. An incident of the second family costs about half a second; `--keep` keeps what was
+played, so that other bins and tests can be tried on the same incidents.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import pickle
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scenarios.cases import PRIORS, labelled_cases
-from scenarios.endtoend import looks
+from scenarios.endtoend import Look, looks
 from schemas.words import Cause, RecommendationKind
 from triage import posterior as posterior_module
 from triage.case import Case
@@ -39,6 +41,8 @@ class Labelled:
     case: Case
     cause: Cause
     bad_version: str | None = None
+    number: int = 0
+    """Of the incident, which several looks share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +85,16 @@ def drawn(count: int, seed: int) -> list[Observation]:
     return _observed([Labelled(item.case, item.cause) for item in labelled_cases(count, seed)])
 
 
-def endtoend(incidents: int, seed: int, workers: int = 1) -> list[Observation]:
-    """Observations of all looks at so many incidents of `scenarios.endtoend`."""
-    return _observed([Labelled(one.case, one.cause, one.bad_version) for one in looks(incidents, seed, workers)])
+def endtoend(incidents: int, seed: int, workers: int = 1, keep: Path | None = None) -> list[Observation]:
+    """Observations of all looks at so many incidents of `scenarios.endtoend`, kept in the folder `keep` if given."""
+    store = keep / f"looks-{seed}-{incidents}.pickle" if keep is not None else None
+    if store is not None and store.exists():
+        found: list[Look] = pickle.loads(store.read_bytes())  # noqa: S301  # our own file, named by the caller
+    else:
+        found = looks(incidents, seed, workers)
+        if store is not None:
+            store.write_bytes(pickle.dumps(found))
+    return _observed([Labelled(one.case, one.cause, one.bad_version, one.number) for one in found])
 
 
 def _observed(labelled: Sequence[Labelled]) -> list[Observation]:
@@ -170,11 +181,14 @@ def tempered(table: Likelihoods, families: Sequence[Sequence[Observation]]) -> L
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=20_000, help="cases drawn as counts to learn from")
-    parser.add_argument("--incidents", type=int, default=1_000, help="end-to-end incidents to learn from")
+    parser.add_argument("--incidents", type=int, default=1_100, help="end-to-end incidents: three quarters teach")
     parser.add_argument("--seed", type=int, default=1, help="seed of the first of them")
     parser.add_argument("--held-out", type=int, default=6_000, help="cases to measure on, of another seed")
-    parser.add_argument("--held-out-incidents", type=int, default=400, help="incidents to measure on, of another seed")
+    parser.add_argument("--held-out-incidents", type=int, default=300, help="incidents to measure on, of another seed")
     parser.add_argument("--workers", type=int, default=1, help="processes that play incidents")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="folder to keep played incidents in, and take them from"
+    )
     parser.add_argument("--check", action="store_true", help="measure the stored table, learn nothing")
     return parser.parse_args()
 
@@ -184,16 +198,18 @@ def main() -> None:
     options = _arguments()
     path = Path(posterior_module.__file__).with_name("likelihoods.json")
     if not options.check:
-        seed, workers = options.seed, options.workers
-        table = teach([drawn(options.cases, seed), endtoend(options.incidents, seed, workers)])
-        half = options.cases // 2, options.incidents // 2
-        table = tempered(table, [drawn(half[0], seed + 1), endtoend(half[1], seed + 1, workers)])
+        seed, cut = options.seed, options.incidents * 3 // 4
+        played = endtoend(options.incidents, seed + 10, options.workers, options.keep)
+        table = teach([drawn(options.cases, seed), [one for one in played if one.labelled.number < cut]])
+        others = [one for one in played if one.labelled.number >= cut]
+        table = tempered(table, [drawn(options.cases // 2, seed + 1), others])
         learned_from = {"cases": options.cases, "incidents": options.incidents, "seed": seed}
         path.write_text(json.dumps({"learned_from": learned_from, **table.to_json()}, indent=1) + "\n", "utf-8")
     table = Likelihoods.from_json(json.loads(path.read_text("utf-8")))
     print(f"temper                {table.temper:.2f}")
     _report(table, "drawn as counts", drawn(options.held_out, options.seed + 1_000))
-    _report(table, "end to end", endtoend(options.held_out_incidents, options.seed + 1_000, options.workers))
+    held_out = endtoend(options.held_out_incidents, options.seed + 90, options.workers, options.keep)
+    _report(table, "end to end", held_out)
 
 
 def _report(table: Likelihoods, name: str, observed: Sequence[Observation]) -> None:

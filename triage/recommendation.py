@@ -163,7 +163,7 @@ def _supported(case: Case, result: ChainResult) -> bool:
     if _proven(result):
         return True
     compared = changes.evidence.get("outcome") == "unclear"
-    moved = max(changes.evidence.get("canary_percents") or [0.0]) >= FULL_SHARE
+    moved = (changes.evidence.get("target") or {}).get("canary_percent", 0.0) >= FULL_SHARE
     behind = minutes <= RIGHT_BEHIND_MINUTES
     return moved and behind and not compared and case.firing.detector != "evaluation_drop"
 

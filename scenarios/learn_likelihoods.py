@@ -180,11 +180,11 @@ def tempered(table: Likelihoods, families: Sequence[Sequence[Observation]]) -> L
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cases", type=int, default=20_000, help="cases drawn as counts to learn from")
+    parser.add_argument("--cases", type=int, default=10_000, help="cases drawn as counts to learn from")
     parser.add_argument("--incidents", type=int, default=1_100, help="end-to-end incidents: three quarters teach")
     parser.add_argument("--seed", type=int, default=1, help="seed of the first of them")
-    parser.add_argument("--held-out", type=int, default=6_000, help="cases to measure on, of another seed")
-    parser.add_argument("--held-out-incidents", type=int, default=300, help="incidents to measure on, of another seed")
+    parser.add_argument("--held-out", type=int, default=4_000, help="cases to measure on, of another seed")
+    parser.add_argument("--held-out-incidents", type=int, default=250, help="incidents to measure on, of another seed")
     parser.add_argument("--workers", type=int, default=1, help="processes that play incidents")
     parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="folder to keep played incidents in, and take them from"

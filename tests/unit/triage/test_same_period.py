@@ -70,3 +70,11 @@ def test_a_change_long_before_the_onset_needs_its_outcome():
     case = replace(bad_deployment(), deployments=(rollout((30, 100)),))
     assert recommended(case) == "escalate"
     assert case.tick_ms == ms(TICK)
+
+
+def test_a_ramp_that_was_completed_behind_the_onset_had_not_been_completed():
+    """Its last step lies within the grace: the harm began before, so the ramp did not shield from it."""
+    hasty = quiet(deployments=(rollout((14, 10), (9, 50), (-4, 100)),), versions=())
+    finding = RecentDeploymentsCheck().check(hasty)
+    assert finding.evidence["reading"] == "short"
+    assert finding.evidence["canary_percents"] == [10.0, 50.0]

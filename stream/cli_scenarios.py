@@ -32,7 +32,7 @@ def list_scenarios(as_json: JsonOption = False) -> None:
 
 @scenarios_app.command("run")
 def run_scenarios(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Scenarios; all if none.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Scenarios; all if none.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Play scenarios and judge what is said. One tells its story minute by minute; all, one line each."""

@@ -235,9 +235,14 @@ class EvaluationDrop:
         )
 
     def _began(self, view: WindowView, row: int, base: float, variance: float) -> onset.Onset:
-        hours = view.hours(_WINDOWS[-1].hours)[row]
-        end = view.tick - view.tick % _HOUR
-        return onset.fall(hours[:, 0], hours[:, 1] / SCORE_UNIT, base - self._settings.margin, variance, end)
+        hours, end = view.hours(_WINDOWS[-1].hours)[row], view.tick - view.tick % _HOUR
+        if view.tick > end:
+            current = view.minutes(view.tick - end)[row].sum(axis=0, keepdims=True)
+            hours, end = np.concatenate([hours, current]), end + _HOUR
+        began = onset.fall(hours[:, 0], hours[:, 1] / SCORE_UNIT, base - self._settings.margin, variance, end)
+        # What has only just come to be, as a new version, cannot have begun to fall before.
+        first = int(view.first_minute[row])
+        return onset.Onset(*(min(max(minute, first), view.tick - 1) for minute in began))
 
 
 class EvaluationDropByVersion(EvaluationDrop):

@@ -14,6 +14,7 @@ from stream.cli_costs import costs_app
 from stream.cli_costs_chargeback import chargeback, tags
 from stream.cli_look import triage, verdicts
 from stream.cli_run import demo, replay, run
+from stream.cli_scenarios import scenarios_app
 
 app = typer.Typer(
     name="midwatch",
@@ -49,6 +50,7 @@ app.command("triage")(triage)
 app.command("verdicts")(verdicts)
 app.command("doctor")(doctor)
 app.command("check-config")(check_config)
+app.add_typer(scenarios_app, name="scenarios")
 app.add_typer(topics_app, name="topics")
 app.add_typer(schemas_app, name="schemas")
 app.add_typer(costs_app, name="costs")

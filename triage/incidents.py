@@ -17,7 +17,7 @@ from schemas.outputs import Engine, Finding, Firing, Verdict
 from triage.case import Case
 from triage.chain import Guard, run_guarded
 from triage.checks.base import Check
-from triage.incident import Incident, Member, answer_of, gravity, in_order
+from triage.incident import Incident, Member, answer_of, gravity, in_order, other_cause
 from triage.registry import build
 from triage.settings import TriageSettings
 from triage.verdict import Occasion, assess, build_verdict, repeated, resolved
@@ -140,7 +140,7 @@ class Incidents:
     def _speaks(self, incident: Incident, fresh: Verdict, *, grew: bool) -> Speak:
         """Whether to give the fresh answer now, to repeat the last one, or to say nothing; keeps what is pending."""
         last, answer = incident.last, answer_of(fresh)
-        if last is None or answer == answer_of(last):
+        if last is None or (answer == answer_of(last) and not other_cause(fresh, last)):
             incident.pending, incident.pending_ticks = None, 0
             return "now" if grew or last is None else "no"
         withdraws = last.recommendation.kind == "rollback" and answer[3:] != answer_of(last)[3:]

@@ -124,9 +124,7 @@ class KindWindows:
         oldest = self.tick // 60 - HOURS
         for hour in np.unique(hours[hours >= oldest]).tolist():
             here = hours == hour
-            block = self.hour_blocks.get(hour) or HourBlock(
-                np.zeros(0, np.int32), np.zeros((0, self.width), np.uint8)
-            )
+            block = self.hour_blocks.get(hour) or HourBlock(np.zeros(0, np.int32), np.zeros((0, self.width), np.uint8))
             self.hour_blocks[hour] = block.plus(rows[here], amounts[here])
             self.dirty_hours.add(hour)
 
@@ -194,6 +192,12 @@ class KindWindows:
             covered += end - ring_start
             total += self.ring[np.arange(ring_start, end) % RING, row].sum(axis=0, dtype=np.int64)
         return total, covered
+
+    def minutes_of(self, rows: Sequence[int], start: int, end: int) -> Counts:
+        """[R, end - start, C] counts of some rows by minute; `start` is no earlier than the ring reaches."""
+        minutes = np.arange(start, min(end, self.tick)) % RING
+        counts: Counts = self.ring[minutes[:, None], np.asarray(rows, np.int64)].transpose(1, 0, 2).astype(np.int64)
+        return counts
 
     def _hour_of(self, row: int, hour: int) -> Counts:
         block = self.hour_blocks.get(hour)

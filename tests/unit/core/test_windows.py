@@ -229,9 +229,7 @@ def test_absurd_amounts_stop_at_the_ceiling(kind: SeriesKind, ceiling: int) -> N
     assert CEILING * HOURS < 2**63
 
 
-@pytest.mark.parametrize(
-    ("top", "dtype"), [(255, np.uint8), (256, np.uint16), (65_536, np.uint32), (2**32, np.int64)]
-)
+@pytest.mark.parametrize(("top", "dtype"), [(255, np.uint8), (256, np.uint16), (65_536, np.uint32), (2**32, np.int64)])
 def test_hour_blocks_take_the_smallest_integers(top: int, dtype: type) -> None:
     """An hour is kept in the narrowest type that holds its largest count, and widens when a count grows."""
     both = Both.of("usage")

@@ -6,9 +6,10 @@ seasonal, self-adjusting rate of detectors/baseline.py. With `X` escalations and
     mu = 1.4 E,   1/r = 1/A + 0.7 S + F/w,   score = -log10 I_{mu/(mu+r)}(X, r) - max(0, log10(30/w))
 
 where A is the escalations behind the expected rate, and X >= 4, X >= 2 E. Where a flow's escalations come in clumps,
-X and E are first divided by the clump factor K that was learned of it (1 where they come one by one). Measured false
-pages: below 0.01 in a series-week (docs/detectors.md). It does not see a rise below twice the baseline, and at a few
-interactions an hour it sees a threefold one late or not at all: there is too little to see.
+X and E are first divided by the clump factor K that was learned of it (1 where they come one by one), and it takes
+four clumps. They must be spread over three minutes: one bad minute is not an incident yet. Measured false pages: below
+0.01 in a series-week (docs/detectors.md). It does not see a rise below twice the baseline, and at a few interactions an
+hour it sees a threefold one late or not at all: there is too little to see.
 
 Rule `ratio`: the literal "3x in 30 minutes". It pages where the rate of the last 30 minutes is at least `ratio` times
 the rate of the last 24 full hours, on at least `ratio_min_count` escalations. Measured: 0.1 to 0.3 false pages in a
@@ -67,10 +68,12 @@ class EscalationRate(RateScan):
     verb: ClassVar[str] = "escalated"
     lag: ClassVar[int] = learning.LAG
     recovery_windows: ClassVar[tuple[int, ...]] = (15, 30, 60, 120)
+    least_minutes: ClassVar[int] = 3
 
     def __init__(self, settings: EscalationRateSettings | None = None) -> None:
         settings = settings or EscalationRateSettings()
-        scan = Scan((3, 5, 8, 12, 20, 30, 45, 60), settings.margin, settings.min_count, settings.min_ratio)
+        windows = (3, 5, 8, 12, 20, 30, 45, 60)
+        scan = Scan(windows, settings.margin, settings.min_count, settings.min_ratio, min_clumps=settings.min_count)
         super().__init__(settings, scan, settings.recovery_ratio, recovery_count=0)
         self._settings = settings
         self._constants = baseline.BaselineConstants(prior_rate=settings.prior_rate)

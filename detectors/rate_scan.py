@@ -38,6 +38,8 @@ class RateScan(ABC):
     """What happens to a trial, as in "41 of 300 escalated"."""
     lag: ClassVar[int]
     recovery_windows: ClassVar[tuple[int, ...]]
+    least_minutes: ClassVar[int] = 1
+    """Minutes over which the events of a window must be spread."""
 
     def __init__(self, settings: Tiers, scan: Scan, recovery_ratio: float, recovery_count: int) -> None:
         self._life = settings
@@ -117,9 +119,20 @@ class RateScan(ABC):
         # Minutes before the last recovery belong to a firing that has ended, and do not open another.
         allowed = view.tick - state["closed"][rows].astype(np.int64)
         doubt, flutter = state["doubt"][rows].astype(np.float64), state["flutter"][rows].astype(np.float64)
+        if self.least_minutes > 1:
+            count[rows] *= self._lasts(minutes[rows])
         clump = np.maximum(state["clump"][rows].astype(np.float64), 1.0)
         reading = self._scan.read(count[rows], expected, allowed, doubt, flutter, clump)
         return Reading(rows[reading.rows], reading.score, reading.window)
+
+    def _lasts(self, minutes: Counts) -> Mask:
+        """[R, W] whether the events of each window are spread over enough minutes: one minute is no incident yet.
+
+        A series that has fewer minutes with any trials, since its telemetry comes in batches, needs events in all.
+        """
+        happened = window_sums(minutes[:, :, 1] > 0, self._matrix)
+        awake = window_sums(minutes[:, :, 0] > 0, self._matrix)
+        return np.asarray(happened >= np.minimum(self.least_minutes, awake))
 
     def _wanted(self, view: WindowView, reading: Reading) -> Levels:
         """[S] the tier that the evidence asks for."""

@@ -44,7 +44,7 @@ def window_matrix(windows: Sequence[int]) -> Floats:
     return np.asarray(np.arange(windows[-1])[:, None] >= windows[-1] - np.asarray(windows), dtype=np.float64)
 
 
-def window_sums(counter: Counts, matrix: Floats) -> Floats:
+def window_sums(counter: Counts | NDArray[np.bool_], matrix: Floats) -> Floats:
     """[R, W] sums of one counter [R, M] over each window of `window_matrix`; exact below 2**53.
 
     A matrix product of doubles takes a third of the time that integer sums take.
@@ -67,13 +67,15 @@ def look_penalty(windows: Floats) -> Floats:
 class Scan:
     """The scan's constants.
 
-    `margin` raises the mean; a window takes part from `min_count` events and `min_ratio` times the expected ones on.
+    `margin` raises the mean; a window takes part from `min_count` events, `min_ratio` times the expected ones and
+    `min_clumps` clumps on.
     """
 
     windows: tuple[int, ...]
     margin: float
     min_count: int
     min_ratio: float
+    min_clumps: float = 1.0
 
     def read(
         self,
@@ -91,7 +93,8 @@ class Scan:
         in clumps of `clump` [R] count as so many fewer in the score.
         """
         spans = np.asarray(self.windows, dtype=np.float64)
-        gate = (count >= self.min_count) & (count >= self.min_ratio * expected) & (spans <= allowed[:, None])
+        least = np.maximum(self.min_count, self.min_clumps * clump)[:, None]
+        gate = (count >= least) & (count >= self.min_ratio * expected) & (spans <= allowed[:, None])
         row, column = np.nonzero(gate)
         if row.size == 0:
             return Reading(row, np.empty(0), np.empty(0, dtype=np.int64))

@@ -129,6 +129,31 @@ def test_clumps_are_learned_and_do_not_page():
     assert not [claim for tick, claim in claims_of(clumped) if tick > 4 * DAY and claim.tier == "page"]
 
 
+@pytest.mark.parametrize(("spread", "fires"), [([30], False), ([15, 15], False), ([10, 10, 10], True)])
+def test_one_bad_minute_is_no_incident(spread: list[int], fires: bool):
+    """Thirty escalations in one minute or two of a calm flow do not open; the same over three minutes do."""
+    counts = history(30.0, steady(2 * DAY, 0.02), seed=6, series=2)
+    counts[0, DAY + 230 : DAY + 320, 1] = 0
+    counts[0, DAY + 300 : DAY + 300 + len(spread), 1] = spread
+    opened = [tick for tick, claim in claims_of(counts) if claim.series == 0 and DAY + 300 < tick < DAY + 320]
+    assert bool(opened) is fires
+
+
+def test_telemetry_in_batches_is_still_seen():
+    """A flow that reports once an hour has one minute to show an incident in, and shows it."""
+    counts = history(0.0, steady(6 * DAY, 0.0), series=2)
+    rng = np.random.default_rng(8)
+    n = rng.poisson(300.0, (2, 6 * 24))
+    rate = np.full(6 * 24, 0.04)
+    rate[5 * 24 + 6 : 5 * 24 + 9] = 0.3
+    counts[:, ::60, 0] = n
+    counts[0, ::60, 1] = rng.binomial(n[0], rate)
+    counts[1, ::60, 1] = rng.binomial(n[1], 0.04)
+    opened = [(tick, claim) for tick, claim in claims_of(counts) if claim.change == "opened" and tick > 3 * DAY]
+    assert [claim.series for _, claim in opened] == [0]
+    assert 5 * DAY + 360 < opened[0][0] <= 5 * DAY + 430
+
+
 @pytest.mark.parametrize(("escalations", "fires"), [(9, False), (10, True)])
 def test_the_literal_rule_wants_its_count(escalations: int, fires: bool):
     """Ten escalations at three times the rate fire, nine at more than that do not."""

@@ -51,7 +51,7 @@ ANSWER_MODELS: Final[dict[str, tuple[type[BaseModel], str, str]]] = {
     ),
     "firing": (Firing, FIRINGS_TOPIC, "The firing's id."),
     "dead_letter": (DeadLetter, DEAD_LETTERS_TOPIC, "The refused record's topic/partition/offset."),
-    "heartbeat": (Heartbeat, HEARTBEATS_TOPIC, "shard- and the shard's number."),
+    "heartbeat": (Heartbeat, HEARTBEATS_TOPIC, "shard- and its number, behind namespace/ if not midwatch."),
 }
 """By name: the model, its topic, and what the record's key is."""
 

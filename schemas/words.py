@@ -76,5 +76,8 @@ FIRINGS_TOPIC: Final = "midwatch.firings"
 DEAD_LETTERS_TOPIC: Final = "midwatch.dead-letters"
 HEARTBEATS_TOPIC: Final = "midwatch.heartbeats"
 SNAPSHOTS_TOPIC: Final = "midwatch.snapshots"
+DEFAULT_NAMESPACE: Final = "midwatch"
+"""The engine's namespace where none is configured; also that of heartbeats and snapshots that name none."""
+
 CONTROLS_TOPIC: Final = "midwatch.controls"
 FEEDBACK_TOPIC: Final = "midwatch.feedback"

@@ -33,7 +33,7 @@ from stream.settings import Settings
 from stream.settings_clients import kafka_options, redis_client
 from stream.snapshots import PieceRecord
 from stream.store import Store
-from stream.topics import plan_topics
+from stream.topics import plan_topics, source_topics
 from stream.watchdog import Watchdog, where_tasks_stand
 
 OBSERVE_SECONDS = 1.0
@@ -126,7 +126,7 @@ class Worker:
             idle_grace_ms=round(engine.idle_grace_seconds * 1000),
             checkpoint_ticks=engine.checkpoint_ticks,
             lease_ms=round(engine.lease_seconds * 1000),
-            topics=frozenset(settings.kafka.input_topics),
+            topics=frozenset(source_topics(settings.kafka)),
         )
 
         async def publish(outcomes: Sequence[Outcome]) -> None:

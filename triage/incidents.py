@@ -60,22 +60,22 @@ class Incidents:
         self.settings = settings
         self.engine = engine
         self._checks = tuple(checks) if checks is not None else build(settings)
-        self._grouping = Grouping(settings.incidents)
+        self.grouping = Grouping(settings.incidents)
 
     @property
     def open_count(self) -> int:
         """Incidents that are not resolved."""
-        return len(self._grouping.open)
+        return len(self.grouping.open)
 
     @property
     def refused_incidents(self) -> int:
         """Firings that could not open an incident at the cap."""
-        return self._grouping.refused_incidents
+        return self.grouping.refused_incidents
 
     @property
     def refused_firings(self) -> int:
         """Firings that an incident at its cap could not take in."""
-        return self._grouping.refused_firings
+        return self.grouping.refused_firings
 
     def step(
         self,
@@ -91,19 +91,19 @@ class Incidents:
         the silences that are active at it, and the acknowledgements known.
         """
         tick = _Tick(tick_ms, gather, run, controls)
-        self._grouping.take(firings, tick_ms, lambda firing: self._findings(firing, tick))
+        self.grouping.take(firings, tick_ms, lambda firing: self._findings(firing, tick))
         verdicts: list[Verdict] = []
-        for incident in sorted(self._grouping.open.values(), key=_in_turn):
+        for incident in sorted(self.grouping.open.values(), key=_in_turn):
             verdict = self._look(incident, tick)
             verdicts.extend([verdict] if verdict else [])
             if incident.is_over:
                 verdicts.append(self._resolve(incident, tick))
-                del self._grouping.open[incident.incident_id]
+                del self.grouping.open[incident.incident_id]
         return verdicts
 
     def to_json(self) -> JsonObject:
         """All state, as JSON."""
-        incidents = self._grouping.open
+        incidents = self.grouping.open
         return {"open": [incidents[key].to_json() for key in sorted(incidents)]}
 
     @classmethod
@@ -112,7 +112,7 @@ class Incidents:
     ) -> Incidents:
         """The incidents that `to_json` stored."""
         made = cls(settings, engine, checks)
-        made._grouping.open = {item["incident_id"]: Incident.from_json(item) for item in data["open"]}
+        made.grouping.open = {item["incident_id"]: Incident.from_json(item) for item in data["open"]}
         return made
 
     def _findings(self, firing: Firing, tick: _Tick) -> Sequence[Finding]:
@@ -158,7 +158,7 @@ class Incidents:
         fresh = build_verdict(occasion, assess(self._checks, case, tick.run), self.settings, self.engine)
         last, muted = incident.last, silence
         if muted is None and not incident.heard:
-            others = [item for item in self._grouping.open.values() if item is not incident]
+            others = [item for item in self.grouping.open.values() if item is not incident]
             muted = inhibited(incident, fresh.findings, others, self.settings.incidents.group_minutes * 60_000)
         acknowledged = self._acknowledged(incident, tick.controls)
         turned = last is not None and (muted != last.muted or acknowledged != last.acknowledged)

@@ -151,9 +151,9 @@ async def run_everything(stage: Stage) -> None:
     evaluator.machine.tallies.refused_series["flow"] = 2
     evaluator.machine.tallies.failed_detectors["silence"] = 1
     evaluator.machine.evidence.dropped["deployment"] = 1
-    evaluator.machine.incidents.refused_incidents = 1
-    evaluator.machine.incidents.refused_firings = 1
-    evaluator.machine.incidents._open["inc_x"] = cast("Any", None)
+    evaluator.machine.incidents.grouping.refused_incidents = 1
+    evaluator.machine.incidents.grouping.refused_firings = 1
+    evaluator.machine.incidents.grouping.open["inc_x"] = cast("Any", None)
     guard = TimedGuard(stage.metrics)
     guard(build(TriageSettings())[0], quiet())
     guard.close()

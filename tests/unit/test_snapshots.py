@@ -87,7 +87,7 @@ def test_a_shorter_one_over_a_longer_one_is_whole() -> None:
 
 
 def piece(value: bytes, **change: object) -> bytes:
-    names = ("shard", "tick", "index", "count", "checksum", "data")
+    names = ("shard", "tick", "index", "count", "checksum", "data", "namespace")
     fields = dict(zip(names, msgspec.msgpack.decode(value), strict=True)) | change
     return msgspec.msgpack.encode([fields[name] for name in names])
 
@@ -106,6 +106,18 @@ def test_damaged_pieces_are_passed_over() -> None:
         msgspec.msgpack.encode([1, 2]),
     ):
         assert ticks([*good, damaged, *bad[1:]]) == {1: START}
+
+
+def test_another_engine_s_snapshots_are_passed_over() -> None:
+    """Two engines on one Kafka: each has its own keys, and starts from its own; without a name it is the default's."""
+    checkpoint = Checkpoint(START, b"state", {})
+    theirs = to_records(1, SHARDS, 0, checkpoint, PARTS, INBOXES, namespace="other")
+    ours = to_records(1, SHARDS, 0, checkpoint, PARTS, INBOXES)
+    assert {record.key for record in theirs}.isdisjoint(record.key for record in ours)
+    assert ticks([record.value for record in theirs]) == {}
+    assert newest([record.value for record in theirs], SHARDS, "other").keys() == {1}
+    unnamed = [msgspec.msgpack.encode(msgspec.msgpack.decode(record.value)[:-1]) for record in ours]
+    assert ticks(unnamed) == {1: START}
 
 
 def test_another_number_of_shards_or_layout_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

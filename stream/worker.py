@@ -20,6 +20,7 @@ from stream.assembly import engine_of, machine_factory, record_limits
 from stream.core.machine import Outcome
 from stream.evaluate import EvaluateSettings, ShardEvaluator
 from stream.evaluate_loop import EvaluateLoop
+from stream.feedback_watch import FeedbackWatch
 from stream.guard import TimedGuard
 from stream.health import Contact, Contacts
 from stream.http import serve_http
@@ -97,7 +98,9 @@ class Worker:
                 wall_ms,
                 self.settings.engine.stuck_seconds,
             )
-            await self._serve(stack, observer, contacts, {"ingest": ingest.run, "evaluate": evaluate.run}, stop)
+            feedback = FeedbackWatch(self.settings, self.metrics, lambda: 0 in evaluate.shards)
+            loops = {"ingest": ingest.run, "evaluate": evaluate.run}
+            await self._serve(stack, observer, contacts, loops, feedback.run, stop)
 
     async def _require_topics(self) -> None:
         """Refuse to start where a topic is missing: what is read would wait, what is said would be lost."""
@@ -151,6 +154,7 @@ class Worker:
         observer: Observer,
         contacts: Contacts,
         loops: Mapping[str, Loop],
+        feedback: Loop,
         stop: asyncio.Event,
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -162,6 +166,7 @@ class Worker:
         tasks = {name: asyncio.create_task(run(stop), name=name) for name, run in loops.items()}
         observer.watch(tasks)
         tasks["observe"] = asyncio.create_task(self._observe(observer, watchdogs, stop), name="observe")
+        tasks["feedback"] = asyncio.create_task(feedback(stop), name="feedback")
         tasks |= {name: asyncio.create_task(one.keep(stop), name=f"ask-{name}") for name, one in contacts.items()}
         try:
             port = self.settings.http.port

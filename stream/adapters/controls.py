@@ -25,7 +25,9 @@ from stream.adapters.times import milliseconds
 
 Control = Silence | Acknowledgement
 
-_NAMES: Final = {kind: frozenset(model.model_fields) for kind, model in CONTROL_MODELS.items()}
+_NAMES: Final[dict[str, frozenset[str]]] = {
+    str(kind): frozenset(model.model_fields) for kind, model in CONTROL_MODELS.items()
+}
 
 
 @dataclass(slots=True)

@@ -34,12 +34,12 @@ Control = Silence | Acknowledgement
 
 
 class ControlBook:
-    """The controls of one shard. `dropped` counts what a cap cut off: what ends first, or is oldest."""
+    """The controls of one shard. `dropped`, if given, counts what a cap cut off: what ends first, or is oldest."""
 
-    def __init__(self, dropped: Counter[str]) -> None:
+    def __init__(self, dropped: Counter[str] | None = None) -> None:
         self.silences: dict[str, SilenceRecord] = {}
         self.acknowledgements: dict[str, AcknowledgementRecord] = {}
-        self._dropped = dropped
+        self._dropped = dropped if dropped is not None else Counter()
         self._acknowledged: dict[str, Acknowledged | None] = {}
 
     def apply(self, record: ControlRecord) -> None:

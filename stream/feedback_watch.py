@@ -63,15 +63,15 @@ def show(metrics: Metrics, feedback: Sequence[Feedback], now: datetime) -> None:
     for one in feedback:
         judged[_detector(one, known), one.triage_result, _judgement(one)] += 1
     for one in recent(feedback, now, WINDOW_DAYS):
-        pair = (_detector(one, known), one.triage_result)
+        pair: tuple[str, str] = (_detector(one, known), one.triage_result)
         total[pair] += 1
         right[pair] += int(one.judgement == "confirmed")
     metrics.feedback.clear()
-    for labels, count in judged.items():
-        metrics.feedback.labels(*labels).set(count)
+    for triple, count in judged.items():
+        metrics.feedback.labels(*triple).set(count)
     metrics.precision.clear()
-    for pair, count in total.items():
-        metrics.precision.labels(*pair, f"{WINDOW_DAYS}d").set(right[pair] / count)
+    for labels, count in total.items():
+        metrics.precision.labels(*labels, f"{WINDOW_DAYS}d").set(right[labels] / count)
 
 
 def _detector(feedback: Feedback, known: Container[str]) -> str:

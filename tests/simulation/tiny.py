@@ -90,6 +90,21 @@ def event_value(number: int, second: int, system: int, kind: str) -> bytes:
         "system": SYSTEMS[system],
         "trace_id": f"t{number}",
     }
+    if kind in ("silence", "silence_all", "expire"):
+        # Few ids, so that silences follow and end each other; some cover every system, that is every shard.
+        minutes = 0 if kind == "expire" else 1 + number % 5
+        return canonical_json(
+            {
+                **base,
+                "type": "silence",
+                "id": f"q{number % 3}",
+                "system": "*" if kind == "silence_all" else base["system"],
+                "starts_at": rfc3339(ms),
+                "ends_at": rfc3339(ms + minutes * MINUTE_MS),
+                "reason": "drill",
+                "created_by": "ada",
+            }
+        )
     if kind == "deny":
         return canonical_json(
             {**base, "type": "authorization", "agent": "a", "action": "pay", "decision": "deny", "principal": "p"}

@@ -57,7 +57,7 @@ def test_a_silenced_incident_is_told_and_marked() -> None:
         ({"detector": "silence"}, False),
     ],
 )
-def test_every_matcher_must_fit(matchers: dict[str, str], covered: bool) -> None:
+def test_every_matcher_must_fit(matchers: dict[str, Any], covered: bool) -> None:
     """Environment and system exactly or by a star; flow, agent, budget and detector exactly, if they are given."""
     assert silence(**matchers).covers(fired()) is covered
 

@@ -9,6 +9,7 @@ import pytest
 
 from stream import snapshots
 from stream.core.checkpoint import Checkpoint, load, save
+from stream.restore import last_ticks
 from stream.snapshots import PIECE_BYTES, PieceRecord, newest, to_records
 from stream.store import PartitionState
 from tests.unit.core.builders import START, machine, traffic
@@ -127,3 +128,12 @@ def test_another_number_of_shards_or_layout_is_passed_over(monkeypatch: pytest.M
     values = [r.value for r in snapshot(START)]
     monkeypatch.undo()
     assert ticks(values) == {}
+
+
+def test_the_heartbeats_of_another_engine_do_not_count() -> None:
+    """What another engine on the same Kafka has evaluated silences nothing here; without a name it is the default's."""
+    beat = {"shard": 1, "shards": SHARDS, "tick": "2026-03-01T02:00:00Z"}
+    values = [msgspec.json.encode(beat | {"tick": "2026-03-01T03:00:00Z", "namespace": "other"})]
+    assert last_ticks(values, SHARDS) == {}
+    assert last_ticks([*values, msgspec.json.encode(beat)], SHARDS) == {1: 29_539_320}
+    assert last_ticks(values, SHARDS, "other") == {1: 29_539_380}

@@ -118,7 +118,7 @@ def test_a_young_series_says_that_it_borrows() -> None:
 
 
 def test_an_outage_of_five_hundred_flows_is_one_page() -> None:
-    """A dependency is down, its breaker closed: one incident, one first verdict with all series to come, one resolve."""
+    """A dependency is down, its breaker closed: one incident, one first verdict, all series listed, one resolve."""
     shard = machine()
     names = [f"flow-{number:03}" for number in range(500)]
     verdicts: list[Verdict] = []

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from stream.cli import app
 from stream.controls import ControlError, SilenceOrder, holds_from, last_words, make_silence
 from stream.durations import parse_duration
-from tests.unit.core.test_controls import START, ack, silence
+from tests.unit.core.builders import START
+from tests.unit.core.test_controls import ack, silence
 
 runner = CliRunner()
 NOW = datetime(2026, 3, 1, 2, 15, 30, tzinfo=UTC)

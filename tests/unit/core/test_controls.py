@@ -71,7 +71,7 @@ def test_a_silence_holds_from_its_start_until_before_its_end() -> None:
 
 def test_a_maintenance_window_begins_later() -> None:
     """Announced today, in force tomorrow."""
-    window = {"starts_at": time_of(START + DAY), "ends_at": time_of(START + DAY + 60)}
+    window: dict[str, Any] = {"starts_at": time_of(START + DAY), "ends_at": time_of(START + DAY + 60)}
     made = book(silence(kind="maintenance", **window))
     assert active(made, START) == []
     assert made.at(START + DAY).silences[0].kind == "maintenance"
@@ -151,7 +151,7 @@ def test_the_caps_cut_off_what_ends_first_and_count_it() -> None:
 
 
 @pytest.mark.parametrize("more", [{"environment": "*"}, {"system": "*"}, {"environment": "*", "system": "*"}])
-def test_a_star_reaches_every_shard_once(more: dict[str, str]) -> None:
+def test_a_star_reaches_every_shard_once(more: dict[str, Any]) -> None:
     """Each shard gets the record, at the same tick; one for a system goes to its own shard alone."""
     batch = Batch()
     PartitionFold(0).add_controls([silence(**more), silence("sil_2")], batch)

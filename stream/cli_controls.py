@@ -46,7 +46,7 @@ def add(  # noqa: PLR0913 - one for each option
     """Page nobody for what matches, for some time; at most until 28 days from now."""
     from aiokafka.errors import KafkaError
 
-    from stream.controls import ControlError, SilenceOrder, add_silence
+    from stream.controls import ControlError, OrderError, SilenceOrder, add_silence
 
     _check_detector(detector)
     starts_at = _moment("--starts", starts) if starts is not None else None
@@ -55,7 +55,11 @@ def add(  # noqa: PLR0913 - one for each option
     order = SilenceOrder(*matchers, starts_at, _end(length, until), kind, reason, person(by))
     settings = settings_of(config)
     with failures(KafkaError, ControlError):
-        silence = asyncio.run(add_silence(settings, order))
+        try:
+            silence = asyncio.run(add_silence(settings, order))
+        except OrderError as error:
+            complain(str(error))
+            raise typer.Exit(USAGE) from None
     _tell(silence, as_json=as_json)
 
 

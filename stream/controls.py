@@ -16,6 +16,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from pydantic import BaseModel, ValidationError
 
+from schemas.base import format_time
 from schemas.canonical import canonical_json, content_id, jsonable
 from schemas.controls import CONTROL, Acknowledgement, Silence
 from schemas.outputs import Verdict
@@ -32,6 +33,10 @@ MOMENT: Final = timedelta(milliseconds=1)
 
 class ControlError(RuntimeError):
     """What was asked for cannot be done; the message says why."""
+
+
+class OrderError(ControlError):
+    """What was asked for is no silence that the engine takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +58,11 @@ class SilenceOrder:
 
 
 def make_silence(order: SilenceOrder, now: datetime) -> Silence:
-    """The control event. Raises ControlError where the order is none that the engine takes."""
+    """The control event. Raises OrderError where the order is none that the engine takes."""
     starts = order.starts_at or now
     ends = order.ends_at if isinstance(order.ends_at, datetime) else starts + order.ends_at
     if ends <= now:
-        raise ControlError(f"it would end at {ends.isoformat()}, which is over: it is {now.isoformat()} now")
+        raise OrderError(f"it would end at {format_time(ends)}, which is over: it is {format_time(now)} now")
     body = {
         "time": now,
         "environment": order.environment,
@@ -76,7 +81,7 @@ def make_silence(order: SilenceOrder, now: datetime) -> Silence:
         silence = Silence.model_validate({"id": "new", **body})
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, one['loc']))} {one['msg']}".strip() for one in error.errors()]
-        raise ControlError("; ".join(problems).replace("Value error, ", "")) from None
+        raise OrderError("; ".join(problems).replace("Value error, ", "")) from None
     return silence.model_copy(update={"id": content_id("sil", {**jsonable(silence), "id": ""})})
 
 
@@ -163,7 +168,7 @@ async def expire_silence(settings: Settings, identity: str) -> Silence:
     if silence is None:
         raise ControlError(f"there is no silence {identity}; see: midwatch silences list --all")
     if silence.is_expired or silence.ends_at <= now:
-        raise ControlError(f"silence {identity} is over since {silence.ends_at.isoformat()}")
+        raise ControlError(f"silence {identity} is over since {format_time(silence.ends_at)}")
     at = max(now, silence.time + MOMENT)
     ended = silence.model_copy(update={"time": at, "ends_at": at})
     await store(settings, CONTROLS_TOPIC, ended.id, ended, at)
@@ -176,7 +181,7 @@ async def acknowledge(
     """Say that somebody has an incident in hand, or no longer. Raises ControlError, KafkaError."""
     verdict = await find_verdict(settings, incident_id)
     if verdict.status == "resolved":
-        raise ControlError(f"incident {verdict.incident_id} is over since {verdict.decided_at.isoformat()}")
+        raise ControlError(f"incident {verdict.incident_id} is over since {format_time(verdict.decided_at)}")
     _, acknowledgements = await known(settings)
     last = acknowledgements.get(verdict.incident_id)
     if withdraw and (last is None or last.withdrawn):

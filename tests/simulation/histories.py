@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from tests.simulation.tiny import SYSTEMS, event_value
+from tests.simulation.tiny import SYSTEMS, LogRecord, event_value
 from tests.simulation.world import CONTROLS, PARTITIONS, SHARDS, WORKERS, Golden, World, golden
 
 KINDS = ("escalate", "escalate", "escalate", "escalate", "resolve", "deny", "score", "deploy", "poison")
@@ -81,6 +81,19 @@ def histories(draw: st.DrawFn, happenings: st.SearchStrategy[Step] = chaos) -> l
         clock += draw(st.integers(20, 200))
         found += draw(rounds(clock, happenings))
     return found
+
+
+def logs_of(history: Sequence[Step]) -> dict[str, list[LogRecord]]:
+    """What a history appends to each log."""
+    logs: dict[str, list[LogRecord]] = {name: [] for name in PARTITIONS}
+    numbers = count()
+    for step in history:
+        if step.name == "append":
+            partition, events = step.args
+            for event in events:
+                log = logs[PARTITIONS[partition]]
+                log.append(LogRecord(len(log), 0, event_value(next(numbers), *event)))
+    return logs
 
 
 def idle_histories() -> st.SearchStrategy[list[Step]]:

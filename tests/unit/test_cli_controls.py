@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stream.cli import app
-from stream.controls import ControlError, SilenceOrder, holds_from, last_words, make_silence
+from stream.controls import OrderError, SilenceOrder, holds_from, last_words, make_silence
 from stream.durations import parse_duration
 from tests.unit.core.builders import START
 from tests.unit.core.test_controls import ack, silence
@@ -109,7 +109,7 @@ def test_a_silence_says_from_when_it_holds() -> None:
 )
 def test_a_silence_that_cannot_be(more: dict[str, Any], said: str) -> None:
     """The order is refused in words before anything is written."""
-    with pytest.raises(ControlError, match=said):
+    with pytest.raises(OrderError, match=said):
         make_silence(order(**more), NOW)
 
 

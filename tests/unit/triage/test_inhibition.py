@@ -6,10 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from schemas.outputs import Firing, Verdict
 from tests.unit.triage.night import Night, _restarts, fired, over  # noqa: F401 - a fixture for all
-from tests.unit.triage.stories import ONSET, bad_deployment, injected, judgement, outage, quiet
+from tests.unit.triage.stories import ONSET, TICK, bad_deployment, injected, judgement, outage, quiet
 
 LATER = 45
 """Minutes after the cause's firing: beyond the grouping."""
@@ -133,3 +135,58 @@ def test_a_budget_that_burns_for_the_same_reason_waits() -> None:
     resolve, loud = night.tick(over(fired()))
     assert resolve.status == "resolved"
     assert (loud.incident_id, loud.status, loud.muted) == (burn.incident_id, "firing", None)
+
+
+STORIES = (outage("closed"), injected(), bad_deployment(), judgement(), quiet())
+happenings = st.lists(
+    st.tuples(
+        st.integers(1, 50),
+        st.integers(0, len(STORIES) - 1),
+        st.lists(
+            st.tuples(
+                st.integers(0, 2),
+                st.sampled_from(["escalation_rate", "authorization_denials", "silence", "burn_rate"]),
+                st.integers(0, 90),
+            ),
+            max_size=3,
+        ),
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(happenings)
+def test_no_firing_is_swallowed(history: list[Any]) -> None:
+    """After any tick each open firing is in exactly one incident, and if it is inhibited, that one goes on without it.
+
+    At the end everything recovers: every incident has one resolve, none is left, and what was heard ended heard.
+    """
+    night, said = Night(quiet()), []
+    live: dict[tuple[int, str], Firing] = {}
+    for minutes, story, changes in history:
+        night.minute += minutes
+        night.story = STORIES[story]
+        records: dict[tuple[int, str], Firing] = {}
+        for flow, detector, late in changes:
+            key = (flow, detector)
+            if key in records:
+                continue
+            if key in live:
+                records[key] = over(live.pop(key))
+            else:
+                onset = TICK + timedelta(minutes=night.minute - late)
+                records[key] = live[key] = fired(night.minute, f"flow-{flow}", detector, onset_at=onset)
+        said += night.tick(*records.values())
+        homes: dict[str, int] = {}
+        for incident in night.incidents.grouping.open.values():
+            assert not incident.is_over
+            for identity, member in incident.members.items():
+                homes[identity] = homes.get(identity, 0) + int(member.open)
+        assert {identity for identity, count in homes.items() if count} == {f.firing_id for f in live.values()}
+        assert max(homes.values(), default=0) <= 1
+    said += night.tick(*[over(firing) for firing in live.values()])
+    assert night.incidents.open_count == 0
+    ended = [verdict.incident_id for verdict in said if verdict.status == "resolved"]
+    assert sorted(ended) == sorted({verdict.incident_id for verdict in said})

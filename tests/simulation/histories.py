@@ -14,7 +14,7 @@ from tests.simulation.tiny import SYSTEMS, LogRecord, event_value
 from tests.simulation.world import CONTROLS, PARTITIONS, SHARDS, WORKERS, Golden, World, golden
 
 KINDS = ("escalate", "escalate", "escalate", "escalate", "resolve", "deny", "score", "deploy", "poison")
-CONTROL_KINDS = ("silence", "silence", "silence_all", "expire", "poison")
+CONTROL_KINDS = ("silence", "silence", "silence_all", "expire", "ack", "ack", "poison")
 """What comes on the controls topic."""
 
 POINTS = 8

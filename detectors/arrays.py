@@ -5,7 +5,7 @@ An `ArrayView` slides over a history that is held once; nothing is copied when t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -70,6 +70,16 @@ class ArrayView:
     def end(self) -> int:
         """The minute after the last of the history: the last tick."""
         return int(self._start + self._counts.shape[1] * self.step)
+
+    @property
+    def history(self) -> Counts:
+        """[S, M, C] the whole history of the series seen so far, a column for every `step` minutes. Read only."""
+        return self._counts[: self._size]
+
+    def part(self, keys: Collection[SeriesKey]) -> ArrayView:
+        """A view over these series only, which stands at the start."""
+        rows = [row for row, key in enumerate(self._all_keys) if key in keys]
+        return type(self)(self._kind, [self._all_keys[row] for row in rows], self._counts[rows], self._start)
 
     def totals(self, counter: int) -> Counts:
         """[S] the sum of one counter over the whole history, of the series seen so far."""
@@ -140,6 +150,11 @@ class ArrayView:
             whole = self._counts[:, : full * _HOUR]
             self._hours = whole.reshape(whole.shape[0], full, _HOUR, -1).sum(axis=2, dtype=np.int64)
         return self._window(self._hours, (self._tick - self._start) // _HOUR, last)
+
+    def hour_sums(self, spans: Sequence[int]) -> Counts:
+        """See `WindowView.hour_sums`."""
+        hours = self.hours(spans[-1])
+        return np.stack([hours[:, spans[-1] - span :].sum(axis=1) for span in spans], axis=1)
 
     def _window(self, counts: Counts, end: int, last: int) -> Counts:
         """The last columns before `end`; zeros stand for what lies before the history."""

@@ -7,8 +7,10 @@ late, from counts capped at 3 E + 3 sqrt(E) + 2, and not while a firing is open.
 
     mu = 2 E,   1/r = 1/a + 0.1,   score = -log10 I_{mu/(mu+r)}(X, r) - max(0, log10(30/w))
 
-decides from X >= 8 and X >= 2 E on. Measured false pages: about 0.003 in a series-week (docs/detectors.md). It does not
-see fewer than eight denials an hour, nor a principal that is refused within the usual noise of a busy agent.
+decides from X >= 8 and X >= 2 E on. Clients that retry at once make denials come in clumps: X and E are divided by the
+clump factor K that was learned of the agent (detectors/learning.py; 1 where there are too few to tell). Measured false
+pages: about 0.003 in a series-week (docs/detectors.md). It does not see fewer than eight denials an hour, nor a
+principal that is refused within the usual noise of a busy agent.
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ from schemas.words import DetectorName
 
 _HALF_LIFE = 3.0 * 1440
 _PRIOR_DENIALS = 0.5
+_CLUMP_HALF_LIFE = 14.0 * 1440
+_CLUMP_WEIGHT = 5.0
+"""Expected denials that it takes to know half of how an agent's denials clump."""
 
 
 class AuthorizationDenialsSettings(Tiers):
@@ -71,10 +76,11 @@ class AuthorizationDenials(RateScan):
         self._settings = settings
         self._prior_calls = _PRIOR_DENIALS / settings.prior_rate
         self._fade = learning.fade(_HALF_LIFE)
+        self._clump_fade = learning.fade(_CLUMP_HALF_LIFE)
 
     def fresh(self, size: int) -> State:
-        """See `Detector.fresh`. 42 bytes a series."""
-        names = ("calls", "denials", "rate", "doubt", "flutter")
+        """See `Detector.fresh`. 54 bytes a series."""
+        names = ("calls", "denials", "rate", "doubt", "flutter", "clump", "clump_d", "clump_e")
         state: State = {name: np.zeros(size, dtype=np.float32) for name in names}
         return {**lifecycle.fresh(size), **state, "learned": np.zeros(size, dtype=np.int32)}
 
@@ -86,7 +92,10 @@ class AuthorizationDenials(RateScan):
             learning.fade_unseen(state, view.tick, takes, {"calls": _HALF_LIFE, "denials": _HALF_LIFE})
             for _, rows, chunk in learning.steps(view.minutes(120), view.tick, takes, state["learned"]):
                 n, x = chunk[:, 0].astype(np.float64), chunk[:, 1].astype(np.float64)
-                x = np.minimum(x, cap(self._rate(state, rows) * n))
+                expected = self._rate(state, rows) * n
+                for name, moment in zip(("clump_d", "clump_e"), learning.clump_moments(x, expected), strict=True):
+                    state[name][rows] = state[name][rows] * self._clump_fade + moment
+                x = np.minimum(x, cap(expected))
                 state["calls"][rows] = state["calls"][rows] * self._fade + n
                 state["denials"][rows] = state["denials"][rows] * self._fade + x
             state["learned"][due] = upto
@@ -96,6 +105,8 @@ class AuthorizationDenials(RateScan):
             state["rate"][rows] = self._rate(state, rows)
             shape = _PRIOR_DENIALS + state["denials"][rows].astype(np.float64)
             state["doubt"][rows] = 1.0 / shape + self._settings.scatter
+            spread, total = (state[name][rows].astype(np.float64) for name in ("clump_d", "clump_e"))
+            state["clump"][rows] = learning.clump_factor(spread, total, 1.0, _CLUMP_WEIGHT)
 
     def _rate(self, state: State, rows: learning.Rows) -> Floats:
         denials = _PRIOR_DENIALS + state["denials"][rows].astype(np.float64)

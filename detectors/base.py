@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +76,13 @@ class WindowView(Protocol):
         """
         ...
 
+    def hour_sums(self, spans: Sequence[int]) -> Counts:
+        """[S, len(spans), C] sums over the last so many full hours before the hour of `tick`; `spans` ascend.
+
+        The same as sums over `hours`, for a fraction of its cost.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -113,6 +120,25 @@ class Claim:
         return self.observed / self.baseline if self.baseline > 0 else None
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a detector sees of one series at one tick, whether it claims anything or not: for pictures."""
+
+    observed: float | None
+    """The signal; None where there is nothing to see."""
+    baseline: float
+    threshold: float | None
+    """What `observed` would have to reach to page; None where no single value decides."""
+    unit: str
+    signal: str
+    """What `observed` is, such as the rate of so many minutes."""
+    score: float
+    """What is compared with `warning` and `page`."""
+    warning: float
+    page: float
+    score_name: str
+
+
 class Detector(Protocol):
     """One detector: its name, the series that it looks at, and one step for each tick."""
 
@@ -128,4 +154,13 @@ class Detector(Protocol):
 
         `state` may be changed in place and returned. Raises nothing on data: a series without evidence has no claim.
         """
+        ...
+
+
+@runtime_checkable
+class Sighted(Protocol):
+    """A detector that can say what it sees, and so can be drawn."""
+
+    def sight(self, view: WindowView, state: State, row: int) -> Sight:
+        """What it sees of one row, with the memory as `step` left it at the view's tick."""
         ...

@@ -17,7 +17,15 @@ scales, q = sum(d^2 - v) / sum(E^2) with d = X - E and v = E (1 - p):
 
     F = max((q_2 - q_30) / (1/2 - 1/30), 0),   S = max(q_30 - F / 30, 0.002)
 
-both drawn to S = .03, F = .05. The moments compare each half hour with the rate that was forecast before it, which is
+both drawn to S = .03, F = .05. Where events are rare they may come in clumps (one user's broken conversation is
+escalated four times), which neither S nor F can say, for both vanish beside 1 / E. A clump factor K, the variance over
+the mean where E is small, is learned at both scales,
+
+    K = 1 + 1.25 ((sum(g d^2) + 15 K0) / (sum(g E) + 15) - 1) >= 1,   g = max(0, 1 - E / 2)
+
+with d capped at 5 + 0.8 E + 2.5 sqrt(E) and K0 the same of the fleet; v is K E (1 - p). 1.25, since clumps of unequal
+size have a longer tail than the factor alone says. The moments compare each half hour with the rate that was forecast
+before it, which is
 what the scan does live. Constants: measured, see docs/detectors.md.
 """
 
@@ -30,7 +38,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import Counts, Floats, State
-from detectors.learning import STEP, Mask, Rows, as_rows, due_until, fade, fade_unseen, steps
+from detectors.learning import (
+    STEP,
+    Mask,
+    Rows,
+    as_rows,
+    clump_factor,
+    clump_moments,
+    due_until,
+    fade,
+    fade_unseen,
+    steps,
+)
 
 _DAY: Final = 1440
 _HOURS: Final = 24
@@ -51,6 +70,7 @@ class BaselineConstants:
     season_weight: float = 20.0
     local_weight: float = 30.0
     moment_weight: float = 100.0
+    clump_weight: float = 15.0
     prior_rate: float = 0.03
     prior_lasting: float = 0.03
     prior_flutter: float = 0.05
@@ -61,9 +81,9 @@ class BaselineConstants:
 
 
 def fresh(size: int) -> State:
-    """The baseline's memory for `size` new series, 256 bytes each."""
-    single = ("level_x", "level_n", "local_x", "local_e", "rate", "doubt", "flutter", "reference")
-    moments = ("short_d", "short_e", "long_d", "long_e")
+    """The baseline's memory for `size` new series, 268 bytes each."""
+    single = ("level_x", "level_n", "local_x", "local_e", "rate", "doubt", "flutter", "clump", "reference")
+    moments = ("short_d", "short_e", "long_d", "long_e", "clump_d", "clump_e")
     state: State = {name: np.zeros(size, dtype=np.float32) for name in single + moments}
     state["season_x"] = np.zeros((size, _HOURS), dtype=np.float32)
     state["season_e"] = np.zeros((size, _HOURS), dtype=np.float32)
@@ -99,9 +119,9 @@ class Baseline:
         if due.any():
             self._catch_up(minutes, tick, due & ~frozen, fleet, state)
             learned[due] = upto
-            self._refresh(tick, fleet, state, as_rows(due))
+            self._refresh(tick, group, fleet, state, as_rows(due))
         if newborn.any():
-            self._refresh(tick, fleet, state, np.flatnonzero(newborn))
+            self._refresh(tick, group, fleet, state, np.flatnonzero(newborn))
         if upto % _LONG == 0:
             state["reference"][due] = state["rate"][due]
 
@@ -156,15 +176,23 @@ class Baseline:
         block = minutes[rows, begin : begin + _LONG, :2]
         pairs = block.reshape(block.shape[0], _LONG // _SHORT, _SHORT, 2).sum(axis=2)
         rate = state["reference"][rows].astype(np.float64)
+        clump = np.maximum(state["clump"][rows].astype(np.float64), 1.0)[:, None]
+        spread, total = np.zeros(len(rate)), np.zeros(len(rate))
         for prefix, counts in (("short", pairs), ("long", pairs.sum(axis=1, keepdims=True))):
             expected = rate[:, None] * counts[..., 0]
-            variance = expected * (1.0 - rate[:, None])
-            deviation = np.minimum(counts[..., 1] - expected, 0.8 * expected + 2.5 * np.sqrt(variance))
+            raw = counts[..., 1] - expected
+            clumps = clump_moments(counts[..., 1], expected)
+            spread += clumps[0].sum(axis=1)
+            total += clumps[1].sum(axis=1)
+            variance = clump * expected * (1.0 - rate[:, None])
+            deviation = np.minimum(raw, 0.8 * expected + 2.5 * np.sqrt(variance))
             excess, weight = (deviation**2 - variance).sum(axis=1), (expected**2).sum(axis=1)
             state[f"{prefix}_d"][rows] = state[f"{prefix}_d"][rows] * self._moment_fade + excess
             state[f"{prefix}_e"][rows] = state[f"{prefix}_e"][rows] * self._moment_fade + weight
+        state["clump_d"][rows] = state["clump_d"][rows] * self._moment_fade + spread
+        state["clump_e"][rows] = state["clump_e"][rows] * self._moment_fade + total
 
-    def _refresh(self, tick: int, fleet: Floats, state: State, rows: Rows) -> None:
+    def _refresh(self, tick: int, group: NDArray[np.int64], fleet: Floats, state: State, rows: Rows) -> None:
         """Work out the rate and its uncertainty as of `tick` from the sums."""
         c = self._c
         rate = self._level(state, fleet, rows) * self._season(state, tick, rows) * self._local(state, rows)
@@ -172,6 +200,7 @@ class Baseline:
         lasting, flutter = self._scatter(state, rows)
         state["doubt"][rows] = 1.0 / self.evidence(state, fleet, rows) + 0.7 * lasting
         state["flutter"][rows] = flutter
+        state["clump"][rows] = self._clump(state, group, rows)
 
     def _scatter(self, state: State, rows: Rows) -> tuple[Floats, Floats]:
         """S and F of each row."""
@@ -183,6 +212,14 @@ class Baseline:
         )
         flutter = np.maximum((short - long) / (1 / _SHORT - 1 / _LONG), 0.0)
         return np.maximum(long - flutter / _LONG, c.least_lasting), flutter
+
+    def _clump(self, state: State, group: NDArray[np.int64], rows: Rows) -> Floats:
+        """K of each row, drawn to its fleet's, which is summed in whole 1/1024 as the fleet's rate is."""
+        weight, size = self._c.clump_weight, int(group.max()) + 1
+        spread, total = (state[name].astype(np.float64) for name in ("clump_d", "clump_e"))
+        sums = [np.bincount(group, np.rint(1024.0 * part), size) / 1024.0 for part in (spread, total)]
+        fleet = (sums[0] + weight) / (sums[1] + weight)
+        return clump_factor(spread[rows], total[rows], fleet[group[rows]], weight)
 
     def _level(self, state: State, fleet: Floats, rows: Rows) -> Floats:
         weight = self._c.fleet_weight

@@ -26,8 +26,9 @@ from pydantic import Field
 from scipy.special import ndtr
 
 from detectors import lifecycle, words
-from detectors.base import HOURS, Claim, Floats, State, WindowView
+from detectors.base import HOURS, Claim, Floats, Sight, State, WindowView
 from detectors.burn_calendar import Month, SpendProfile
+from detectors.burn_flat import FlatCost
 from detectors.lifecycle import NONE, PAGE, WARNING, Levels
 from detectors.settings import DetectorSettings, SettingsPart
 from schemas.series import MICRO_USD, SeriesKind
@@ -48,9 +49,13 @@ class Budget(SettingsPart):
     """What may be spent in a calendar month (UTC)."""
 
     amount_usd: float = Field(gt=0, description="Dollars a month.")
-    flat_usd: float = Field(
-        default=0.0, ge=0, description="Dollars of it that are spent anyway, as for provisioned throughput."
-    )
+    flat_usd: float = Field(default=0.0, ge=0, description="Dollars of it that are spent anyway, spread evenly.")
+    flat: tuple[FlatCost, ...] = Field(default=(), description="What else is spent anyway, hour by hour.")
+
+    def accrued(self, month: Month, hour: int) -> float:
+        """Dollars of the flat part that have accrued in the month before `hour`."""
+        share = (hour - month.first_hour) / (month.end_hour - month.first_hour)
+        return self.flat_usd * share + sum(one.accrued(month, hour) for one in self.flat)
 
 
 class BurnRateSettings(DetectorSettings):
@@ -133,7 +138,7 @@ class BurnRate:
         cost = view.hours(HOURS)[:, :, 1] / MICRO_USD
         self._spend(cost, month, hour, state)
         profile = SpendProfile.of(cost, hour, view.first_minute // _HOUR)
-        amount, flat = self._amounts(view)
+        amount, flat = self._amounts(view, month)
         pace = _pace(cost, profile, amount - flat - state["spent"], month, hour)
         known = (amount > 0) & (profile.covered >= self._settings.min_history_hours)
         likely = pace.chance >= self._settings.min_chance
@@ -153,11 +158,44 @@ class BurnRate:
         ]
         return state, sorted(claims, key=lambda claim: claim.series)
 
-    def _amounts(self, view: WindowView) -> tuple[Floats, Floats]:
-        """[S] dollars a month of each budget, and their flat part; 0 where the settings do not know it."""
+    def sight(self, view: WindowView, state: State, row: int) -> Sight:
+        """See `Sighted.sight`. Observed are the dollars a day at the slower of both paces."""
+        hour, month = view.tick // _HOUR, Month.of(view.tick)
+        cost = view.hours(HOURS)[:, :, 1] / MICRO_USD
+        profile = SpendProfile.of(cost, hour, view.first_minute // _HOUR)
+        amount, flat = self._amounts(view, month)
+        pace = _pace(cost, profile, amount - flat - state["spent"], month, hour)
+        days, slack = month.days_left(hour), float(np.sqrt(month.days_left(hour) / 30.0))
+        affordable = max(float(pace.left[row]), 0.0) / days
+        limit = 1.0 + self._settings.page_excess * slack
+        young = int(profile.covered[row]) < self._settings.min_history_hours
+        return Sight(
+            observed=min(float(pace.long[row]), float(pace.short[row])) * float(pace.weight_left[row]) / days,
+            baseline=affordable,
+            threshold=limit * affordable,
+            unit="USD a day",
+            signal="pace, the slower of 1 d and 10 d",
+            score=0.0 if young else float(pace.burn[row]),
+            warning=1.0 + self._settings.warning_excess * slack,
+            page=limit,
+            score_name="burn",
+        )
+
+    def outlooks(self, view: WindowView, spent: Floats) -> list[Outlook]:
+        """The forecast of each budget as of a full hour, whatever it burns; `spent` [S] dollars on usage this month."""
+        hour, month = view.tick // _HOUR, Month.of(view.tick)
+        cost = view.hours(HOURS)[:, :, 1] / MICRO_USD
+        profile = SpendProfile.of(cost, hour, view.first_minute // _HOUR)
+        amount, flat = self._amounts(view, month)
+        pace = _pace(cost, profile, amount - flat - spent, month, hour)
+        state: State = {"spent": spent}
+        return [self._outlook(view, state, row, pace, profile, month) for row in range(len(view.keys))]
+
+    def _amounts(self, view: WindowView, month: Month) -> tuple[Floats, Floats]:
+        """[S] dollars a month of each budget, and its flat part of the month; 0 where the settings do not know it."""
         found = [self._settings.budgets.get(key.dims[0]) for key in view.keys]
         amount = np.array([budget.amount_usd if budget else 0.0 for budget in found])
-        return amount, np.array([budget.flat_usd if budget else 0.0 for budget in found])
+        return amount, np.array([budget.accrued(month, month.end_hour) if budget else 0.0 for budget in found])
 
     def _spend(self, cost: Floats, month: Month, hour: int, state: State) -> None:
         """Bring the month's spend up to `hour`. A month is longer than the view, so the start is carried along."""
@@ -224,29 +262,32 @@ class BurnRate:
 
     def _outlook(
         self, view: WindowView, state: State, row: int, pace: _Pace, profile: SpendProfile, month: Month
-    ) -> _Outlook:
+    ) -> Outlook:
         """The forecast of one budget: the ten days' pace goes on, days scatter as they did."""
         hour = view.tick // _HOUR
         days_left = month.days_left(hour)
         budget = self._settings.budgets.get(view.keys[row].dims[0], Budget(amount_usd=1.0))
-        amount, spent = budget.amount_usd, float(state["spent"][row]) + budget.flat_usd
+        amount, used = budget.amount_usd, float(state["spent"][row])
+        flat, accrued = budget.accrued(month, month.end_hour), budget.accrued(month, hour)
+        # What accrues anyway is set aside for the whole month: the rest is what usage may still cost.
+        left = amount - flat - used
         coming, spread = float(pace.coming[row]), _Z80 * float(pace.error[row])
         slower = min(float(pace.long[row]), float(pace.short[row]))
-        return _Outlook(
-            spent=spent,
+        return Outlook(
+            spent=used + accrued,
             amount=amount,
             daily=slower * float(pace.weight_left[row]) / days_left,
-            affordable=max(amount - spent, 0.0) / days_left,
-            total=spent + coming,
-            low=spent + max(coming - spread, 0.0),
-            high=spent + coming + spread,
+            affordable=max(left, 0.0) / days_left,
+            total=used + flat + coming,
+            low=used + flat + max(coming - spread, 0.0),
+            high=used + flat + coming + spread,
             chance=float(pace.chance[row]),
-            over=profile.reaches(row, float(pace.long[row]), amount - spent, month, hour),
+            over=profile.reaches(row, float(pace.long[row]), left, month, hour),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class _Outlook:
+class Outlook:
     """Dollars of one budget: spent, allowed, a day's spend, and the month's end with an 80 % interval."""
 
     spent: float
@@ -276,7 +317,7 @@ class _Outlook:
         return evidence
 
 
-def _summary(change: str, outlook: _Outlook) -> str:
+def _summary(change: str, outlook: Outlook) -> str:
     o = outlook
     facts = (
         f"spent ${o.spent:,.0f} of ${o.amount:,.0f}, "

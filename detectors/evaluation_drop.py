@@ -25,7 +25,7 @@ from pydantic import Field
 from scipy.special import log_ndtr
 
 from detectors import lifecycle, onset, words
-from detectors.base import Claim, Counts, Floats, State, WindowView
+from detectors.base import Claim, Counts, Floats, Sight, State, WindowView
 from detectors.lifecycle import NONE, PAGE, WARNING
 from detectors.settings import Tiers
 from schemas.series import SCORE_UNIT, SeriesKind
@@ -43,6 +43,7 @@ class _Window(NamedTuple):
 
 
 _WINDOWS = (_Window(6, 40, 0.6), _Window(24, 15, 0.3), _Window(48, 5, 0.0))
+_DAY_WINDOW = 1
 
 
 class EvaluationDropSettings(Tiers):
@@ -115,19 +116,40 @@ class EvaluationDrop:
         ]
         return state, sorted(claims, key=lambda claim: claim.series)
 
+    def sight(self, view: WindowView, state: State, row: int) -> Sight:
+        """See `Sighted.sight`. Observed is the mean of the last day."""
+        counts, means = self._windows(view, state)
+        base, m, variance = (float(state[name][row]) for name in ("base_mean", "base_n", "base_var"))
+        k = int(counts[row, _DAY_WINDOW])
+        error = np.sqrt(variance / max(k, 1) + variance / max(m, 1) + self._settings.judge_drift**2)
+        fall = max(self._settings.margin + self._settings.page_score * float(error), _WINDOWS[_DAY_WINDOW].least_drop)
+        known = m >= self._settings.min_baseline
+        z = float(self._z(counts, means, state)[row].max())
+        return Sight(
+            observed=float(means[row, _DAY_WINDOW]) if k else None,
+            baseline=base if known else float("nan"),
+            threshold=base - fall if known else None,
+            unit="points of 5",
+            signal="mean of 24 h",
+            score=max(z, 0.0),
+            warning=self._settings.warning_score,
+            page=self._settings.page_score,
+            score_name="z",
+        )
+
     def _sum_hours(self, view: WindowView, state: State) -> None:
         """Sum the full hours of baseline and windows once an hour."""
         hour = view.tick // _HOUR
         due = state["summed"] < hour
         if not due.any():
             return
-        hours = view.hours(_BASE_HOURS + _LAG_HOURS)
-        for column, window in enumerate(_WINDOWS):
-            recent = hours[due, -window.hours :].sum(axis=1)
-            state["window_n"][due, column] = recent[:, 0]
-            state["window_sum"][due, column] = recent[:, 1]
+        spans = (*(window.hours for window in _WINDOWS), _BASE_HOURS + _LAG_HOURS)
+        sums = view.hour_sums(spans)
+        for column in range(len(_WINDOWS)):
+            state["window_n"][due, column] = sums[due, column, 0]
+            state["window_sum"][due, column] = sums[due, column, 1]
         learns = due & ~lifecycle.frozen(state, view.tick, _LAG_HOURS * _HOUR, self._settings)
-        n, mean, variance = _moments(self._pooled(view, hours[:, :_BASE_HOURS].sum(axis=1)))
+        n, mean, variance = _moments(self._pooled(view, sums[:, -1] - sums[:, spans.index(_LAG_HOURS)]))
         state["base_n"][learns] = n[learns]
         state["base_mean"][learns] = mean[learns]
         state["base_var"][learns] = variance[learns]
@@ -213,9 +235,14 @@ class EvaluationDrop:
         )
 
     def _began(self, view: WindowView, row: int, base: float, variance: float) -> onset.Onset:
-        hours = view.hours(_WINDOWS[-1].hours)[row]
-        end = view.tick - view.tick % _HOUR
-        return onset.fall(hours[:, 0], hours[:, 1] / SCORE_UNIT, base - self._settings.margin, variance, end)
+        hours, end = view.hours(_WINDOWS[-1].hours)[row], view.tick - view.tick % _HOUR
+        if view.tick > end:
+            current = view.minutes(view.tick - end)[row].sum(axis=0, keepdims=True)
+            hours, end = np.concatenate([hours, current]), end + _HOUR
+        began = onset.fall(hours[:, 0], hours[:, 1] / SCORE_UNIT, base - self._settings.margin, variance, end)
+        # What has only just come to be, as a new version, cannot have begun to fall before.
+        first = int(view.first_minute[row])
+        return onset.Onset(*(min(max(minute, first), view.tick - 1) for minute in began))
 
 
 class EvaluationDropByVersion(EvaluationDrop):

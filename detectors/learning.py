@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.base import Counts, State
+from detectors.base import Counts, Floats, State
 
 LAG: Final = 30
 """Minutes by which a baseline trails, so that an incident does not raise the bar for itself."""
@@ -54,6 +54,25 @@ def steps(minutes: Counts, tick: int, takes: Mask, learned: NDArray[np.int32]) -
         rows = as_rows(mask)
         begin = start - (tick - minutes.shape[1])
         yield start, rows, minutes[rows, begin : begin + STEP, :2].sum(axis=1)
+
+
+def clump_moments(count: Floats, expected: Floats) -> tuple[Floats, Floats]:
+    """What counts say of how events clump: squared deviations and expected counts, of where few are expected.
+
+    Their ratio, summed over time, is the variance over the mean: 1 for events that come one by one. Blocks in which
+    many are expected say nothing here (their scatter is the business of other moments), and each deviation is capped.
+    """
+    rare = np.maximum(1.0 - expected / 2.0, 0.0)
+    deviation = np.minimum(count - expected, 5.0 + 0.8 * expected + 2.5 * np.sqrt(expected))
+    return rare * deviation**2, rare * expected
+
+
+def clump_factor(spread: Floats, total: Floats, known: Floats | float, weight: float) -> Floats:
+    """The clump factor K >= 1 of sums of `clump_moments`, drawn to `known` by `weight` expected events.
+
+    A quarter of the excess is added: clumps of unequal size have a longer tail than their factor alone says.
+    """
+    return np.asarray(np.maximum(1.0 + 1.25 * ((spread + weight * known) / (total + weight) - 1.0), 1.0))
 
 
 def fade_unseen(state: State, tick: int, takes: Mask, half_lives: dict[str, float]) -> None:

@@ -10,7 +10,7 @@ plausible too (Hinkley 1970): they bound when it began, and what was deployed af
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import xlogy
@@ -21,8 +21,7 @@ SLACK = 2.0
 """Units of log-likelihood below the maximum that still count as plausible: about 95 % for one parameter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Onset:
+class Onset(NamedTuple):
     """Minutes: the best estimate, and the earliest and latest that are plausible."""
 
     minute: int

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from detectors import lifecycle, onset, words
-from detectors.base import MINUTES, Claim, Counts, State, WindowView
+from detectors.base import MINUTES, Claim, Counts, Sight, State, WindowView
 from detectors.lifecycle import NONE, PAGE, WARNING, Levels, Mask
 from detectors.scan import Reading, Scan, look_penalty, tail_score, window_matrix, window_sums
 from detectors.settings import Tiers
@@ -89,6 +89,23 @@ class RateScan(ABC):
         ]
         return state, sorted(claims, key=lambda claim: claim.series)
 
+    def sight(self, view: WindowView, state: State, row: int) -> Sight:
+        """See `Sighted.sight`. Observed and threshold are of the last half hour, the score of the best window."""
+        reading = self._read(view, state)
+        score = reading.score[reading.rows == row]
+        seen = _Seen.of(view.minutes(_HALF_HOUR)[row, :, :2], _HALF_HOUR, self._expected_rate(state, row))
+        return Sight(
+            observed=seen.rate if seen.total else None,
+            baseline=seen.expected_rate,
+            threshold=self._threshold(state, row, seen, PAGE),
+            unit=self.unit,
+            signal=f"rate of {_HALF_HOUR} min",
+            score=float(score[0]) if score.size else 0.0,
+            warning=self._life.warning_score,
+            page=self._life.page_score,
+            score_name="score",
+        )
+
     def _read(self, view: WindowView, state: State) -> Reading:
         """The best window of every series that has enough events in any of them."""
         minutes = view.minutes(self._scan.windows[-1])
@@ -100,7 +117,8 @@ class RateScan(ABC):
         # Minutes before the last recovery belong to a firing that has ended, and do not open another.
         allowed = view.tick - state["closed"][rows].astype(np.int64)
         doubt, flutter = state["doubt"][rows].astype(np.float64), state["flutter"][rows].astype(np.float64)
-        reading = self._scan.read(count[rows], expected, allowed, doubt, flutter)
+        clump = np.maximum(state["clump"][rows].astype(np.float64), 1.0)
+        reading = self._scan.read(count[rows], expected, allowed, doubt, flutter, clump)
         return Reading(rows[reading.rows], reading.score, reading.window)
 
     def _wanted(self, view: WindowView, reading: Reading) -> Levels:
@@ -173,11 +191,12 @@ class RateScan(ABC):
 
     def _score(self, state: State, row: int, count: int, total: int, window: int) -> float:
         """The score of one window of one series; 0 where it holds too little to have one."""
-        mean = self._scan.margin * total * float(state["rate"][row])
+        clump = max(float(state["clump"][row]), 1.0)
+        mean = self._scan.margin * total * float(state["rate"][row]) / clump
         if count < 1 or mean <= 0:
             return 0.0
         shape = 1.0 / (float(state["doubt"][row]) + float(state["flutter"][row]) / window)
-        tail = tail_score(np.array([float(count)]), np.array([mean]), np.array([shape]))
+        tail = tail_score(np.array([count / clump]), np.array([mean]), np.array([shape]))
         return max(0.0, float((tail - look_penalty(np.array([float(window)])))[0]))
 
     def _threshold(self, state: State, row: int, seen: _Seen, tier: int) -> float:

@@ -8,7 +8,8 @@ and shape `r`, where `1/r` is the squared coefficient of variation that `E` has 
     score     = -log10 P(Y >= X) - max(0, log10(30 / w))
 
 The second term pays for the looks: there are more short windows in a day than long ones. The largest score over the
-windows decides. Source: scan statistics (Naus 1965; Kulldorff 1997), the gamma-Poisson mixture as in Noufaily et al.
+windows decides. Where events come in clumps of K, X and E are divided by K (quasi-Poisson, as in Farrington et al.
+1996). Source: scan statistics (Naus 1965; Kulldorff 1997), the gamma-Poisson mixture as in Noufaily et al.
 2013 (the improved Farrington algorithm).
 """
 
@@ -75,12 +76,19 @@ class Scan:
     min_ratio: float
 
     def read(
-        self, count: Floats, expected: Floats, allowed: NDArray[np.int64], doubt: Floats, flutter: Floats
+        self,
+        count: Floats,
+        expected: Floats,
+        allowed: NDArray[np.int64],
+        doubt: Floats,
+        flutter: Floats,
+        clump: Floats,
     ) -> Reading:
         """The best window of each row.
 
         `count` and `expected` are [R, W]; `allowed` [R] is the longest window that a row may use; the squared
-        coefficient of variation of a window of `w` minutes is `doubt + flutter / w`, both [R].
+        coefficient of variation of a window of `w` minutes is `doubt + flutter / w`, both [R]. Events that come
+        in clumps of `clump` [R] count as so many fewer in the score.
         """
         spans = np.asarray(self.windows, dtype=np.float64)
         gate = (count >= self.min_count) & (count >= self.min_ratio * expected) & (spans <= allowed[:, None])
@@ -88,9 +96,9 @@ class Scan:
         if row.size == 0:
             return Reading(row, np.empty(0), np.empty(0, dtype=np.int64))
         w = spans[column]
-        mean = self.margin * expected[row, column]
+        mean = self.margin * expected[row, column] / clump[row]
         shape = 1.0 / (doubt[row] + flutter[row] / w)
-        score = tail_score(count[row, column], mean, shape) - look_penalty(w)
+        score = tail_score(count[row, column] / clump[row], mean, shape) - look_penalty(w)
         return _best(row, score, w)
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from detectors import lifecycle, words
-from detectors.base import Claim, Floats, State, WindowView
+from detectors.base import Claim, Floats, Sight, State, WindowView
 from detectors.lifecycle import NONE, PAGE, WARNING
 from detectors.settings import Tiers
 from schemas.series import SeriesKind
@@ -36,6 +36,8 @@ _TREND_WEIGHT = 0.5
 _SCATTER_WEIGHT = 200.0
 _SCATTER_PRIOR = 0.1
 _SCATTER_LEAST = 0.02
+_SIGHT = 10
+"""Minutes that are drawn as one."""
 _EPOCH_WEEKDAY_HOURS = 72
 """1970-01-01 was a Thursday: hours from Monday to it."""
 
@@ -101,6 +103,22 @@ class Silence:
             for row, tier in zip(changes.recovered.tolist(), changes.ended_tiers.tolist(), strict=True)
         ]
         return state, sorted(claims, key=lambda claim: claim.series)
+
+    def sight(self, view: WindowView, state: State, row: int) -> Sight:
+        """See `Sighted.sight`. Observed are the interactions a minute over the last ten."""
+        waits = view.tick - 1 - int(view.last_minute[row]) < self._settings.min_gap_minutes
+        young = int(state["hours_known"][row]) < self._settings.min_history_hours
+        return Sight(
+            observed=float(view.minutes(_SIGHT)[row, :, 0].sum()) / _SIGHT,
+            baseline=float(self._rate(state, view.tick)[row]),
+            threshold=None,
+            unit="interactions a minute",
+            signal=f"mean of {_SIGHT} min",
+            score=0.0 if waits or young else float(self._score(state)[row]),
+            warning=self._settings.warning_score,
+            page=self._settings.page_score,
+            score_name="score of the gap",
+        )
 
     def _learn(self, view: WindowView, state: State) -> None:
         """Learn the full hours up to the latest in which each series spoke, once an hour."""

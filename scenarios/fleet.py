@@ -10,17 +10,17 @@ can be made without the one before it. Nothing here reads a clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 
 import msgspec
 import numpy as np
 
 from scenarios.fleet_events import Emitted, hour_events
-from scenarios.fleet_model import HOUR_MS, Effect, System
+from scenarios.fleet_model import HOUR_MS, Effect, Flow, System, Unheard, of_kind
 from scenarios.fleet_operations import breaker_events, rollout_events
 from scenarios.fleet_systems import FLEET
-from scenarios.fleet_traffic import draw
+from scenarios.fleet_traffic import Traffic, draw
 from schemas.base import JsonObject
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
@@ -56,21 +56,52 @@ class Fleet:
         operations = [emitted for system in self.systems for emitted in self._rollouts(system)]
         for hour in range(start_ms // HOUR_MS, -(-end_ms // HOUR_MS)):
             events = [emitted for emitted in operations if emitted.time_ms // HOUR_MS == hour]
-            for index, system in enumerate(self.systems):
-                events += self._hour(index, system, hour)
+            for system in self.systems:
+                events += self._hour(system, hour)
             events.sort(key=_order)
             yield from (emitted for emitted in events if start_ms <= emitted.time_ms < end_ms)
 
-    def _hour(self, index: int, system: System, hour: int) -> Iterator[Emitted]:
-        effects = self._effects.get(system.name, ())
-        yield from breaker_events(system, effects, hour)
-        for number, flow in enumerate(system.flows):
-            rng = np.random.default_rng([self.seed, index, number, hour])
-            yield from hour_events(system, flow, effects, hour, draw(system, flow, effects, hour, rng))
+    def operations(self, start_ms: int, end_ms: int) -> Iterator[Emitted]:
+        """The events of rollouts and breakers alone, by time: what a history in counts does not hold."""
+        events = [emitted for system in self.systems for emitted in self._rollouts(system)]
+        for hour in range(start_ms // HOUR_MS, -(-end_ms // HOUR_MS)):
+            for system in self.systems:
+                effects = self.effects(system)
+                events += _heard(effects, breaker_events(system, effects, hour))
+        yield from sorted((one for one in events if start_ms <= one.time_ms < end_ms), key=_order)
+
+    def effects(self, system: System) -> tuple[Effect, ...]:
+        """What happens to a system."""
+        return self._effects.get(system.name, ())
+
+    def traffic(self, system: System, flow: Flow, hour: int) -> Traffic:
+        """One hour of a flow's interactions; the hour alone seeds it."""
+        index, number = self.systems.index(system), system.flows.index(flow)
+        rng = np.random.default_rng([self.seed, index, number, hour])
+        return draw(system, flow, self.effects(system), hour, rng)
+
+    def _hour(self, system: System, hour: int) -> Iterator[Emitted]:
+        effects = self.effects(system)
+        yield from _heard(effects, breaker_events(system, effects, hour))
+        for flow in system.flows:
+            traffic = self.traffic(system, flow, hour)
+            yield from _heard(effects, hour_events(system, flow, effects, hour, traffic))
 
     def _rollouts(self, system: System) -> Iterator[Emitted]:
+        effects = self.effects(system)
         for flow in system.flows:
-            yield from rollout_events(system, flow, self._effects.get(system.name, ()))
+            yield from _heard(effects, rollout_events(system, flow, effects))
+
+
+def _heard(effects: tuple[Effect, ...], events: Iterable[Emitted]) -> Iterator[Emitted]:
+    """The events that come: all but those of types that are unheard at their time."""
+    deaf = of_kind(effects, Unheard)
+    for emitted in events:
+        if not any(
+            emitted.event["type"] in one.types and one.period.start_ms <= emitted.time_ms < one.period.end_ms
+            for one in deaf
+        ):
+            yield emitted
 
 
 _TYPE_AND_ID = itemgetter("type", "id")

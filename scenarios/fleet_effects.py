@@ -25,6 +25,7 @@ from scenarios.fleet_model import (
     Outage,
     Rollout,
     ScoreShift,
+    Spending,
     Times,
     of_kind,
 )
@@ -54,6 +55,11 @@ def escalation_season(times: Times, peak_hour: float) -> Floats:
     return 1 + ESCALATION_SWING * _wave(times, peak_hour + 6)
 
 
+def of_flow(effects: tuple[Effect, ...], flow: str) -> tuple[Effect, ...]:
+    """The effects that touch `flow`: those of its system that name no flow, and its own."""
+    return tuple(effect for effect in effects if getattr(effect, "flow", None) in (None, flow))
+
+
 def volume_factor(effects: tuple[Effect, ...], times: Times) -> Floats:
     """What the surges multiply traffic by."""
     factor = np.ones(len(times))
@@ -62,28 +68,37 @@ def volume_factor(effects: tuple[Effect, ...], times: Times) -> Floats:
     return factor
 
 
-def extra_escalations(effects: tuple[Effect, ...], times: Times) -> list[tuple[Floats, EscalationReason]]:
+def extra_escalations(
+    effects: tuple[Effect, ...], times: Times, instances: int = 1
+) -> list[tuple[Floats, EscalationReason]]:
     """The further shares of interactions that go to a human, each with its reason; without those of new versions."""
     shares: list[tuple[Floats, EscalationReason]] = [
         (more.share * more.period.weight(times), more.reason) for more in of_kind(effects, MoreEscalations)
     ]
     for outage in of_kind(effects, Outage):
-        routed = np.where(breaker_open(outage, times), outage.routed_share, 0.0)
+        routed = np.where(breaker_open(outage, times), outage.routed_share * open_share(outage, instances), 0.0)
         shares.append((routed, "dependency_unavailable"))
     return shares
 
 
 def breaker_open(outage: Outage, times: Times) -> NDArray[np.bool_]:
-    """Whether the breaker of the failing dependency is open."""
+    """Whether the breaker of the failing dependency is open; of a flapping one, every other turn."""
     opened = outage.open_ms
     if opened is None:
         return np.zeros(len(times), dtype=np.bool_)
     is_open: NDArray[np.bool_] = (times >= opened) & (times < outage.period.end_ms)
+    if outage.flap_ms is not None:
+        is_open &= (times - opened) // outage.flap_ms % 2 == 0
     return is_open
 
 
+def open_share(outage: Outage, instances: int) -> float:
+    """The share of the instances whose breaker opens."""
+    return 1.0 if outage.open_instances is None else min(outage.open_instances, instances) / instances
+
+
 def failed_share(effects: tuple[Effect, ...], dependency: str, times: Times) -> Floats:
-    """The share of calls of `dependency` that time out."""
+    """The share of calls of `dependency` that fail."""
     share = np.zeros(len(times))
     for outage in of_kind(effects, Outage):
         if outage.dependency == dependency:
@@ -91,12 +106,23 @@ def failed_share(effects: tuple[Effect, ...], dependency: str, times: Times) -> 
     return share
 
 
-def skipped_calls(effects: tuple[Effect, ...], dependency: str, times: Times) -> NDArray[np.bool_]:
-    """Whether calls of `dependency` are not made, because its breaker is open."""
+def errs(effects: tuple[Effect, ...], dependency: str | None) -> bool:
+    """Whether failed calls of `dependency` end in errors, not in time-outs."""
+    return any(outage.errors for outage in of_kind(effects, Outage) if outage.dependency == dependency)
+
+
+def skipped_calls(effects: tuple[Effect, ...], dependency: str, times: Times, instances: int = 1) -> NDArray[np.bool_]:
+    """Whether calls of `dependency` are not made, because the breaker of the instance that serves them is open.
+
+    Interactions are served by the instances in turn.
+    """
     skipped = np.zeros(len(times), dtype=np.bool_)
     for outage in of_kind(effects, Outage):
         if outage.dependency == dependency:
-            skipped |= breaker_open(outage, times)
+            open_here = breaker_open(outage, times)
+            if outage.open_instances is not None:
+                open_here &= np.arange(len(times)) % instances < outage.open_instances
+            skipped |= open_here
     return skipped
 
 
@@ -109,9 +135,28 @@ def score_shift(effects: tuple[Effect, ...], criterion: str, times: Times) -> Fl
     return shift
 
 
+def token_factor(effects: tuple[Effect, ...], times: Times) -> Floats:
+    """What model calls' tokens are multiplied by."""
+    factor = np.ones(len(times))
+    for spending in of_kind(effects, Spending):
+        factor *= 1 + (spending.factor - 1) * spending.period.weight(times)
+    return factor
+
+
+def spilled(effects: tuple[Effect, ...], times: Times) -> NDArray[np.bool_]:
+    """Whether an interaction's calls spill over to pay-as-you-go: evenly, so many in every hundred."""
+    share = np.zeros(len(times))
+    for spending in of_kind(effects, Spending):
+        share = np.maximum(share, spending.spillover_share * spending.period.weight(times))
+    return np.asarray(np.arange(len(times)) % 100 < np.round(100 * share))
+
+
 @dataclass(frozen=True, slots=True)
 class VersionTimeline:
-    """The versions of a flow, oldest first, and the rollout that brought each but the first."""
+    """The versions of a flow, oldest first, and the rollout that brought each but the first.
+
+    A rollout of another component than the flow leaves the flow's version as it is.
+    """
 
     names: tuple[str, ...]
     rollouts: tuple[Rollout, ...]
@@ -121,12 +166,16 @@ class VersionTimeline:
         """The timeline of `flow`."""
         mine = (rollout for rollout in of_kind(effects, Rollout) if rollout.flow == flow.name)
         rollouts = tuple(sorted(mine, key=lambda rollout: rollout.start_ms))
-        return cls((flow.version, *(rollout.version for rollout in rollouts)), rollouts)
+        names = [flow.version]
+        for rollout in rollouts:
+            names.append(rollout.version if rollout.component is None else names[-1])
+        return cls(tuple(names), rollouts)
 
     def previous(self, rollout: Rollout) -> str:
         """The version that served before `rollout`: the latest earlier one that was not taken back."""
         index = self.rollouts.index(rollout)
-        kept = [earlier.version for earlier in self.rollouts[:index] if earlier.rolled_back_ms is None]
+        earlier = [one for one in self.rollouts[:index] if one.component == rollout.component]
+        kept = [one.version for one in earlier if one.rolled_back_ms is None]
         return kept[-1] if kept else self.names[0]
 
     def pick(self, times: Times, draws: Floats) -> NDArray[np.int64]:

@@ -41,14 +41,16 @@ def format_times(times: Times) -> list[str]:
 
 def common(kind: str, event_id: str, time: str, system: System) -> JsonObject:
     """The fields that every event has."""
-    return {
+    event: JsonObject = {
         "type": kind,
         "id": event_id,
         "time": time,
         "environment": ENVIRONMENT,
         "system": system.name,
-        "tags": dict(system.tags),
     }
+    if "tags" not in system.omits:
+        event["tags"] = dict(system.tags)
+    return event
 
 
 def hour_events(
@@ -60,6 +62,12 @@ def hour_events(
     scribe = _Scribe(system, flow, tuple(spikes), versions, traffic, (hour + 1) * HOUR_MS - 1)
     for row in range(len(traffic.times)):
         yield from scribe.row(row)
+
+
+def score_times(traffic: Traffic, hour: int) -> Times:
+    """When each interaction of `hour` is scored, if it is: up to eight seconds later, inside its hour."""
+    at: Times = np.minimum(traffic.times + 1_000 + traffic.picks % 7_000, (hour + 1) * HOUR_MS - 1)
+    return at
 
 
 class _Scribe:
@@ -75,7 +83,7 @@ class _Scribe:
         last_ms: int,
     ) -> None:
         self.system, self.flow, self.spikes = system, flow, spikes
-        self.last_ms = last_ms
+        self.omits = system.omits
         self.times: list[int] = traffic.times.tolist()
         self.stamps = format_times(traffic.times)
         self.versions = [versions[index] for index in traffic.version.tolist()]
@@ -84,10 +92,14 @@ class _Scribe:
         self.skipped: list[list[bool]] = traffic.skipped.tolist()
         self.timed_out: list[list[bool]] = traffic.timed_out.tolist()
         self.errored: list[list[bool]] = traffic.errored.tolist()
+        self.spilled: list[bool] = traffic.spilled.tolist()
         self.durations: list[list[float]] = traffic.durations.tolist()
         self.input_tokens: list[list[int]] = traffic.input_tokens.tolist()
         self.output_tokens: list[list[int]] = traffic.output_tokens.tolist()
         self.judged: list[bool] = traffic.judged.tolist()
+        scored = score_times(traffic, last_ms // HOUR_MS)
+        self.scored: list[int] = scored.tolist()
+        self.scored_stamps = format_times(scored)
         self.scores: list[list[float]] = traffic.scores.tolist()
         self.asked: list[bool] = traffic.asked.tolist()
         self.denied: list[bool] = traffic.denied.tolist()
@@ -115,12 +127,14 @@ class _Scribe:
         event = common("interaction", event_id, self.stamps[row], self.system)
         event["trace_id"] = trace
         event["flow"] = flow.name
-        event["version"] = self.versions[row]
+        if "version" not in self.omits:
+            event["version"] = self.versions[row]
         event["model"] = flow.model
         event["outcome"] = OUTCOMES[self.outcome[row]]
         event["duration_ms"] = round(steps[-1]["start_ms"] + steps[-1]["duration_ms"], 1)
-        event["steps"] = steps
-        if self.outcome[row] == ESCALATED:
+        if "steps" not in self.omits:
+            event["steps"] = steps
+        if self.outcome[row] == ESCALATED and "reason" not in self.omits:
             event["escalation"] = {"reason": self.reason[row], "agent": flow.permission.agent}
         if self.judged[row]:
             event.update(self._texts(row))
@@ -169,7 +183,7 @@ class _Scribe:
         event["flow"] = self.flow.name
         event["model"] = self.flow.model
         event["provider"] = "azure"
-        event["pricing"] = "payg"
+        event["pricing"] = "spillover" if self.spilled[row] else self.flow.pricing
         event["input_tokens"] = sum(self.input_tokens[row])
         event["output_tokens"] = sum(self.output_tokens[row])
         return event
@@ -196,7 +210,7 @@ class _Scribe:
         event["agent"] = spike.agent
         event["action"] = spike.actions[self.picks[row] % len(spike.actions)]
         event["resource"] = spike.resource
-        event["principal"] = spike.principal
+        event["principal"] = spike.principals[self.picks[row] % len(spike.principals)]
         event["version"] = self.versions[row]
         event["interaction_id"] = interaction_id
         event["decision"] = "deny"
@@ -204,9 +218,8 @@ class _Scribe:
         return event
 
     def _scores(self, row: int, name: str, trace: str) -> Iterator[Emitted]:
-        """One score for each criterion, up to eight seconds after the interaction."""
-        at = min(self.times[row] + 1_000 + self.picks[row] % 7_000, self.last_ms)
-        stamp = format_times(np.array([at], dtype=np.int64))[0]
+        """One score for each criterion."""
+        at, stamp = self.scored[row], self.scored_stamps[row]
         for (criterion, _, _), score in zip(CRITERIA, self.scores[row], strict=True):
             event = common("evaluation", f"eval-{name}-{criterion}", stamp, self.system)
             event["trace_id"] = trace

@@ -7,12 +7,12 @@ well, so that an incident is a few readable lines; the arithmetic that applies i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.words import ChangeKind, EscalationReason
+from schemas.words import ChangeKind, EscalationReason, EventType, Pricing
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -51,6 +51,10 @@ class Permission:
     per_interaction: float = 0.7
 
 
+Omitted = Literal["version", "steps", "reason", "tags"]
+"""What a producer may leave out of its events."""
+
+
 @dataclass(frozen=True, slots=True)
 class Flow:
     """One agent flow: its traffic, how often it hands over to a human and why, and what it does.
@@ -68,16 +72,26 @@ class Flow:
     permission: Permission
     asks: tuple[str, ...]
     answers: tuple[str, ...]
+    judged_share: float = 0.15
+    """Interactions that the scripted judge scores; these alone carry their texts."""
+    pricing: Pricing = "payg"
+    launched_ms: int = 0
+    """When its first customers came."""
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A product with one or more flows. `peak_hour` (UTC) is when its customers are busiest."""
+    """A product with one or more flows. `peak_hour` (UTC) is when its customers are busiest.
+
+    `breaker_instances` instances each have a breaker of every dependency; `omits` names what its events lack.
+    """
 
     name: str
     flows: tuple[Flow, ...]
     tags: tuple[tuple[str, str], ...]
     peak_hour: float = 12.0
+    breaker_instances: int = 1
+    omits: frozenset[Omitted] = frozenset()
 
     @property
     def dependencies(self) -> tuple[str, ...]:
@@ -106,44 +120,49 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class MoreTraffic:
-    """Volume is multiplied by `factor`; nothing else changes."""
+    """Volume is multiplied by `factor`; nothing else changes. Of one flow, if `flow` names it."""
 
     period: Period
     factor: float
+    flow: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MoreEscalations:
-    """A further share of interactions goes to a human, for `reason`."""
+    """A further share of interactions goes to a human, for `reason`. Of one flow, if `flow` names it."""
 
     period: Period
     share: float
     reason: EscalationReason
+    flow: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DenialSpike:
     """The acting agent asks, beside its usual requests, for things outside its scope and is refused.
 
-    `per_interaction` foreign requests come with each interaction; their `request_text` is what the customer wrote.
+    `per_interaction` foreign requests come with each interaction, by the principals in turn; their `request_text` is
+    what the customer wrote.
     """
 
     period: Period
     agent: str
     actions: tuple[str, ...]
     resource: str
-    principal: str
+    principals: tuple[str, ...]
     per_interaction: float
     request_text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A dependency times out on `failed_share` of its calls; a failed call fails the interaction or escalates it.
+    """A dependency fails on `failed_share` of its calls; a failed call fails the interaction or escalates it.
 
     With `breaker_opens_after_ms` set, the breaker opens that long after the start: calls stop, and what needs the
     dependency is routed to a human (`routed_share` of all interactions), until the dependency is back. With None the
-    breaker stays closed and the calls go on failing.
+    breaker stays closed and the calls go on failing. `flap_ms` makes it close and open again, for so long each.
+    `open_instances` opens only so many of its instances, and only that share of the traffic is routed. `errors` makes
+    calls end in errors instead of time-outs.
     """
 
     period: Period
@@ -151,6 +170,9 @@ class Outage:
     failed_share: float
     breaker_opens_after_ms: int | None
     routed_share: float = 0.0
+    flap_ms: int | None = None
+    open_instances: int | None = None
+    errors: bool = False
 
     @property
     def open_ms(self) -> int | None:
@@ -160,11 +182,29 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class ScoreShift:
-    """Scores of one criterion move by `points`."""
+    """Scores of one criterion move by `points`. Of one flow, if `flow` names it."""
 
     period: Period
     criterion: str
     points: float
+    flow: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unheard:
+    """Events of these types do not come, whatever happens."""
+
+    period: Period
+    types: frozenset[EventType]
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """Model calls use `factor` times their tokens, and `spillover_share` of them spill over to pay-as-you-go."""
+
+    period: Period
+    factor: float = 1.0
+    spillover_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +212,10 @@ class Rollout:
     """A change of a flow. `ramp` holds (minutes after `start_ms`, percent of traffic); the last one completes it.
 
     Traffic follows each step after `LAG_MS`, over `SHIFT_MS`. `escalated_share` is what the new version adds to the
-    share of escalations, 0 for a good change. A rollback at `rolled_back_ms` gives all traffic back.
+    share of escalations, 0 for a good change; `denied_share` of the requests that it makes are refused, and its scores
+    move by `score_points` (criterion, points). A rollback at `rolled_back_ms` gives all traffic back. Where `component`
+    is not the flow, the interactions do not say which version of it served them. `named_target` says whether its events
+    name what can be rolled back.
     """
 
     flow: str
@@ -183,6 +226,10 @@ class Rollout:
     escalated_share: float = 0.0
     reason: EscalationReason = "ambiguous"
     rolled_back_ms: int | None = None
+    denied_share: float = 0.0
+    score_points: tuple[tuple[str, float], ...] = ()
+    component: str | None = None
+    named_target: bool = True
 
 
 LAG_MS = 3 * MINUTE_MS
@@ -197,8 +244,8 @@ FULL_CANARY: tuple[tuple[int, float], ...] = ((0, 5.0), (30, 25.0), (60, 50.0), 
 AT_ONCE: tuple[tuple[int, float], ...] = ((0, 100.0),)
 """No canary at all."""
 
-Effect = MoreTraffic | MoreEscalations | DenialSpike | Outage | ScoreShift | Rollout
-_E = TypeVar("_E", MoreTraffic, MoreEscalations, DenialSpike, Outage, ScoreShift, Rollout)
+Effect = MoreTraffic | MoreEscalations | DenialSpike | Outage | ScoreShift | Rollout | Unheard | Spending
+_E = TypeVar("_E", MoreTraffic, MoreEscalations, DenialSpike, Outage, ScoreShift, Rollout, Unheard, Spending)
 
 
 def of_kind(effects: tuple[Effect, ...], kind: type[_E]) -> tuple[_E, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,59 +58,79 @@ def _phases(rollout: Rollout) -> Iterator[tuple[int, str, float]]:
 
 
 def _deployment(system: System, rollout: Rollout, previous: str, at: int, phase: str, percent: float) -> JsonObject:
-    event_id = f"dep-{rollout.flow}-{rollout.version}-{phase}-{percent:g}"
+    component = rollout.component or rollout.flow
+    event_id = f"dep-{component}-{rollout.version}-{phase}-{percent:g}-{at // MINUTE_MS:x}"
     event = common("deployment", event_id, _stamp(at), system)
     event["change"] = rollout.change
-    event["component"] = rollout.flow
+    event["component"] = component
     event["version"] = rollout.version
     event["previous_version"] = previous
     event["phase"] = phase
     event["canary_percent"] = percent
-    event["target"] = {
-        "kind": "argo_rollout",
-        "ref": {"cluster": f"{ENVIRONMENT}-eu", "namespace": system.name, "name": rollout.flow},
-    }
-    event["artifact"] = f"registry.example/{system.name}/{rollout.flow}:{rollout.version}"
+    if rollout.named_target:
+        event["target"] = {
+            "kind": "argo_rollout",
+            "ref": {"cluster": f"{ENVIRONMENT}-eu", "namespace": system.name, "name": component},
+        }
+    event["artifact"] = f"registry.example/{system.name}/{component}:{rollout.version}"
     return event
 
 
 def breaker_events(system: System, effects: tuple[Effect, ...], hour: int) -> Iterator[Emitted]:
     """The reports of every breaker of the system in `hour`: one each five minutes, and one at each change."""
     start, end = hour * HOUR_MS, (hour + 1) * HOUR_MS
-    outages = [outage for outage in of_kind(effects, Outage) if outage.open_ms is not None]
     for index, dependency in enumerate(system.dependencies):
-        own = [outage for outage in outages if outage.dependency == dependency]
-        changes = [change for outage in own for change in _changes(outage)]
-        for at, previous, state, reason in changes:
-            if start <= at < end:
-                yield Emitted(at, _report(system, dependency, effects, at, state, previous, reason))
-        for at in range(start + (index + 1) * 1_000, end, REPORT_MS):
-            state = next((new for when, _, new, _ in reversed(changes) if when <= at), "closed")
-            yield Emitted(at, _report(system, dependency, effects, at, state))
+        for instance in range(system.breaker_instances):
+            place = _Place(system, dependency, instance)
+            changes = _changes_at(effects, dependency, instance)
+            for at, previous, state, reason in changes:
+                if start <= at < end:
+                    yield Emitted(at, _report(place, effects, at, state, previous, reason))
+            first = start + (index + 1) * 1_000 + instance * 50
+            for at in range(first, end, REPORT_MS):
+                state = next((new for when, _, new, _ in reversed(changes) if when <= at), "closed")
+                yield Emitted(at, _report(place, effects, at, state))
+
+
+class _Place(NamedTuple):
+    system: System
+    dependency: str
+    instance: int
+
+
+def _changes_at(effects: tuple[Effect, ...], dependency: str, instance: int) -> list[tuple[int, str, str, str]]:
+    """(time, previous state, state, reason) of the breaker of one instance, in order of time."""
+    outages = (outage for outage in of_kind(effects, Outage) if outage.dependency == dependency)
+    mine = (outage for outage in outages if outage.open_instances is None or instance < outage.open_instances)
+    return sorted(change for outage in mine for change in _changes(outage))
 
 
 def _changes(outage: Outage) -> Iterator[tuple[int, str, str, str]]:
-    """(time, previous state, state, reason) of a breaker that does its duty."""
-    if outage.open_ms is not None:
-        end = outage.period.end_ms
-        yield outage.open_ms, "closed", "open", "failure rate above threshold"
-        yield end, "open", "half_open", "probing"
-        yield end + PROBE_MS, "half_open", "closed", "probes succeeded"
+    """(time, previous state, state, reason) of a breaker that does its duty, or flaps."""
+    if outage.open_ms is None:
+        return
+    end = outage.period.end_ms
+    turn = 2 * outage.flap_ms if outage.flap_ms is not None else end
+    for opened in range(outage.open_ms, end, turn):
+        closing = end if outage.flap_ms is None else min(opened + outage.flap_ms, end)
+        yield opened, "closed", "open", "failure rate above threshold"
+        yield closing, "open", "half_open", "probing"
+        yield closing + PROBE_MS, "half_open", "closed", "probes succeeded"
 
 
 def _report(
-    system: System,
-    dependency: str,
+    place: _Place,
     effects: tuple[Effect, ...],
     at: int,
     state: str,
     previous: str | None = None,
     reason: str | None = None,
 ) -> JsonObject:
-    event = common("circuit_breaker", f"brk-{dependency}-{at:x}-{state}", _stamp(at), system)
+    system, dependency, instance = place
+    event = common("circuit_breaker", f"brk-{dependency}-{instance}-{at:x}-{state}", _stamp(at), system)
     event["dependency"] = dependency
     event["breaker"] = dependency
-    event["instance"] = f"{system.name}-0"
+    event["instance"] = f"{system.name}-{instance}"
     event["state"] = state
     event["calls"] = REPORT_CALLS if state == "closed" else 0
     if state == "closed":

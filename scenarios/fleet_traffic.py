@@ -35,9 +35,6 @@ LATENCY_SIGMA = 0.35
 HOURLY_NOISE = 0.01
 """Squared coefficient of variation of a flow's escalation rate from hour to hour: days differ for no reason."""
 
-JUDGED_SHARE = 0.15
-"""Interactions that the scripted judge scores; these alone carry their texts."""
-
 CRITERIA: tuple[tuple[str, float, float], ...] = (
     ("correctness", 4.4, 0.5),
     ("escalation_appropriateness", 4.2, 0.55),
@@ -57,6 +54,7 @@ class Traffic:
     skipped: Bools
     timed_out: Bools
     errored: Bools
+    spilled: Bools
     durations: Floats
     input_tokens: Ints
     output_tokens: Ints
@@ -71,17 +69,20 @@ class Traffic:
 
 def draw(system: System, flow: Flow, effects: tuple[Effect, ...], hour: int, rng: Rng) -> Traffic:
     """The traffic of `flow` in `hour` (hours since 1970-01-01 UTC)."""
+    effects = effects_of.of_flow(effects, flow.name)
     times = _arrivals(system, flow, effects, hour, rng)
     count = len(times)
     timeline = effects_of.VersionTimeline.of(flow, effects)
     version = timeline.pick(times, rng.random(count))
-    skipped, timed_out, errored = _calls(flow, effects, times, rng)
+    skipped, timed_out, errored = _calls(system, flow, effects, times, rng)
     outcome, reason = _outcomes(system, flow, effects, timeline, version, times, rng)
     _apply_failed_calls(outcome, reason, np.any(timed_out | errored, axis=1), rng)
     shape = (count, len(flow.steps))
     medians = np.array([step.median_ms for step in flow.steps])
     durations = np.round(medians * np.exp(rng.normal(0.0, LATENCY_SIGMA, shape)), 1)
     asked = rng.random(count) < flow.permission.per_interaction
+    tokens = effects_of.token_factor(effects, times)[:, None]
+    refused = np.array([0.0, *(rollout.denied_share for rollout in timeline.rollouts)])[version]
     return Traffic(
         times,
         version,
@@ -90,13 +91,14 @@ def draw(system: System, flow: Flow, effects: tuple[Effect, ...], hour: int, rng
         skipped,
         timed_out,
         errored,
+        effects_of.spilled(effects, times),
         np.where(timed_out, TIMEOUT_MS, durations),
-        rng.poisson([step.input_tokens for step in flow.steps], shape),
-        rng.poisson([step.output_tokens for step in flow.steps], shape),
-        rng.random(count) < JUDGED_SHARE,
-        _scores(effects, times, rng),
+        rng.poisson(np.array([step.input_tokens for step in flow.steps]) * tokens, shape),
+        rng.poisson(np.array([step.output_tokens for step in flow.steps]) * tokens, shape),
+        rng.random(count) < flow.judged_share,
+        _scores(effects, timeline, version, times, rng),
         asked,
-        asked & (rng.random(count) < flow.permission.denied_share),
+        asked & (rng.random(count) < flow.permission.denied_share + refused),
         _foreign_requests(flow, effects, times, rng),
         rng.integers(0, 1_000_000, count),
     )
@@ -106,25 +108,31 @@ def _arrivals(system: System, flow: Flow, effects: tuple[Effect, ...], hour: int
     """Event times: Poisson counts a minute, spread evenly over it."""
     minutes = hour * HOUR_MS + np.arange(60, dtype=np.int64) * MINUTE_MS
     rate = flow.per_minute * effects_of.season(minutes, system.peak_hour) * effects_of.volume_factor(effects, minutes)
+    rate = np.where(minutes >= flow.launched_ms, rate, 0.0)
     counts = rng.poisson(rate)
     starts = np.repeat(minutes, counts)
     return np.sort(starts + rng.integers(0, MINUTE_MS, len(starts)))
 
 
-def _calls(flow: Flow, effects: tuple[Effect, ...], times: Times, rng: Rng) -> tuple[Bools, Bools, Bools]:
+def _calls(
+    system: System, flow: Flow, effects: tuple[Effect, ...], times: Times, rng: Rng
+) -> tuple[Bools, Bools, Bools]:
     """Which steps were skipped by an open breaker, timed out, or ended in an error; each [N, S]."""
     shape = (len(times), len(flow.steps))
     skipped, share = np.zeros(shape, dtype=np.bool_), np.zeros(shape)
     base = np.zeros(len(flow.steps))
     for index, step in enumerate(flow.steps):
         if step.dependency is not None:
-            skipped[:, index] = effects_of.skipped_calls(effects, step.dependency, times)
+            skipped[:, index] = effects_of.skipped_calls(effects, step.dependency, times, system.breaker_instances)
             share[:, index] = effects_of.failed_share(effects, step.dependency, times)
             base[index] = CALL_ERROR_SHARE
     chance = rng.random(shape)
-    timed_out = (chance < share) & ~skipped
+    failed = (chance < share) & ~skipped
+    errors = np.array(
+        [step.dependency is not None and effects_of.errs(effects, step.dependency) for step in flow.steps]
+    )
     errored = (chance >= share) & (chance < share + base) & ~skipped
-    return skipped, timed_out, errored
+    return skipped, failed & ~errors, errored | (failed & errors)
 
 
 def _outcomes(
@@ -139,7 +147,9 @@ def _outcomes(
     """How each interaction ends, and the reason where it was escalated (None elsewhere)."""
     hourly = rng.gamma(1 / HOURLY_NOISE, HOURLY_NOISE)
     base = flow.escalated_share * hourly * effects_of.escalation_season(times, system.peak_hour)
-    shares: list[tuple[Floats, EscalationReason]] = effects_of.extra_escalations(effects, times)
+    shares: list[tuple[Floats, EscalationReason]] = effects_of.extra_escalations(
+        effects, times, system.breaker_instances
+    )
     for index, rollout in enumerate(timeline.rollouts, start=1):
         shares.append((np.where(version == index, rollout.escalated_share, 0.0), rollout.reason))
     chance = rng.random(len(times))
@@ -167,11 +177,18 @@ def _apply_failed_calls(outcome: Ints, reason: NDArray[np.object_], failed: Bool
     outcome[chance < escalates] = ESCALATED
 
 
-def _scores(effects: tuple[Effect, ...], times: Times, rng: Rng) -> Floats:
+def _scores(
+    effects: tuple[Effect, ...],
+    timeline: effects_of.VersionTimeline,
+    version: Ints,
+    times: Times,
+    rng: Rng,
+) -> Floats:
     """[N, criteria] scores from 1 to 5, to a hundredth."""
-    columns = [
-        rng.normal(mean + effects_of.score_shift(effects, name, times), deviation) for name, mean, deviation in CRITERIA
-    ]
+    columns = []
+    for name, mean, deviation in CRITERIA:
+        by_version = np.array([0.0, *(dict(rollout.score_points).get(name, 0.0) for rollout in timeline.rollouts)])
+        columns.append(rng.normal(mean + effects_of.score_shift(effects, name, times) + by_version[version], deviation))
     return np.asarray(np.round(np.clip(np.stack(columns, axis=1), 1.0, 5.0), 2), dtype=np.float64)
 
 

@@ -142,7 +142,7 @@ def _prompt_injection(live_start_ms: int) -> Incident:
                 "refund-executor",
                 ("payments:transfer", "customers:export"),
                 "accounts/99-1",
-                "svc-refund-executor",
+                ("svc-refund-executor",),
                 0.7,
                 INJECTION,
             ),

@@ -1,6 +1,10 @@
 """Learns the table of likelihoods from labelled cases, tempers it on others, and measures it on yet others.
 
-`python -m scenarios.learn_likelihoods` writes `triage/likelihoods.json`; with `--check` it only measures what is there.
+Two families of cases, made independently of each other, weigh the same: those of `scenarios.cases`, drawn as counts,
+and those of `scenarios.endtoend`, whose events go through detectors and gathering. What only one of them would teach is
+thus believed half. `python -m scenarios.learn_likelihoods` writes `triage/likelihoods.json`; with `--check` it only
+measures what is there, on both. An incident of the second family costs about half a second; `--keep` keeps what was
+played, so that other bins and tests can be tried on the same incidents.
 """
 
 from __future__ import annotations
@@ -8,22 +12,45 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import pickle
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scenarios.cases import PRIORS, labelled_cases
-from schemas.words import Cause
+from scenarios.endtoend import Look, looks
+from schemas.words import Cause, RecommendationKind
 from triage import posterior as posterior_module
+from triage.case import Case
 from triage.chain import run_chain
 from triage.evidence import observe
 from triage.posterior import Likelihoods, learn, posterior
+from triage.recommendation import advise
 from triage.registry import build
 from triage.settings import TriageSettings
 
-Observation = tuple[dict[str, str], Cause]
 SURE = 0.9
 BUCKETS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A case and its label, and the version that did it where that is known (`None` in a family that has no such)."""
+
+    case: Case
+    cause: Cause
+    bad_version: str | None = None
+    number: int = 0
+    """Of the incident, which several looks share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a labelled case shows: its evidence in bins, and what the chain says of it."""
+
+    labelled: Labelled
+    bins: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +71,43 @@ class Quality:
     """Share of cases in which the runbook's order alone names the right cause."""
 
 
-def observations(count: int, seed: int) -> list[Observation]:
-    """Binned evidence and label of `count` cases, through the very checks that run live."""
+@dataclass(frozen=True, slots=True)
+class Rollbacks:
+    """Rollbacks that a table leads to: those of the change that did it, the others, and how many bad changes were."""
+
+    right: int
+    wrong: int
+    bad_changes: int
+
+
+def drawn(count: int, seed: int) -> list[Observation]:
+    """Observations of `count` cases of `scenarios.cases`."""
+    return _observed([Labelled(item.case, item.cause) for item in labelled_cases(count, seed)])
+
+
+def endtoend(incidents: int, seed: int, workers: int = 1, keep: Path | None = None) -> list[Observation]:
+    """Observations of all looks at so many incidents of `scenarios.endtoend`, kept in the folder `keep` if given."""
+    store = keep / f"looks-{seed}-{incidents}.pickle" if keep is not None else None
+    if store is not None and store.exists():
+        found: list[Look] = pickle.loads(store.read_bytes())  # noqa: S301  # our own file, named by the caller
+    else:
+        found = looks(incidents, seed, workers)
+        if store is not None:
+            store.write_bytes(pickle.dumps(found))
+    return _observed([Labelled(one.case, one.cause, one.bad_version, one.number) for one in found])
+
+
+def _observed(labelled: Sequence[Labelled]) -> list[Observation]:
+    """Through the very checks that run live."""
     checks = build(TriageSettings(), third_party=())
-    return [
-        (observe(item.case, run_chain(checks, item.case).findings), item.cause) for item in labelled_cases(count, seed)
-    ]
+    return [Observation(item, observe(item.case, run_chain(checks, item.case).findings)) for item in labelled]
 
 
 def measure(table: Likelihoods, observed: Sequence[Observation]) -> Quality:
     """The table's quality on these observations."""
     judged = []
-    for bins, cause in observed:
-        probabilities = posterior(bins, table)
+    for one in observed:
+        probabilities, cause = posterior(one.bins, table), one.labelled.cause
         guess = max(probabilities, key=lambda name: probabilities[name])
         judged.append((probabilities[guess], guess == cause, probabilities[cause]))
     sure = [hit for confidence, hit, _ in judged if confidence >= SURE]
@@ -67,8 +118,23 @@ def measure(table: Likelihoods, observed: Sequence[Observation]) -> Quality:
         sure=len(sure) / len(judged),
         calibration_error=_calibration_error([(confidence, hit) for confidence, hit, _ in judged]),
         log_loss=-math.fsum(math.log(max(p, 1e-12)) for _, _, p in judged) / len(judged),
-        runbook_right=sum(_runbook(bins) == cause for bins, cause in observed) / len(judged),
+        runbook_right=sum(_runbook(one.bins) == one.labelled.cause for one in observed) / len(judged),
     )
+
+
+def rollbacks(table: Likelihoods, observed: Sequence[Observation]) -> Rollbacks:
+    """How often a rollback is recommended on these observations, and of the wrong thing or without reason."""
+    settings = TriageSettings()
+    checks = build(settings, third_party=())
+    tally: Counter[bool] = Counter()
+    for one in observed:
+        case, cause, bad = one.labelled.case, one.labelled.cause, one.labelled.bad_version
+        result = run_chain(checks, case)
+        advice = advise("incident", case, result, posterior(one.bins, table), settings.recommendation)
+        kind: RecommendationKind = advice.recommendation.kind
+        if kind == "rollback" and advice.target is not None:
+            tally[cause == "deployment" and bad in (None, advice.target.from_version)] += 1
+    return Rollbacks(tally[True], tally[False], sum(one.labelled.cause == "deployment" for one in observed))
 
 
 def _runbook(bins: dict[str, str]) -> Cause:
@@ -95,37 +161,66 @@ def _calibration_error(judged: Sequence[tuple[float, bool]]) -> float:
     return error
 
 
-def train(cases: int, seed: int) -> Likelihoods:
-    """The table from `cases` cases, its exponent chosen on half as many others by log loss."""
-    table = learn(observations(cases, seed), priors=PRIORS)
-    held = observations(cases // 2, seed + 1)
-    tempers = [step / 100 for step in range(50, 121, 2)]
-    best = min(tempers, key=lambda temper: measure(replace(table, temper=temper), held).log_loss)
-    return replace(table, temper=best)
+def teach(families: Sequence[Sequence[Observation]]) -> Likelihoods:
+    """The table of several families, each of which weighs as much as the smallest has observations."""
+    least = min(len(family) for family in families)
+    observed = [(one.bins, one.labelled.cause) for family in families for one in family]
+    weights = [least / len(family) for family in families for _ in family]
+    return learn(observed, priors=PRIORS, weights=weights)
+
+
+def tempered(table: Likelihoods, families: Sequence[Sequence[Observation]]) -> Likelihoods:
+    """The table with the exponent that has the least log loss over families, each weighing the same."""
+
+    def loss(temper: float) -> float:
+        return sum(measure(replace(table, temper=temper), family).log_loss for family in families)
+
+    return replace(table, temper=min((step / 100 for step in range(50, 121, 2)), key=loss))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=int, default=10_000, help="cases drawn as counts to learn from")
+    parser.add_argument("--incidents", type=int, default=1_100, help="end-to-end incidents: three quarters teach")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the first of them")
+    parser.add_argument("--held-out", type=int, default=4_000, help="cases to measure on, of another seed")
+    parser.add_argument("--held-out-incidents", type=int, default=250, help="incidents to measure on, of another seed")
+    parser.add_argument("--workers", type=int, default=1, help="processes that play incidents")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="folder to keep played incidents in, and take them from"
+    )
+    parser.add_argument("--check", action="store_true", help="measure the stored table, learn nothing")
+    return parser.parse_args()
 
 
 def main() -> None:
     """Learn, store and measure; or only measure."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cases", type=int, default=20_000, help="cases to learn from")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the first of them")
-    parser.add_argument("--held-out", type=int, default=6_000, help="cases to measure on, of another seed")
-    parser.add_argument("--check", action="store_true", help="measure the stored table, learn nothing")
-    options = parser.parse_args()
+    options = _arguments()
     path = Path(posterior_module.__file__).with_name("likelihoods.json")
     if not options.check:
-        table = train(options.cases, options.seed)
-        stored = {"learned_from": {"cases": options.cases, "seed": options.seed}, **table.to_json()}
-        path.write_text(json.dumps(stored, indent=1) + "\n", "utf-8")
+        seed, cut = options.seed, options.incidents * 3 // 4
+        played = endtoend(options.incidents, seed + 10, options.workers, options.keep)
+        table = teach([drawn(options.cases, seed), [one for one in played if one.labelled.number < cut]])
+        others = [one for one in played if one.labelled.number >= cut]
+        table = tempered(table, [drawn(options.cases // 2, seed + 1), others])
+        learned_from = {"cases": options.cases, "incidents": options.incidents, "seed": seed}
+        path.write_text(json.dumps({"learned_from": learned_from, **table.to_json()}, indent=1) + "\n", "utf-8")
     table = Likelihoods.from_json(json.loads(path.read_text("utf-8")))
-    quality = measure(table, observations(options.held_out, options.seed + 1_000))
     print(f"temper                {table.temper:.2f}")
-    print(f"held-out cases        {quality.cases}")
+    _report(table, "drawn as counts", drawn(options.held_out, options.seed + 1_000))
+    held_out = endtoend(options.held_out_incidents, options.seed + 90, options.workers, options.keep)
+    _report(table, "end to end", held_out)
+
+
+def _report(table: Likelihoods, name: str, observed: Sequence[Observation]) -> None:
+    quality, rolled = measure(table, observed), rollbacks(table, observed)
+    print(f"\n{name}, held out      {quality.cases} cases")
     print(f"right cause           {quality.right:.3f}   (the runbook's order alone {quality.runbook_right:.3f})")
     print(f"right when sure       {quality.right_when_sure:.3f}")
     print(f"sure                  {quality.sure:.3f}")
     print(f"calibration error     {quality.calibration_error:.3f}")
     print(f"log loss              {quality.log_loss:.3f}")
+    print(f"rollbacks             {rolled.right} right, {rolled.wrong} wrong, {rolled.bad_changes} bad changes")
 
 
 if __name__ == "__main__":

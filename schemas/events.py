@@ -19,6 +19,7 @@ from schemas.words import (
     EscalationReason,
     Outcome,
     Pricing,
+    ServiceTier,
     StepStatus,
 )
 
@@ -146,7 +147,11 @@ class Deployment(EventBase):
 
 
 class Usage(EventBase):
-    """Tokens of one model call. `input_tokens` includes the cached ones (OpenTelemetry's convention)."""
+    """Tokens of one model call. `input_tokens` includes the cached ones (OpenTelemetry's convention).
+
+    `deployment` is the provider's name for what was called (a contract may price it), `service_tier` how it was served:
+    both only matter to the price.
+    """
 
     type: Literal["usage"] = "usage"
     agent: Name | None = None
@@ -154,6 +159,8 @@ class Usage(EventBase):
     model: Name
     provider: Name | None = None
     pricing: Pricing | None = None
+    deployment: Name | None = None
+    service_tier: ServiceTier | None = None
     input_tokens: Count
     cached_input_tokens: Count | None = None
     output_tokens: Count

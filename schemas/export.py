@@ -15,6 +15,7 @@ from pydantic.json_schema import models_json_schema
 
 from schemas.base import JsonObject
 from schemas.controls import CONTROL_MODELS
+from schemas.cost_reports import CostReport
 from schemas.events import EVENT, Authorization, CircuitBreaker, Deployment, Evaluation, EventBase, Interaction, Usage
 from schemas.feedback import Feedback
 from schemas.outputs import DeadLetter, Firing, Heartbeat, Verdict
@@ -24,6 +25,7 @@ from schemas.words import (
     FEEDBACK_TOPIC,
     FIRINGS_TOPIC,
     HEARTBEATS_TOPIC,
+    REPORTS_TOPIC,
     TOPIC_OF_TYPE,
     VERDICTS_TOPIC,
     EventType,
@@ -52,6 +54,7 @@ ANSWER_MODELS: Final[dict[str, tuple[type[BaseModel], str, str]]] = {
     "firing": (Firing, FIRINGS_TOPIC, "The firing's id."),
     "dead_letter": (DeadLetter, DEAD_LETTERS_TOPIC, "The refused record's topic/partition/offset."),
     "heartbeat": (Heartbeat, HEARTBEATS_TOPIC, "shard- and its number, behind namespace/ if not midwatch."),
+    "cost_report": (CostReport, REPORTS_TOPIC, "cost- and the quarter."),
 }
 """By name: the model, its topic, and what the record's key is."""
 

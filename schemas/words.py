@@ -17,6 +17,7 @@ BreakerState = Literal["closed", "open", "half_open", "forced_open", "disabled",
 ChangeKind = Literal["flow", "model", "prompt", "schema", "config"]
 DeploymentPhase = Literal["started", "progressed", "completed", "rolled_back"]
 Pricing = Literal["payg", "ptu", "spillover"]
+ServiceTier = Literal["standard", "batch", "flex", "priority"]
 
 DetectorName = Literal["escalation_rate", "authorization_denials", "burn_rate", "evaluation_drop", "silence"]
 Tier = Literal["warning", "page"]
@@ -76,6 +77,7 @@ FIRINGS_TOPIC: Final = "midwatch.firings"
 DEAD_LETTERS_TOPIC: Final = "midwatch.dead-letters"
 HEARTBEATS_TOPIC: Final = "midwatch.heartbeats"
 SNAPSHOTS_TOPIC: Final = "midwatch.snapshots"
+REPORTS_TOPIC: Final = "midwatch.reports"
 DEFAULT_NAMESPACE: Final = "midwatch"
 """The engine's namespace where none is configured; also that of heartbeats and snapshots that name none."""
 

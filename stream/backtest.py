@@ -1,112 +1,128 @@
 """`midwatch backtest`: what a detector would have fired on a history, and how good that would have been.
 
 It runs the very detector that runs live, over the same windows, tick by tick. Without labels it says what fired; with
-labels also recall, false alarms per series-week and time to detect.
+labels also recall, false alarms per series-week and time to detect; with a second configuration, both side by side.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from io import StringIO
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from rich.console import Console
-from rich.table import Table
 
 from detectors.arrays import ArrayView, walk
 from detectors.base import Claim, Detector
-from detectors.registry import DETECTORS
+from detectors.registry import DETECTORS, available
 from detectors.words import at
 from schemas.base import JsonObject
 from schemas.series import SeriesKey
 from schemas.words import DetectorName, Tier
-from stream.backtest_load import LAYOUTS, Layout, load_counts
-from stream.backtest_metrics import Exposure, Interval, Label, TierMetrics, metrics
-from stream.backtest_problems import BacktestError
+from stream.backtest_compare import Comparison, changed_settings, compare
+from stream.backtest_labels import load_labels
+from stream.backtest_layout import LAYOUTS, name_of
+from stream.backtest_load import History, load_history
+from stream.backtest_metrics import Exposure
+from stream.backtest_problems import BacktestError, UnknownDetectorError
+from stream.backtest_report import BacktestFiring, BacktestReport, BacktestResult, measure
+from stream.backtest_sizes import with_sizes
+
+__all__ = [
+    "Backtest",
+    "BacktestFiring",
+    "BacktestReport",
+    "BacktestResult",
+    "Config",
+    "backtest",
+    "make_detector",
+    "run",
+]
 
 _WEEK = 10_080
+_NOTED_BUDGETS = 5
+
+Progress = Callable[[int, int], None]
+"""Is told how many of how many ticks are done."""
+
+
+def _no_progress(done: int, of: int) -> None:
+    del done, of
 
 
 @dataclass(frozen=True, slots=True)
-class BacktestFiring:
-    """One firing at one tier; what became a page has a record of either tier, each from when it was reached."""
+class Config:
+    """A detector's settings, and what to call them: the file that they come from."""
 
-    detector: DetectorName
-    key: SeriesKey
-    tier: Tier
-    start: int
-    end: int
-    is_open: bool
-    onset: int
-    summary: str
+    name: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """What came of a backtest: the report, with a second configuration the other one, and the history for a plot."""
+
+    report: BacktestReport
+    view: ArrayView
+    notes: tuple[str, ...]
+    comparison: Comparison | None = None
+    configs: tuple[Config, ...] = field(default=())
 
     def to_json(self) -> JsonObject:
-        """As the contract of `midwatch backtest --json` has it. `end` of an open firing is the end of the history."""
-        record: JsonObject = {"detector": self.detector, **self.key.labels(), "tier": self.tier}
-        record |= {"start": at(self.start), "end": at(self.end), "onset": at(self.onset), "summary": self.summary}
-        return record | ({"open": True} if self.is_open else {})
+        """One JSON object: `firings`, with labels `metrics` by tier, and what else is worth knowing."""
+        made = self.report.to_json()
+        made["notes"] = list(self.notes)
+        if self.comparison is not None:
+            made["compare"] = self.comparison.to_json()
+        return made
 
 
-@dataclass(frozen=True, slots=True)
-class BacktestResult:
-    """What fired, and what was watched."""
+def backtest(
+    counts: Path,
+    labels: Path | None,
+    detector: str,
+    config: Config,
+    other: Config | None = None,
+    since: int | None = None,
+    progress: Progress = _no_progress,
+) -> Backtest:
+    """Run `detector` with the settings of `config`, and of `other`, over the history in `counts`.
 
-    detector: DetectorName
-    firings: tuple[BacktestFiring, ...]
-    exposure: tuple[Exposure, ...]
-
-    def intervals(self) -> list[Interval]:
-        """The firings as intervals to measure."""
-        return [Interval(one.key, one.tier, one.start, one.end) for one in self.firings]
-
-
-@dataclass(frozen=True, slots=True)
-class BacktestReport:
-    """A result, and its measures where there were labels."""
-
-    result: BacktestResult
-    metrics: dict[Tier, TierMetrics] | None
-
-    def to_json(self) -> JsonObject:
-        """One JSON object: `firings` and, with labels, `metrics` by tier."""
-        report: JsonObject = {"firings": [firing.to_json() for firing in self.result.firings]}
-        if self.metrics is not None:
-            report["metrics"] = {tier: measured.summary() for tier, measured in self.metrics.items()}
-        return report
-
-    def table(self) -> str:
-        """The same for people, as plain text."""
-        console = Console(width=140, record=True, file=StringIO(), color_system=None)
-        console.print(_firings_table(self.result))
-        if self.metrics is not None:
-            for table in _metrics_tables(self.metrics):
-                console.print(table)
-        return console.export_text()
+    From minute `since` on is measured; before it the detector learns. Raises BacktestError that says what is wrong.
+    """
+    configs = (config,) if other is None else (config, other)
+    built = [make_detector(detector, one.settings) for one in configs]
+    name = built[0].name
+    history = load_history(counts, name)
+    view = history.view
+    view.tick = view.end
+    notes = [*history.notes, *_notes(name, history, configs, since)]
+    known = None
+    if labels is not None:
+        found = load_labels(labels, LAYOUTS[name], view, since)
+        notes += found.notes
+        known = with_sizes(found.labels, name, view, config.settings)
+    reports = []
+    for number, (one, each) in enumerate(zip(configs, built, strict=True)):
+        result = run(each, view, since, _share(progress, number, len(configs)))
+        reports.append(measure(result, known, history, one.name))
+    comparison = None
+    if other is not None:
+        comparison = compare(reports[0], reports[1], changed_settings(config.settings, other.settings))
+    return Backtest(reports[0], view, tuple(notes), comparison, configs)
 
 
-def backtest(counts: Path, labels: Path | None, detector: str, settings: Mapping[str, Any]) -> BacktestReport:
-    """Run `detector` with `settings` over the history in `counts`. Raises BacktestError that says what is wrong."""
-    built = make_detector(detector, settings)
-    layout = LAYOUTS[built.name]
-    known = None if labels is None else load_labels(labels, layout)
-    view = load_counts(counts, built.name)
-    return measure(run(built, view), known)
-
-
-def measure(result: BacktestResult, labels: Sequence[Label] | None) -> BacktestReport:
-    """The report on a result."""
-    return BacktestReport(result, None if labels is None else metrics(result.intervals(), labels, result.exposure))
+def _share(progress: Progress, number: int, of: int) -> Progress:
+    return lambda done, total: progress(number * total + done, of * total)
 
 
 def make_detector(name: str, settings: Mapping[str, Any]) -> Detector:
     """The built-in detector of this name. Raises BacktestError for an unknown name and for every bad setting."""
     if name not in LAYOUTS:
-        raise BacktestError(f"no detector {name!r}; there are {', '.join(LAYOUTS)}")
+        if name in available():
+            raise UnknownDetectorError(f"{name} comes from another package: no layout of a history is known for it")
+        raise UnknownDetectorError(f"no detector {name!r}; there are {', '.join(LAYOUTS)}")
     made = {known: cls for known, cls in DETECTORS.items() if known == name}
     known, cls = made.popitem()
     try:
@@ -116,12 +132,47 @@ def make_detector(name: str, settings: Mapping[str, Any]) -> Detector:
         raise BacktestError("\n".join(lines)) from error
 
 
-def run(detector: Detector, view: ArrayView) -> BacktestResult:
-    """Every firing of the detector over the whole of the view."""
+def _notes(name: DetectorName, history: History, configs: Iterable[Config], since: int | None) -> Iterable[str]:
+    """What the settings and the history together make surprising. Raises BacktestError where nothing can come of it."""
+    view = history.view
+    if since is not None and not view.start <= since < view.end:
+        raise BacktestError(f"the history runs from {at(view.start)} to {at(view.end)}; {at(since)} lies outside it")
+    learns = LAYOUTS[name].learns
+    if view.end - view.start <= learns * 60:
+        yield (
+            f"the history spans {(view.end - view.start) // 60} h, and {name} says nothing before {learns} h of it: "
+            "nothing can fire"
+        )
+    for config in configs:
+        if not config.settings.get("enabled", True):
+            yield f"{name} is switched off by {config.name}; it was run all the same"
+        if name == "burn_rate":
+            yield from _unbudgeted(config, view)
+
+
+def _unbudgeted(config: Config, view: ArrayView) -> Iterable[str]:
+    budgets = config.settings.get("budgets", {})
+    unknown = [name_of(key) for key in view.keys if key.dims[0] not in budgets]
+    if len(unknown) == len(view.keys):
+        raise BacktestError(
+            f"none of the history's budgets has an amount in {config.name}, so nothing can be over it. Say it there:\n"
+            f"  [budgets.{view.keys[0].dims[0]}]\n  amount_usd = 10000.0"
+        )
+    if unknown:
+        more = f" and {len(unknown) - _NOTED_BUDGETS} more" if len(unknown) > _NOTED_BUDGETS else ""
+        yield f"no amount in {config.name} for {', '.join(unknown[:_NOTED_BUDGETS])}{more}: nothing fires for them"
+
+
+def run(
+    detector: Detector, view: ArrayView, since: int | None = None, progress: Progress = _no_progress
+) -> BacktestResult:
+    """Every firing of the detector over the whole of the view, from minute `since` on if that is given."""
     running: dict[SeriesKey, list[_Open]] = {}
     ended: list[BacktestFiring] = []
     ticks = range(view.start + view.step, view.end + 1, view.step)
-    for tick, _, claims in walk(detector, view, ticks):
+    for done, (tick, _, claims) in enumerate(walk(detector, view, ticks)):
+        if done % _WEEK == 0:
+            progress(done, len(ticks))
         for claim in claims:
             key = view.keys[claim.series]
             if claim.change == "recovered":
@@ -129,8 +180,9 @@ def run(detector: Detector, view: ArrayView) -> BacktestResult:
             else:
                 running.setdefault(key, []).extend(_begun(claim, tick, bool(running.get(key))))
     ended += [one.ended(detector.name, key, view.end, is_open=True) for key, begun in running.items() for one in begun]
+    ended = [firing for firing in ended if since is None or firing.start >= since]
     ended.sort(key=lambda firing: (firing.start, firing.key, firing.tier))
-    return BacktestResult(detector.name, tuple(ended), tuple(_exposure(view)))
+    return BacktestResult(detector.name, tuple(ended), tuple(_exposure(view, detector.name, since)), since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,94 +205,12 @@ def _begun(claim: Claim, tick: int, is_warning: bool) -> Iterable[_Open]:
         yield _Open("page", tick, claim)
 
 
-def _exposure(view: ArrayView) -> Iterable[Exposure]:
-    totals = view.totals(0)
+def _exposure(view: ArrayView, name: DetectorName, since: int | None) -> Iterable[Exposure]:
+    layout = LAYOUTS[name]
+    column = layout.volume_counter
+    totals = view.totals(column)
+    unit = layout.counters[column][1] / layout.volume.per
     for row, key in enumerate(view.keys):
-        minutes = view.end - int(view.first_minute[row])
-        yield Exposure(key, minutes / _WEEK, float(totals[row]) / minutes)
-
-
-def load_labels(path: Path, layout: Layout) -> list[Label]:
-    """The labels of a CSV file: `start`, `end`, environment, system, the dimension, `kind`.
-
-    Raises BacktestError with every problem of every row.
-    """
-    wanted = ("start", "end", *layout.dimensions, "kind")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in wanted if name not in (reader.fieldnames or ())]
-            if missing:
-                raise BacktestError(f"{path}: there is no column {', '.join(missing)}; labels have {', '.join(wanted)}")
-            rows = list(reader)
-    except FileNotFoundError:
-        raise BacktestError(f"{path}: there is no such file") from None
-    labels, problems = [], []
-    for number, row in enumerate(rows, 1):
-        try:
-            labels.append(_label(row, layout))
-        except ValueError as error:
-            problems.append(f"  row {number}: {error}")
-    if problems:
-        raise BacktestError(f"{path}:\n" + "\n".join(problems))
-    return labels
-
-
-def _label(row: Mapping[str, str | None], layout: Layout) -> Label:
-    start, end = (_minute(row[name] or "", name) for name in ("start", "end"))
-    if end < start:
-        raise ValueError(f"it ends ({row['end']}) before it starts ({row['start']})")
-    empty = [name for name in layout.dimensions if not row[name]]
-    if empty:
-        raise ValueError(f"{', '.join(empty)} is empty")
-    environment, system, *dims = (row[name] or "" for name in layout.dimensions)
-    return Label(SeriesKey(layout.kind, environment, system, tuple(dims)), start, end, row["kind"] or "")
-
-
-def _minute(text: str, column: str) -> int:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{column} {text!r} is not a time such as 2024-01-31T09:30:00Z") from None
-    if time.tzinfo is None:
-        raise ValueError(f"{column} {text!r} has no zone; add Z for UTC")
-    return int(time.timestamp()) // 60
-
-
-def _firings_table(result: BacktestResult) -> Table:
-    table = Table(title=f"{len(result.firings)} firings of {result.detector}", title_justify="left")
-    for heading in ("from", "to", "tier", "series", "what"):
-        table.add_column(heading, overflow="fold")
-    for firing in result.firings:
-        until = "open" if firing.is_open else at(firing.end)[:16]
-        series = " ".join((firing.key.environment, firing.key.system, *firing.key.dims))
-        table.add_row(at(firing.start)[:16], until, firing.tier, series, firing.summary)
-    return table
-
-
-def _metrics_tables(measured: Mapping[Tier, TierMetrics]) -> Iterable[Table]:
-    table = Table(title="Against the labels", title_justify="left")
-    headings = ("tier", "incidents", "recall", "false alarms", "per series-week", "minutes to detect", "p95")
-    for heading in headings:
-        table.add_column(heading)
-    bands = Table(title="By volume", title_justify="left")
-    for heading in ("tier", "a minute", "incidents", "recall", "false alarms per series-week", "minutes to detect"):
-        bands.add_column(heading)
-    for tier, one in measured.items():
-        table.add_row(
-            tier,
-            str(len(one.labels)),
-            _text(one.recall()),
-            str(len(one.false_alarms)),
-            _text(one.false_alarm_rate),
-            _text(one.delay(0.5)),
-            _text(one.delay(0.95)),
-        )
-        for band in one.by_volume():
-            names = ("incidents", "recall", "false_alarms_per_series_week", "time_to_detect_median")
-            bands.add_row(tier, str(band["per_minute"]), *(_text(band[name]) for name in names))
-    return table, bands
-
-
-def _text(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
+        first = int(view.first_minute[row])
+        watched = view.end - max(first, since or first)
+        yield Exposure(key, watched / _WEEK, float(totals[row]) / (view.end - first) / unit)

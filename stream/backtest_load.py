@@ -1,13 +1,13 @@
-"""Reading histories and labels for a backtest: Parquet or CSV in, dense windows out.
+"""From a file of history to windows that slide over it.
 
 A history has one row for each series and minute: `time`, `environment`, `system`, the detector's dimension and its
-counters. Rows of the same series and minute add up; minutes without a row are zero. Files are read in batches, so that
-twelve million rows need little more memory than their windows. Every problem that can be found is reported at once.
+counters. Rows may come in any order; rows of the same series and minute add up; minutes without a row are zero. Files
+are read in batches, so that twelve million rows need little more memory than their windows. Every problem that can be
+found is reported at once; what is no problem but may be a surprise is a note.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,226 +15,216 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
 from numpy.typing import NDArray
 
 from detectors.arrays import ArrayView, HourView
-from schemas.series import COUNTERS, DIMENSIONS, MICRO_USD, SCORE_UNIT, SeriesKey, SeriesKind
+from detectors.base import Counts
+from detectors.words import at
+from schemas.series import SeriesKey
 from schemas.words import DetectorName
-from stream.backtest_problems import BacktestError, explain_csv
+from stream.backtest_checks import impossible_counts, uncovered
+from stream.backtest_files import batches
+from stream.backtest_layout import LAYOUTS, Layout
+from stream.backtest_problems import BacktestError, file_error
 
 _MINUTE_US, _HOUR = 60_000_000, 60
-_MOST_CELLS = 400_000_000
+_LAST_MINUTE: Final = 2**26
+"""In 2097; a time in seconds or milliseconds that was taken for microseconds does not lie between 1970 and then."""
+
+_MOST_CELLS: Final = 400_000_000
 """Most counters that are held in memory: 3.2 GB."""
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """Which columns a detector's history has. `counters` gives for each counter its column and unit."""
+class History:
+    """A history in memory, and what is worth knowing about its file."""
 
-    kind: SeriesKind
-    counters: tuple[tuple[str, int], ...]
-    optional: frozenset[str]
-    by_hour: bool
-
-    @property
-    def dimensions(self) -> tuple[str, ...]:
-        """The names of the identity's columns."""
-        return ("environment", "system", *DIMENSIONS[self.kind])
-
-    @property
-    def required(self) -> tuple[str, ...]:
-        """The columns that must be there."""
-        return ("time", *self.dimensions, *(name for name, _ in self.counters if name not in self.optional))
+    view: ArrayView
+    rows: int
+    notes: tuple[str, ...]
 
 
-_FLOW = Layout(
-    "flow", (("interactions", 1), ("escalations", 1), ("failures", 1)), frozenset({"failures"}), by_hour=False
-)
-LAYOUTS: Final[dict[DetectorName, Layout]] = {
-    "escalation_rate": _FLOW,
-    "silence": Layout("flow", _FLOW.counters, frozenset({"escalations", "failures"}), by_hour=False),
-    "authorization_denials": Layout("agent", (("requests", 1), ("denials", 1)), frozenset(), by_hour=False),
-    "burn_rate": Layout("budget", (("requests", 1), ("cost_usd", MICRO_USD)), frozenset({"requests"}), by_hour=True),
-    "evaluation_drop": Layout(
-        "score",
-        (("scores", 1), ("score_sum", SCORE_UNIT), ("score_sumsq", SCORE_UNIT**2)),
-        frozenset(),
-        by_hour=False,
-    ),
-}
-
-
-def load_counts(path: Path, detector: DetectorName) -> ArrayView:
-    """The history in `path` as windows that slide. Raises BacktestError that lists what is wrong with the file."""
-    layout = LAYOUTS[detector]
-    rows = _Rows(layout)
-    for batch in _batches(path, layout):
+def load_history(path: Path, detector: DetectorName) -> History:
+    """The history in `path`. Raises BacktestError that lists what is wrong with the file."""
+    notes: list[str] = []
+    rows = _Rows(LAYOUTS[detector], notes)
+    for batch in batches(path, LAYOUTS[detector], notes):
         rows.add(batch)
-    rows.finish(path)
-    return rows.view()
+    return History(rows.view(path), rows.seen, tuple(notes))
+
+
+@dataclass
+class _Problem:
+    """Where a column is wrong for the first time, and how often it is."""
+
+    text: str
+    times: int
+
+    def __str__(self) -> str:
+        return self.text + (f"; so are {self.times - 1:,} more rows" if self.times > 1 else "")
 
 
 @dataclass
 class _Rows:
-    """Rows read so far: series code, minute, counters; and what was wrong with some of them."""
+    """Rows read so far: series code, minute, counters; and what was wrong with some of them.
+
+    Rows that count nothing only say that the history covers their minute.
+    """
 
     layout: Layout
+    notes: list[str]
     codes: dict[tuple[str, ...], int] = field(default_factory=dict)
     series: list[NDArray[np.int32]] = field(default_factory=list)
     minutes: list[NDArray[np.int32]] = field(default_factory=list)
-    values: list[NDArray[np.int64]] = field(default_factory=list)
-    problems: dict[str, str] = field(default_factory=dict)
+    values: list[NDArray[np.integer[Any]]] = field(default_factory=list)
+    covered: list[NDArray[np.int32]] = field(default_factory=list)
+    problems: dict[str, _Problem] = field(default_factory=dict)
     seen: int = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take a batch of columns of the right types."""
-        time = batch.column("time")
-        self._refuse(np.asarray(pc.is_null(time)), "time", "is empty")
-        minutes = np.asarray(pc.fill_null(time, 0).cast(pa.int64())) // _MINUTE_US
-        self._refuse((minutes < 0) | (minutes > 2**31 - 1), "time", "lies outside 1970 to 2100")
-        self.minutes.append(np.clip(minutes, 0, 2**31 - 1).astype(np.int32))
-        self.series.append(self._identify(batch))
-        self.values.append(np.stack([self._counter(batch, *counter) for counter in self.layout.counters], axis=1))
-        self._check_events()
+        if not batch.num_rows:
+            return
+        good = np.ones(batch.num_rows, dtype=np.bool_)
+        minutes = self._minutes(batch.column("time"), good)
+        series = self._identify(batch, good)
+        counters = [self._counter(batch, name, unit, good) for name, unit in self.layout.counters]
+        self.covered.append(np.unique(minutes[good]))
+        spoke = np.zeros(batch.num_rows, dtype=np.bool_)
+        for counter in counters:
+            spoke |= counter != 0
+        keep = good & spoke
+        self.minutes.append(minutes[keep])
+        self.series.append(series[keep])
+        kept = np.stack([counter[keep] for counter in counters], axis=1)
+        small = kept.max(initial=0) < 2**31
+        self.values.append(kept.astype(np.int32) if small else kept)
         self.seen += batch.num_rows
 
-    def finish(self, path: Path) -> None:
-        """Raise what was wrong, all of it."""
+    def view(self, path: Path) -> ArrayView:
+        """The dense windows; frees the rows. Raises BacktestError with all that was wrong."""
         if not self.seen:
-            self.problems["rows"] = "the file has no rows"
-        if self.problems:
-            raise BacktestError(f"{path}:\n" + "\n".join(f"  {text}" for text in self.problems.values()))
+            raise BacktestError(f"{path}: the file has no rows")
+        covered = np.unique(np.concatenate(self.covered))
+        if not covered.size:
+            raise file_error(path, map(str, self.problems.values()))
+        hourly = self.layout.by_hour or (self.layout.kind == "score" and not (covered % _HOUR).any())
+        start, end = int(covered[0]) // _HOUR * _HOUR, int(covered[-1]) + 1
+        step = _HOUR if hourly else 1
+        order = self._order()
+        counts = self._counts(path, order, start, -(-(end - start) // step), step)
+        keys = [SeriesKey(self.layout.kind, name[0], name[1], name[2:]) for name in order]
+        problems = [*map(str, self.problems.values()), *impossible_counts(self.layout, counts, keys, start, step)]
+        if problems:
+            raise file_error(path, problems)
+        if not order:
+            raise BacktestError(f"{path}: every count is zero, there is nothing to look at")
+        self.notes += uncovered(covered, step)
+        silent = len(self.codes) - len(order)
+        if silent:
+            self.notes.append(f"{silent} series count nothing in the whole history and are left out")
+        return (HourView if hourly else ArrayView)(self.layout.kind, keys, counts, start)
 
-    def view(self) -> ArrayView:
-        """The dense windows; frees the rows."""
-        kind, names = self.layout.kind, list(self.codes)
-        series, minutes = np.concatenate(self.series), np.concatenate(self.minutes)
-        hourly = self.layout.by_hour or (kind == "score" and not (minutes % _HOUR).any())
-        start = int(minutes.min()) // _HOUR * _HOUR
-        column = (minutes - start) // (_HOUR if hourly else 1)
-        length = int(column.max()) + 1
-        width = len(COUNTERS[kind])
-        if len(names) * length * width > _MOST_CELLS:
+    def _order(self) -> list[tuple[str, ...]]:
+        """The names of the series that speak, by (first minute, name), as a view wants them: that spares a copy."""
+        first = np.full(len(self.codes), _LAST_MINUTE + 1, dtype=np.int32)
+        for series, minutes in zip(self.series, self.minutes, strict=True):
+            np.minimum.at(first, series, minutes)
+        speaking = [name for name, code in self.codes.items() if first[code] <= _LAST_MINUTE]
+        return sorted(speaking, key=lambda name: (int(first[self.codes[name]]), name))
+
+    def _counts(self, path: Path, order: list[tuple[str, ...]], start: int, length: int, step: int) -> Counts:
+        """[S, length, C] the sums of the rows, which are freed one batch at a time."""
+        if len(order) * length * self.layout.width > _MOST_CELLS:
             raise BacktestError(
-                f"{len(names)} series over {length:,} {'hours' if hourly else 'minutes'} do not fit in memory: "
-                "split the history by series or by time"
+                f"{path}: {len(order)} series over {length:,} {'hours' if step > 1 else 'minutes'} do not fit in "
+                f"memory ({at(start)} to {at(start + length * step)}): split the history by series or by time, or "
+                "look for a row with a time of another year"
             )
-        counts = np.zeros((len(names), length, width), dtype=np.int64)
-        flat = counts.reshape(-1, width)
-        cell = series.astype(np.int64) * length + column
-        values = self.values
-        self.series, self.minutes, self.values = [], [], []
-        offset = 0
-        for block in values:
-            np.add.at(flat, cell[offset : offset + len(block)], block)
-            offset += len(block)
-        keys = [SeriesKey(kind, name[0], name[1], name[2:]) for name in names]
-        return (HourView if hourly else ArrayView)(kind, keys, counts, start)
+        row_of = np.zeros(len(self.codes), dtype=np.int64)
+        for row, name in enumerate(order):
+            row_of[self.codes[name]] = row
+        counts = np.zeros((len(order), length, self.layout.width), dtype=np.int64)
+        flat = counts.reshape(-1)
+        taken = np.zeros(len(order) * length if step == 1 else 0, dtype=np.bool_)
+        rows = 0
+        for rows_read in (self.series, self.minutes, self.values):
+            rows_read.reverse()
+        while self.series:
+            minutes, block = self.minutes.pop(), self.values.pop()
+            cell = row_of[self.series.pop()] * length + (minutes - start) // step
+            for counter in range(block.shape[1]):
+                np.add.at(flat, cell * self.layout.width + counter, block[:, counter].astype(np.int64))
+            if step == 1:
+                taken[cell] = True
+                rows += len(cell)
+        again = rows - int(np.count_nonzero(taken))
+        if again:
+            self.notes.append(f"{again:,} rows repeat the series and minute of another: their counts were added")
+        return counts
 
-    def _identify(self, batch: pa.RecordBatch) -> NDArray[np.int32]:
+    def _minutes(self, time: Any, good: NDArray[np.bool_]) -> NDArray[np.int32]:
+        self._refuse(np.asarray(pc.is_null(time)), good, "time", "is empty")
+        minutes = np.asarray(pc.fill_null(time, 0).cast(pa.int64())) // _MINUTE_US
+        self._refuse((minutes < 0) | (minutes > _LAST_MINUTE), good, "time", "lies outside 1970 to 2097")
+        return np.asarray(np.clip(minutes, 0, _LAST_MINUTE), dtype=np.int32)
+
+    def _identify(self, batch: pa.RecordBatch, good: NDArray[np.bool_]) -> NDArray[np.int32]:
         """[N] the code of each row's series; codes are given in order of appearance."""
         combined = np.zeros(batch.num_rows, dtype=np.int64)
-        words: list[list[str]] = []
+        words_of: list[list[str]] = []
         for name in self.layout.dimensions:
             column = batch.column(name)
-            self._refuse(np.asarray(pc.is_null(column)), name, "is empty")
             encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-            combined *= len(encoded.dictionary) + 1
-            combined += np.asarray(pc.fill_null(encoded.indices, len(encoded.dictionary)).cast(pa.int64()))
-            words.append([str(word) for word in encoded.dictionary.to_pylist()] + [""])
+            names = ["" if word is None else str(word) for word in encoded.dictionary.to_pylist()] + [""]
+            index = np.asarray(pc.fill_null(encoded.indices.cast(pa.int64()), len(names) - 1))
+            empty = np.array([not word for word in names])
+            self._refuse(empty[index], good, name, "is empty")
+            combined *= len(names)
+            combined += index
+            words_of.append(names)
         present, where = np.unique(combined, return_inverse=True)
         codes = np.empty(len(present), dtype=np.int32)
-        for index, code in enumerate(present.tolist()):
-            rest, name_parts = code, list[str]()
-            for names in reversed(words):
+        for place, code in enumerate(present.tolist()):
+            rest, parts = code, list[str]()
+            for names in reversed(words_of):
                 rest, part = divmod(rest, len(names))
-                name_parts.append(names[part])
-            codes[index] = self.codes.setdefault(tuple(reversed(name_parts)), len(self.codes))
+                parts.append(names[part])
+            codes[place] = self.codes.setdefault(tuple(reversed(parts)), len(self.codes)) if all(parts) else 0
         return np.asarray(codes[where])
 
-    def _counter(self, batch: pa.RecordBatch, name: str, unit: int) -> NDArray[np.int64]:
+    def _counter(self, batch: pa.RecordBatch, name: str, unit: int, good: NDArray[np.bool_]) -> NDArray[np.int64]:
         if name not in batch.schema.names:
             return np.zeros(batch.num_rows, dtype=np.int64)
         column = batch.column(name)
-        self._refuse(np.asarray(pc.is_null(column)), name, "is empty")
-        values = np.asarray(pc.fill_null(column, 0).cast(pa.float64()))
-        self._refuse(
-            ~np.isfinite(values) | (np.abs(values) * unit > 2.0**53), name, "is not a number that can be counted"
-        )
-        values = np.where(np.isfinite(values), values, 0.0)
-        self._refuse(values < 0, name, "is negative")
+        self._refuse(np.asarray(pc.is_null(column)), good, name, "is empty")
+        values = np.asarray(pc.fill_null(column, 0).cast(pa.float64(), safe=False))
+        wild = ~np.isfinite(values) | (np.abs(values) * unit > 2.0**53)
+        self._refuse(wild, good, name, "is not a number that can be counted", values)
+        values = np.where(wild, 0.0, values)
+        self._refuse(values < 0, good, name, "is negative", values)
         if unit == 1:
-            self._refuse(values != np.floor(values), name, "is not a whole number")
-        return np.asarray(np.rint(np.clip(values * unit, 0, 2.0**53)), dtype=np.int64)
+            self._refuse(values != np.floor(values), good, name, "is not a whole number", values)
+        return np.asarray(np.rint(np.maximum(values, 0) * unit), dtype=np.int64)
 
-    def _check_events(self) -> None:
-        """More escalations than interactions, or denials than requests, is no history of theirs."""
-        if self.layout.kind in ("flow", "agent") and not self.layout.optional & {"escalations"}:
-            names = [name for name, _ in self.layout.counters]
-            block = self.values[-1]
-            self._refuse(block[:, 1] > block[:, 0], names[1], f"is more than {names[0]}")
-
-    def _refuse(self, bad: NDArray[np.bool_], column: str, problem: str) -> None:
-        """Note the first row where `bad` holds; rows are counted from 1, without the heading."""
-        if bad.any():
-            row = self.seen + int(bad.argmax()) + 1
-            self.problems.setdefault(f"{column} {problem}", f"column {column}, row {row}: {problem}")
-
-
-def _batches(path: Path, layout: Layout) -> Iterator[pa.RecordBatch]:
-    """The file's batches with the columns that the layout knows, typed."""
-    suffix = path.suffix.lower()
-    try:
-        if suffix == ".parquet":
-            yield from _parquet(path, layout)
-        elif suffix == ".csv":
-            yield from _csv(path, layout)
-        else:
-            raise BacktestError(f"{path}: a history is a .parquet or a .csv file")
-    except FileNotFoundError:
-        raise BacktestError(f"{path}: there is no such file") from None
-    except pa.ArrowInvalid as error:
-        raise BacktestError(f"{path}: {error}") from error
-
-
-def _require(path: Path, layout: Layout, names: list[str]) -> list[str]:
-    """The columns to read; raises BacktestError with all that are missing."""
-    missing = [name for name in layout.required if name not in names]
-    if missing:
-        raise BacktestError(
-            f"{path}: there is no column {', '.join(missing)}; it has {', '.join(names) or 'none'}. "
-            f"This detector reads {', '.join(layout.required)}"
-        )
-    return [name for name in names if name in layout.required or name in layout.optional]
-
-
-def _parquet(path: Path, layout: Layout) -> Iterator[pa.RecordBatch]:
-    file = pa.parquet.ParquetFile(path, read_dictionary=list(layout.dimensions))
-    columns = _require(path, layout, file.schema_arrow.names)
-    for batch in file.iter_batches(batch_size=1 << 20, columns=columns):
-        yield pa.RecordBatch.from_pydict(
-            {name: _as_time(batch.column(name)) if name == "time" else batch.column(name) for name in columns}
-        )
-
-
-def _as_time(column: Any) -> Any:
-    """Microseconds in UTC; a time without a zone is taken as UTC."""
-    if pa.types.is_timestamp(column.type) and column.type.tz is None:
-        column = pc.assume_timezone(column, "UTC")
-    return column.cast(pa.timestamp("us", "UTC"), safe=False)
-
-
-def _csv(path: Path, layout: Layout) -> Iterator[pa.RecordBatch]:
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        names = [name.strip().strip('"') for name in file.readline().rstrip("\r\n").split(",")]
-    columns = _require(path, layout, names if names != [""] else [])
-    types: dict[str, Any] = dict.fromkeys(layout.dimensions, pa.dictionary(pa.int32(), pa.string()))
-    types["time"] = pa.timestamp("us", "UTC")
-    types |= {name: pa.float64() for name, _ in layout.counters}
-    convert = pa.csv.ConvertOptions(column_types=types, include_columns=columns, strings_can_be_null=True)
-    try:
-        yield from pa.csv.open_csv(path, pa.csv.ReadOptions(block_size=1 << 24), convert_options=convert)
-    except pa.ArrowInvalid as error:
-        raise BacktestError(explain_csv(path, columns, types, error)) from error
+    def _refuse(
+        self,
+        bad: NDArray[np.bool_],
+        good: NDArray[np.bool_],
+        column: str,
+        problem: str,
+        values: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Note the first row where `bad` holds, and how many there are; takes them out of `good`."""
+        times = int(np.count_nonzero(bad))
+        if not times:
+            return
+        good &= ~bad
+        known = self.problems.get(f"{column} {problem}")
+        if known:
+            known.times += times
+            return
+        first = int(bad.argmax())
+        value = "" if values is None else f" ({values[first]:g})"
+        text = f"column {column}, row {self.seen + first + 1}: {problem}{value}"
+        self.problems[f"{column} {problem}"] = _Problem(text, times)

@@ -1,15 +1,16 @@
 """How good firings are against labels: recall, false alarms per series-week, time to detect, for each tier.
 
-An incident is found where a firing of its series overlaps it; the time to detect runs from the label's start to the
-firing's, and is 0 where the firing was there before. A firing is false where it overlaps no label, each label prolonged
-by an hour: a firing needs its hold to end, and what trails an incident is not a false alarm.
+Recall also by the size of the incidents, as it was measured in the history, and all of it by how busy the series are.
+
+An incident is found where a firing of its series has seen a minute of it; the time to detect runs from the label's
+start to the firing's, and is 0 where the firing was there before. A firing is false where it overlaps no label, each
+label prolonged by a grace: what opens on the minutes of an incident, shortly after its end, is not a false alarm.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -17,12 +18,13 @@ import numpy as np
 from schemas.base import JsonObject
 from schemas.series import SeriesKey
 from schemas.words import Tier
+from stream.backtest_layout import RATIO, VOLUME, Bands
 
 GRACE: Final = 60
 """Minutes after a label in which a firing still belongs to it."""
 
-BANDS: Final = (0.2, 1.0, 5.0, 50.0)
-"""Bounds of the volume bands, in trials a minute."""
+UNKNOWN: Final = "unknown"
+"""The band of incidents whose size cannot be measured: nothing came before them, or nothing during them."""
 
 TIERS: Final[tuple[Tier, ...]] = ("warning", "page")
 
@@ -35,6 +37,8 @@ class Label:
     start: int
     end: int
     kind: str
+    size: float | None = None
+    """How large it was, in the unit of the layout's size bands; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,8 @@ class TierMetrics:
     labels: tuple[Label, ...]
     false_alarms: tuple[Interval, ...]
     exposure: tuple[Exposure, ...]
+    volume: Bands = VOLUME
+    size: Bands = RATIO
 
     @property
     def series_weeks(self) -> float:
@@ -77,9 +83,11 @@ class TierMetrics:
         wanted = self.labels if labels is None else tuple(labels)
         return sum(label in self.found for label in wanted) / len(wanted) if wanted else None
 
-    def delay(self, quantile: float) -> float | None:
+    def delay(self, quantile: float, labels: Iterable[Label] | None = None) -> float | None:
         """A quantile of the minutes to detect, over the labels that were found."""
-        return float(np.quantile(list(self.found.values()), quantile)) if self.found else None
+        wanted = self.labels if labels is None else labels
+        delays = [self.found[label] for label in wanted if label in self.found]
+        return float(np.quantile(delays, quantile)) if delays else None
 
     @property
     def false_alarm_rate(self) -> float:
@@ -88,47 +96,70 @@ class TierMetrics:
 
     def by_volume(self) -> list[JsonObject]:
         """False alarms, recall and delay for each band of volume that has series."""
-        band = {one.key: int(np.digitize(one.volume, BANDS)) for one in self.exposure}
+        band = {one.key: self.volume.index(one.volume) for one in self.exposure}
         rows: list[JsonObject] = []
-        for index, name in enumerate(_band_names()):
+        names = zip(self.volume.names(), self.volume.names_per_minute(), strict=True)
+        for index, (name, per_minute) in enumerate(names):
             weeks = sum(one.weeks for one in self.exposure if band[one.key] == index)
             labels = [label for label in self.labels if band.get(label.key) == index]
-            delays = [self.found[label] for label in labels if label in self.found]
             false = sum(band[alarm.key] == index for alarm in self.false_alarms)
             if weeks:
-                rows.append(
-                    {
-                        "per_minute": name,
-                        "series_weeks": round(weeks, 3),
-                        "false_alarms_per_series_week": round(false / weeks, 5),
-                        "incidents": len(labels),
-                        "recall": _rounded(self.recall(labels)),
-                        "time_to_detect_median": float(np.median(delays)) if delays else None,
-                    }
-                )
+                row = {
+                    "per_minute": per_minute,
+                    "volume": name,
+                    "unit": self.volume.unit,
+                    "series": sum(where == index for where in band.values()),
+                    "series_weeks": round(weeks, 3),
+                    "false_alarms": false,
+                    "false_alarms_per_series_week": round(false / weeks, 5),
+                }
+                rows.append(row | self._found_of(labels))
         return rows
 
+    def by_size(self) -> list[JsonObject]:
+        """Recall and delay for each band of size that has incidents; last those of unknown size."""
+        names = self.size.names()
+        of_band: dict[str, list[Label]] = {name: [] for name in (*names, UNKNOWN)}
+        for label in self.labels:
+            of_band[UNKNOWN if label.size is None else names[self.size.index(label.size)]].append(label)
+        return [
+            {"size": name, "unit": self.size.unit} | self._found_of(labels)
+            for name, labels in of_band.items()
+            if labels
+        ]
+
+    def _found_of(self, labels: Sequence[Label]) -> JsonObject:
+        return {
+            "incidents": len(labels),
+            "detected": sum(label in self.found for label in labels),
+            "recall": _rounded(self.recall(labels)),
+            "time_to_detect_median": _rounded(self.delay(0.5, labels)),
+            "time_to_detect_p95": _rounded(self.delay(0.95, labels)),
+        }
+
     def summary(self) -> JsonObject:
-        """All figures as JSON."""
+        """All figures as JSON. Times are in minutes."""
         kinds = sorted({label.kind for label in self.labels})
         return {
-            "incidents": len(self.labels),
-            "detected": len(self.found),
-            "recall": _rounded(self.recall()),
+            **self._found_of(self.labels),
             "recall_by_kind": {
                 kind: _rounded(self.recall(label for label in self.labels if label.kind == kind)) for kind in kinds
             },
             "false_alarms": len(self.false_alarms),
             "series_weeks": round(self.series_weeks, 3),
             "false_alarms_per_series_week": round(self.false_alarm_rate, 5),
-            "time_to_detect_median": _rounded(self.delay(0.5)),
-            "time_to_detect_p95": _rounded(self.delay(0.95)),
+            "by_size": self.by_size(),
             "by_volume": self.by_volume(),
         }
 
 
 def metrics(
-    intervals: Sequence[Interval], labels: Sequence[Label], exposure: Sequence[Exposure], grace: int = GRACE
+    intervals: Sequence[Interval],
+    labels: Sequence[Label],
+    exposure: Sequence[Exposure],
+    grace: int = GRACE,
+    volume: Bands = VOLUME,
+    size: Bands = RATIO,
 ) -> dict[Tier, TierMetrics]:
     """The quality of each tier. Labels of series that were not watched count as missed."""
     of_series: dict[SeriesKey, list[Label]] = {}
@@ -139,25 +170,20 @@ def metrics(
         found: dict[Label, int] = {}
         false: list[Interval] = []
         for interval in (one for one in intervals if one.tier == tier):
-            near = [
-                label
-                for label in of_series.get(interval.key, ())
-                if interval.start <= label.end + grace and interval.end >= label.start
-            ]
+            near = near_labels(interval, of_series.get(interval.key, ()), grace)
             if not near:
                 false.append(interval)
             for label in near:
                 if interval.start <= label.end:
                     delay = max(0, interval.start - label.start)
                     found[label] = min(found.get(label, delay), delay)
-        made[tier] = TierMetrics(tier, found, tuple(labels), tuple(false), tuple(exposure))
+        made[tier] = TierMetrics(tier, found, tuple(labels), tuple(false), tuple(exposure), volume, size)
     return made
 
 
-def _band_names() -> list[str]:
-    low, high = BANDS[0], BANDS[-1]
-    between = [f"{a:g} to {b:g}" for a, b in pairwise(BANDS)]
-    return [f"below {low:g}", *between, f"{high:g} and more"]
+def near_labels(interval: Interval, labels: Iterable[Label], grace: int = GRACE) -> list[Label]:
+    """The labels, all of the interval's series, that account for it; none makes it a false alarm."""
+    return [label for label in labels if interval.start <= label.end + grace and interval.end > label.start]
 
 
 def _rounded(value: float | None) -> float | None:

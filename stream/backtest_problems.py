@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +16,58 @@ class BacktestError(ValueError):
     """A history, labels or settings that cannot be used: what, where and why, one line for each problem."""
 
 
-_WANTED = {"time": "a time such as 2024-01-31T09:30:00Z"}
+class UnknownDetectorError(BacktestError):
+    """A detector that there is no history for."""
 
 
-def explain_csv(path: Path, columns: list[str], types: dict[str, Any], error: Exception) -> str:
-    """All columns whose values cannot be converted, each with its first bad row; `error` where none is found."""
+def file_error(path: Path, problems: Iterable[str]) -> BacktestError:
+    """All problems of one file."""
+    return BacktestError(f"{path} (rows count from 1, without the heading):\n" + "\n".join(f"  {p}" for p in problems))
+
+
+def explain_csv(path: Path, read: Any, types: dict[str, Any], error: Exception) -> BacktestError:
+    """All columns whose values cannot be converted to `types`, each with its first bad row; else `error` itself.
+
+    `read` are the options that the file was read with.
+    """
+    columns = list(types)
     convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), include_columns=columns)
     problems: dict[str, str] = {}
     row = 0
     try:
-        for batch in pa.csv.open_csv(path, convert_options=convert):
+        for batch in pa.csv.open_csv(path, read, convert_options=convert):
             for name in columns:
-                bad = None if name in problems else _first_bad(batch.column(name), types[name])
-                if bad is not None:
-                    wanted = _WANTED.get(name, "a number")
-                    problems[name] = f"column {name}, row {row + bad[0] + 1}: {bad[1]!r} is not {wanted}"
+                if name not in problems:
+                    problems |= explain_column(name, batch.column(name), types[name], row)
             row += batch.num_rows
     except pa.ArrowInvalid as broken:
         error = broken
-    return f"{path}:\n" + "\n".join(f"  {text}" for text in problems.values() or [str(error)])
+    return file_error(path, problems.values() or [_plain(str(error))])
+
+
+def explain_column(name: str, column: Any, wanted: Any, row: int = 0) -> dict[str, str]:
+    """`{name: problem}` where a column of text that begins at `row` holds something that is no `wanted`."""
+    bad = _first_bad(column, wanted)
+    if bad is None:
+        return {}
+    return {name: f"column {name}, row {row + bad[0] + 1}: {bad[1]!r} {_why(name, bad[1])}"}
+
+
+def _why(name: str, text: str) -> str:
+    if name != "time":
+        return "is not a number"
+    try:
+        naive = datetime.fromisoformat(text.strip()).tzinfo is None
+    except ValueError:
+        naive = False
+    return "has no zone; add Z for UTC, or the offset" if naive else "is not a time such as 2024-01-31T09:30:00Z"
+
+
+def _plain(text: str) -> str:
+    """A reader's message without its own jargon."""
+    if "invalid UTF8" in text:
+        return f"it is not UTF-8 text: {text}"
+    return text
 
 
 def _first_bad(column: Any, wanted: Any) -> tuple[int, str] | None:

@@ -11,8 +11,11 @@ from stream.cli_backtest import backtest
 from stream.cli_base import quiet_libraries
 from stream.cli_config import check_config, doctor, schemas_app, topics_app
 from stream.cli_controls import silences_app
+from stream.cli_costs import costs_app
+from stream.cli_costs_chargeback import chargeback, tags
 from stream.cli_look import triage
 from stream.cli_run import demo, replay, run
+from stream.cli_scenarios import scenarios_app
 from stream.cli_verdicts import verdicts_app
 
 app = typer.Typer(
@@ -50,8 +53,12 @@ app.add_typer(verdicts_app, name="verdicts")
 app.add_typer(silences_app, name="silences")
 app.command("doctor")(doctor)
 app.command("check-config")(check_config)
+app.add_typer(scenarios_app, name="scenarios")
 app.add_typer(topics_app, name="topics")
 app.add_typer(schemas_app, name="schemas")
+app.add_typer(costs_app, name="costs")
+costs_app.command("chargeback")(chargeback)
+costs_app.command("tags")(tags)
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from typing import Protocol
 from redis.exceptions import RedisError
 
 from costs.budgets import BudgetRule
+from costs.prices import LIST, PriceBook
 from schemas.outputs import DeadLetter
 from schemas.words import CONTROLS_TOPIC
 from stream.adapters import Decoder, Rejection, dead_letter, decode_controls
@@ -97,7 +98,7 @@ class Ingest:
     and one far in the future must not let an event as far in the future through, which would drag the watermark along.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what it stands on, each a part of its own
         self,
         store: Store,
         decoder: Decoder,
@@ -105,6 +106,7 @@ class Ingest:
         lateness_ms: int,
         budgets: Sequence[BudgetRule] = (),
         *,
+        prices: PriceBook = LIST,
         dead_letter_payloads: bool = False,
         point: Point = nothing,
         wall_ms: Callable[[], int] | None = None,
@@ -116,6 +118,7 @@ class Ingest:
         self._send_dead_letters = send_dead_letters
         self._lateness_ms = lateness_ms
         self._budgets = tuple(budgets)
+        self._prices = prices
         self._payloads = dead_letter_payloads
         self._point = point
         self._wall_ms = wall_ms
@@ -155,7 +158,9 @@ class Ingest:
         for name in starts:
             states = [parts[name] for parts in known]
             lowest = min(states, key=lambda state: state.next_offset)
-            fold = PartitionFold(self._lateness_ms, self._budgets, lowest.newest_ms, self.tallies.fold)
+            fold = PartitionFold(
+                self._lateness_ms, self._budgets, lowest.newest_ms, self.tallies.fold, self._prices
+            )
             self._partitions[name] = _Partition(fold, lowest.next_offset, [s.next_offset for s in states])
         return dict(self.partitions)
 

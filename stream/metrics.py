@@ -34,6 +34,7 @@ class Metrics:
         self._commits()
         self._evaluation()
         self._answers()
+        self._costs()
 
     def forget_shard(self, shard: int) -> None:
         """Drop what is shown of a shard whose lease this process has lost."""
@@ -57,6 +58,10 @@ class Metrics:
         self.events_duplicate = self._counter("events_duplicate_total", "Evaluations whose id came before.", "type")
         self.unknown_fields = self._counter("unknown_fields_total", "Fields that no event of the type has.", "type")
         self.usage_unpriced = self._counter("usage_unpriced_total", "Usage of models without a price, counted as free.")
+        self.usage_cost = self._counter("usage_cost_usd_total", "Cost of usage by the call; flat costs are not in it.")
+        self.usage_untagged = self._counter(
+            "usage_untagged_usd_total", "Of that, the cost of usage without a tag that the policy requires.", "tag"
+        )
         self.dead_letters = self._counter("dead_letters_total", "Records that could not be read.", "reason")
         self.lag = self._gauge("consumer_lag_records", "Records not yet read, of the partitions assigned.", "topic")
 
@@ -110,3 +115,11 @@ class Metrics:
         )
         self.check_duration = self._histogram("check_duration_seconds", "Time of one check.", SHORT_SECONDS, "check")
         self.checks = self._counter("checks_total", "Checks by outcome.", "check", "status")
+
+    def _costs(self) -> None:
+        self.cost_reports = self._counter("cost_reports_total", "Quarterly cost reports published.")
+        self.cost_payg = self._gauge("cost_payg_usd", "A month as pay-as-you-go, by the last report.", "model")
+        self.cost_best = self._gauge("cost_best_usd", "A month in the cheapest way, by the last report.", "model")
+        self.cost_flip = self._gauge(
+            "cost_flip_timestamp_seconds", "When the recommendation flips, by the last report.", "model", "term"
+        )

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from prometheus_client import Counter, Histogram
 
-from schemas.series import KINDS
+from schemas.series import KINDS, MICRO_USD
 from stream.adapters import Counters
 from stream.core.machine import ShardMachine
 from stream.core.ticks import NEVER, tick_of
@@ -51,8 +51,16 @@ class Growth:
     def __init__(self) -> None:
         self._seen: dict[Hashable, Tally[Any]] = {}
 
-    def take(self, counter: Counter, labels: Sequence[str], counts: Mapping[Any, int], source: Hashable = None) -> None:
-        """Bring `counts`, by the value (or tuple of values) of `labels`, to `counter`.
+    def take(
+        self,
+        counter: Counter,
+        labels: Sequence[str],
+        counts: Mapping[Any, int],
+        source: Hashable = None,
+        *,
+        unit: int = 1,
+    ) -> None:
+        """Bring `counts`, by the value (or tuple of values) of `labels`, to `counter`, in units of `unit`.
 
         A source of its own is a tally of its own: two shards that have each refused one series make two.
         """
@@ -62,7 +70,7 @@ class Growth:
             if growth > 0:
                 values = key if isinstance(key, tuple) else (key,)
                 child = counter.labels(**dict(zip(labels, values, strict=True))) if labels else counter
-                child.inc(growth)
+                child.inc(growth / unit)
 
     def forget(self, source: Hashable) -> None:
         """The tallies of a source start at zero again."""
@@ -116,6 +124,9 @@ class Observer:
         grow(metrics.events_folded, ("type",), tallies.fold.events)
         grow(metrics.events_late, ("type",), tallies.fold.late)
         grow(metrics.usage_unpriced, (), {"": sum(tallies.fold.unpriced.values())})
+        if (spend := tallies.fold.spend) is not None:
+            grow(metrics.usage_cost, (), {"": spend.total}, unit=MICRO_USD)
+            grow(metrics.usage_untagged, ("tag",), spend.untagged, unit=MICRO_USD)
         grow(metrics.dead_letters, ("reason",), tallies.dead)
         grow(metrics.commits, ("result",), tallies.commits)
         grow(metrics.tombstones, (), {"": self._decoded.tombstones})

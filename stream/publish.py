@@ -13,8 +13,16 @@ from typing import Final, Protocol
 from pydantic import BaseModel
 
 from schemas.canonical import canonical_json, content_id
+from schemas.cost_reports import CostReport
 from schemas.outputs import DeadLetter, Firing, Heartbeat
-from schemas.words import DEAD_LETTERS_TOPIC, DEFAULT_NAMESPACE, FIRINGS_TOPIC, HEARTBEATS_TOPIC, VERDICTS_TOPIC
+from schemas.words import (
+    DEAD_LETTERS_TOPIC,
+    DEFAULT_NAMESPACE,
+    FIRINGS_TOPIC,
+    HEARTBEATS_TOPIC,
+    REPORTS_TOPIC,
+    VERDICTS_TOPIC,
+)
 from stream.core.machine import Outcome
 from stream.core.ticks import rfc3339
 
@@ -67,6 +75,11 @@ class Publisher:
             key = f"{heartbeat.namespace}/{key}"
         identity = f"{key}-{rfc3339(int(heartbeat.tick.timestamp() * 1000))}"
         await _all_stored([await self._send(HEARTBEATS_TOPIC, key, "heartbeat", identity, heartbeat)])
+
+    async def cost_report(self, report: CostReport) -> None:
+        """Publish a quarter's cost report; returns when it is stored."""
+        sent = await self._send(REPORTS_TOPIC, f"cost-{report.quarter}", "cost_report", report.report_id, report)
+        await _all_stored([sent])
 
     async def _send(
         self, topic: str, key: str, kind: str, identity: str, model: BaseModel

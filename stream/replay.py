@@ -122,7 +122,9 @@ class _Reader:
         self.stats = ReplayStats()
         self._tallies = FoldTallies()
         self._decoder = Decoder(record_limits(settings, by_age=False))
-        self._fold = PartitionFold(NO_LATENESS, settings.budget_rules(), tallies=self._tallies)
+        self._fold = PartitionFold(
+            NO_LATENESS, settings.budget_rules(), tallies=self._tallies, prices=settings.price_book()
+        )
         self._shards = ShardMap(settings.engine.shards)
         self._dead_letters = dead_letters
 

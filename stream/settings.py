@@ -12,10 +12,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, Field, create_model, model_validator
 
 from costs.budgets import BudgetRule
+from costs.prices import PriceBook
+from costs.ptu import PtuTable
+from costs.ptu_commitments import Commitment
 from schemas.canonical import content_id
+from stream.ptu_table import shipped_table
+from stream.settings_chargeback import ChargebackSettings
+from stream.settings_costs import (
+    CommitmentSection,
+    CostsSettings,
+    PriceSection,
+    PtuPriceSection,
+    cost_problems,
+    flat_parts,
+)
 from stream.settings_plugins import detectors_section
 from stream.settings_problems import Problem, SettingsError, find_problems
 from stream.settings_sections import (
@@ -50,9 +63,40 @@ class Settings(Section):
     detectors: BaseModel
     triage: TriageSettings = Field(default_factory=TriageSettings)
     budgets: dict[str, Budget] = Field(default_factory=dict, description="Monthly budgets by name.")
+    prices: dict[str, PriceSection] = Field(
+        default_factory=dict, description="Contract prices by name; they go before the list prices."
+    )
+    commitments: dict[str, CommitmentSection] = Field(
+        default_factory=dict, description="Provisioned units that are paid for, used or not, by name."
+    )
+    ptu_prices: dict[str, PtuPriceSection] = Field(
+        default_factory=dict, description="Contract prices of provisioned units by name; they go before the list's."
+    )
+    costs: CostsSettings = Field(default_factory=CostsSettings)
+    chargeback: ChargebackSettings = Field(default_factory=ChargebackSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
+
+    @model_validator(mode="after")
+    def _money_is_sound(self) -> Settings:
+        wrong = list(cost_problems(self.prices, self.commitments, self.budgets, self.ptu_table()))
+        if wrong:
+            raise ValueError("\n  ".join(wrong))
+        return self
+
+    def price_book(self) -> PriceBook:
+        """What calls cost: contract prices above the list."""
+        return PriceBook([section.override(name) for name, section in sorted(self.prices.items())])
+
+    def ptu_table(self) -> PtuTable:
+        """What provisioned units carry and cost: contract prices above the list."""
+        return shipped_table().with_prices(section.price(name) for name, section in sorted(self.ptu_prices.items()))
+
+    def flat_costs(self) -> tuple[Commitment, ...]:
+        """What accrues by the hour, by name."""
+        table = self.ptu_table()
+        return tuple(section.commitment(name, table) for name, section in sorted(self.commitments.items()))
 
     def budget_rules(self) -> tuple[BudgetRule, ...]:
         """Which usage counts against which budget, by name."""
@@ -64,11 +108,25 @@ class Settings(Section):
     def detector_settings(self) -> dict[str, dict[str, Any]]:
         """What `detectors.registry.build` takes: each detector's settings, the budgets among them."""
         found: dict[str, dict[str, Any]] = self.detectors.model_dump(mode="json")
+        flat = self.flat_costs()
         found["burn_rate"]["budgets"] = {
-            name: {"amount_usd": budget.amount_usd, "flat_usd": budget.flat_usd}
-            for name, budget in sorted(self.budgets.items())
+            rule.name: {
+                "amount_usd": self.budgets[rule.name].amount_usd,
+                "flat_usd": self.budgets[rule.name].flat_usd,
+                "flat": flat_parts(flat, rule),
+            }
+            for rule in self.budget_rules()
         }
         return found
+
+    def _named(self) -> dict[str, Mapping[str, Section]]:
+        """The sections that their owners name, but for those that are empty: what is not there changes no hash."""
+        money: dict[str, Mapping[str, Section]] = {
+            "prices": self.prices,
+            "commitments": self.commitments,
+            "ptu_prices": self.ptu_prices,
+        }
+        return {"budgets": self.budgets, **{name: sections for name, sections in money.items() if sections}}
 
     def config_hash(self) -> str:
         """A content id of what shapes the answers; hosts, ports, names and secrets are not part of it."""
@@ -76,7 +134,10 @@ class Settings(Section):
         shaping = {
             "detectors": self.detectors.model_dump(mode="json"),
             "triage": self.triage.model_dump(mode="json"),
-            "budgets": {name: budget.model_dump(mode="json") for name, budget in self.budgets.items()},
+            **{
+                table: {name: section.model_dump(mode="json") for name, section in sections.items()}
+                for table, sections in self._named().items()
+            },
             "limits": self.limits.model_dump(mode="json", exclude={"dead_letter_payloads"}),
         }
         return content_id("cfg", {**shaping, "engine": engine})

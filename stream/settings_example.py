@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Any
 
 from pydantic import BaseModel
 
+from stream.settings_costs import CommitmentSection, PriceSection, PtuPriceSection, TokenPrices
 from stream.settings_plugins import DERIVED
 from stream.settings_schema import KeyPath, model_of, secrets_below
 from stream.settings_sections import Budget
@@ -20,7 +22,43 @@ MIDWATCH_SECTION__KEY in the environment overrides a key; "midwatch check-config
 Secrets never stand here. They come from the environment, or from the file that a ..._file key names:
 """
 
-BUDGET_NAME = "support"
+NAMED: Mapping[str, tuple[str, BaseModel]] = {
+    "budgets": ("support", Budget(amount_usd=25_000.0, tags={"cost-center": "4711"})),
+    "prices": (
+        "support-gpt5",
+        PriceSection(
+            model="gpt-5",
+            provider="azure",
+            deployment="support-gpt5",
+            from_date=date(2026, 7, 1),
+            until_date=date(2027, 6, 30),
+            input=1.1,
+            cached_input=0.11,
+            output=8.8,
+            tiers={"batch": TokenPrices(input=0.55, cached_input=0.055, output=4.4)},
+            above={"272000": TokenPrices(input=2.2, cached_input=0.22, output=13.2)},
+        ),
+    ),
+    "commitments": (
+        "support-gpt5",
+        CommitmentSection(
+            ptus=65,
+            term="monthly",
+            from_date=date(2026, 7, 1),
+            until_date=date(2027, 6, 30),
+            price_usd=260.0,
+            region="swedencentral",
+            model="gpt-5",
+            system="support",
+            tags={"cost-center": "4711"},
+            budget="support",
+        ),
+    ),
+    "ptu_prices": (
+        "sweden", PtuPriceSection(region="swedencentral", hourly_usd=1.0, monthly_usd=260.0, yearly_usd=221.0)
+    ),
+}  # fmt: skip
+"""An example of each kind of section that has names of its owner's."""
 
 
 def example_toml(model: type[BaseModel]) -> str:
@@ -29,7 +67,7 @@ def example_toml(model: type[BaseModel]) -> str:
     lines.extend(f"#   {variable_of(path)}" for path, _ in secrets_below(model))
     for name, field in model.model_fields.items():
         section = model_of(field.annotation)
-        lines.extend(_table((name,), section) if section is not None else _budgets(name, field.description or ""))
+        lines.extend(_table((name,), section) if section is not None else _named(name, field.description or ""))
     return "\n".join(lines) + "\n"
 
 
@@ -47,12 +85,13 @@ def _table(path: KeyPath, model: type[BaseModel]) -> Iterator[str]:
             yield from _table((*path, name), below)
 
 
-def _budgets(name: str, description: str) -> Iterator[str]:
-    """Budgets have names of the reader's own, so they stand as a comment."""
-    yield from ("", *_comment(f"{description} For example:"), f"# [{name}.{BUDGET_NAME}]")
-    example = Budget(amount_usd=25_000.0, tags={"cost-center": "4711"}).model_dump(mode="json")
-    for key, field in Budget.model_fields.items():
-        yield f"# {_assignment(key, example[key])}  # {field.description}"
+def _named(name: str, description: str) -> Iterator[str]:
+    """Sections that have names of the reader's own stand as a comment."""
+    own, example = NAMED[name]
+    yield from ("", *_comment(f"{description} For example:"), f"# [{name}.{own}]")
+    values = example.model_dump(mode="json")
+    for key, field in type(example).model_fields.items():
+        yield f"# {_assignment(key, values[key])}  # {field.description}"
 
 
 def _comment(text: str) -> Iterator[str]:

@@ -139,7 +139,7 @@ class Budget(Section):
     tags: dict[str, str] = Field(default_factory=dict, description="Tags that an event must carry, e.g. cost-center.")
     amount_usd: float = Field(gt=0, le=1e9, description="Dollars a calendar month (UTC).")
     flat_usd: float = Field(
-        0.0, ge=0, le=1e9, description="Dollars of it that are spent anyway, as for provisioned throughput."
+        0.0, ge=0, le=1e9, description="Dollars of it that are spent anyway, evenly; or name them in [commitments]."
     )
 
 

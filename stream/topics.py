@@ -20,6 +20,7 @@ from schemas.words import (
     FEEDBACK_TOPIC,
     FIRINGS_TOPIC,
     HEARTBEATS_TOPIC,
+    REPORTS_TOPIC,
     SNAPSHOTS_TOPIC,
     VERDICTS_TOPIC,
 )
@@ -102,6 +103,8 @@ def plan_topics(kafka: KafkaSettings) -> tuple[TopicPlan, ...]:
             OUTPUT_PARTITIONS,
             {"cleanup.policy": "compact,delete", "retention.ms": str(HEARTBEAT_DAYS * DAY_MS)},
         ),
+        # One record a quarter, and the newest of each is the report.
+        TopicPlan(REPORTS_TOPIC, "cost reports, by quarter", 1, {"cleanup.policy": "compact"}),
         # A checkpoint is never dropped but for a newer one: it is what a wiped Redis is rebuilt from.
         TopicPlan(
             SNAPSHOTS_TOPIC,

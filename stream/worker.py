@@ -14,10 +14,12 @@ from typing import Any, TypeAlias
 import structlog
 from aiokafka import AIOKafkaProducer
 
+from costs.tags_spend import SpendTally
 from schemas.words import SNAPSHOTS_TOPIC
 from stream.adapters import Decoder
 from stream.assembly import engine_of, machine_factory, record_limits
 from stream.core.machine import Outcome
+from stream.cost_report import CostReporter
 from stream.evaluate import EvaluateSettings, ShardEvaluator
 from stream.evaluate_loop import EvaluateLoop
 from stream.feedback_watch import FeedbackWatch
@@ -98,9 +100,13 @@ class Worker:
                 wall_ms,
                 self.settings.engine.stuck_seconds,
             )
+            loops: dict[str, Loop] = {"ingest": ingest.run, "evaluate": evaluate.run}
             feedback = FeedbackWatch(self.settings, self.metrics, lambda: 0 in evaluate.shards)
-            loops = {"ingest": ingest.run, "evaluate": evaluate.run}
-            await self._serve(stack, observer, contacts, loops, feedback.run, stop)
+            side: dict[str, Loop] = {"feedback": feedback.run}
+            if self.settings.costs.quarterly_report:
+                report = Publisher(producer, wall_ms).cost_report
+                side["cost-report"] = CostReporter(self.settings, store, self.owner, report, self.metrics).run
+            await self._serve(stack, observer, contacts, loops, side, stop)
 
     async def _require_topics(self) -> None:
         """Refuse to start where a topic is missing: what is read would wait, what is said would be lost."""
@@ -119,10 +125,12 @@ class Worker:
             publisher.dead_letters,
             round(engine.lateness_seconds * 1000),
             settings.budget_rules(),
+            prices=settings.price_book(),
             dead_letter_payloads=settings.limits.dead_letter_payloads,
             wall_ms=wall_ms if engine.clock == "wall" else None,
             point=CommitTimer(self.metrics.commit_duration),
         )
+        ingest.tallies.fold.spend = SpendTally(settings.chargeback.policy())
         make_machine = machine_factory(settings, self.guard)
         timing = EvaluateSettings(
             lateness_ms=round(engine.lateness_seconds * 1000),
@@ -154,7 +162,7 @@ class Worker:
         observer: Observer,
         contacts: Contacts,
         loops: Mapping[str, Loop],
-        feedback: Loop,
+        side: Mapping[str, Loop],
         stop: asyncio.Event,
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -166,7 +174,7 @@ class Worker:
         tasks = {name: asyncio.create_task(run(stop), name=name) for name, run in loops.items()}
         observer.watch(tasks)
         tasks["observe"] = asyncio.create_task(self._observe(observer, watchdogs, stop), name="observe")
-        tasks["feedback"] = asyncio.create_task(feedback(stop), name="feedback")
+        tasks |= {name: asyncio.create_task(run(stop), name=name) for name, run in side.items()}
         tasks |= {name: asyncio.create_task(one.keep(stop), name=f"ask-{name}") for name, one in contacts.items()}
         try:
             port = self.settings.http.port

@@ -107,12 +107,22 @@ class ScoreTrend:
 
 @dataclass(frozen=True, slots=True)
 class VersionOutcome:
-    """Escalations of one flow by version, in the recent period (hits are escalations)."""
+    """Escalations of one flow by version, in the recent period (hits are escalations).
+
+    `shared` counts only those minutes of it in which another version of the flow served as well: what changed for all
+    at some minute then looks the same in both. None where minutes are not known.
+    """
 
     flow: str
     version: str
     recent: Rate
     before: Rate
+    shared: Rate | None = None
+
+    @property
+    def same_period(self) -> Rate:
+        """What is compared with another version."""
+        return self.recent if self.shared is None else self.shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,3 +204,5 @@ class Case:
     volume_before: Rate | None = None
     """The scope's interactions a day earlier, over the hours of the clock that the recent period touches: what is
     usual at this time of day. None where there is no such history; the whole day before stands in then."""
+    onset_latest_ms: int | None = None
+    """The latest plausible onset, where the detector names one: what came later did not cause it."""

@@ -70,7 +70,7 @@ def _scores(evidence: Mapping[str, Any] | None) -> str | None:
 
 def _changes(evidence: Mapping[str, Any] | None, case: Case) -> str | None:
     if evidence is None:
-        return None
+        return "no_data"
     reading = str(evidence["reading"])
     if reading not in ("short", "ramped"):
         return reading
@@ -94,9 +94,10 @@ def _too_small(evidence: Mapping[str, Any], case: Case) -> bool:
 
 def _reasons(case: Case) -> str | None:
     """The reason that makes up most of the escalations above the usual, or `mixed`."""
-    now, then = case.interactions, case.volume_before or case.interactions_before
+    now, then = case.interactions, case.interactions_before
     if not case.reasons or now is None or then is None or then.total == 0:
         return None
+    # Both counts of a reason and these totals are of the same periods; what is usual at this hour is another question.
     scale = now.total / then.total
     above = {reason: recent - before * scale for reason, (recent, before) in sorted(case.reasons.items())}
     excess = sum(value for value in above.values() if value > 0)

@@ -25,6 +25,9 @@ LEADERS: Final[tuple[DetectorName, ...]] = (
 _SEVERITIES: Final[tuple[Severity, ...]] = ("info", "warning", "critical")
 _KINDS: Final[tuple[RecommendationKind, ...]] = ("none", "investigate", "escalate", "escalate_security", "rollback")
 
+SURE: Final = 0.9
+"""Probability from which a cause is news, if another one was named."""
+
 Answer = tuple[str, str, str, str, str]
 """What makes two verdicts the same answer: result, action, severity, kind of recommendation, its key."""
 
@@ -206,6 +209,12 @@ def answer_of(verdict: Verdict) -> Answer:
     """What the verdict says, without its evidence."""
     advice = verdict.recommendation
     return verdict.triage_result, verdict.action, verdict.severity, advice.kind, advice.idempotency_key
+
+
+def other_cause(fresh: Verdict, last: Verdict) -> bool:
+    """Whether the evidence has become sure of another cause than the one that was named first."""
+    top = fresh.causes[0]
+    return top.probability >= SURE and top.cause != last.causes[0].cause
 
 
 def gravity(verdict: Verdict) -> tuple[int, int, int]:

@@ -28,7 +28,7 @@ from triage.chain import Guard, run_chain, run_guarded
 from triage.checks.base import Check
 from triage.controls import NO_CONTROLS, Controls
 from triage.grouping import Grouping
-from triage.incident import Incident, answer_of, gravity
+from triage.incident import Incident, answer_of, gravity, other_cause
 from triage.muting import inhibited, silenced
 from triage.registry import build
 from triage.settings import TriageSettings
@@ -173,7 +173,7 @@ class Incidents:
     def _speaks(self, incident: Incident, fresh: Verdict, *, urgent: bool) -> Speak:
         """Whether to give the fresh answer now, to repeat the last one, or to say nothing; keeps what is pending."""
         last, answer = incident.last, answer_of(fresh)
-        if last is None or answer == answer_of(last):
+        if last is None or (answer == answer_of(last) and not other_cause(fresh, last)):
             incident.pending, incident.pending_ticks = None, 0
             return "now" if urgent or last is None else "no"
         withdraws = last.recommendation.kind == "rollback" and answer[3:] != answer_of(last)[3:]

@@ -82,16 +82,16 @@ def compare(rollout: Rollout, case: Case, rule: OutcomeRule) -> Comparison:
     if found is None:
         return UNKNOWN
     new, others = found
-    old_recent = _pooled([item.recent for item in others])
     if new.recent.total < rule.minimum:
         return UNKNOWN
-    if old_recent.total >= rule.minimum:
-        p_worse = fisher_greater(new.recent, old_recent, rule.natural_odds)
-        p_innocent = fisher_less(new.recent, old_recent, rule.material_odds)
+    recent, old_recent = new.same_period, _pooled([item.same_period for item in others])
+    if min(recent.total, old_recent.total) >= rule.minimum:
+        p_worse = fisher_greater(recent, old_recent, rule.natural_odds)
+        p_innocent = fisher_less(recent, old_recent, rule.material_odds)
         outcome: Outcome = (
             "worse" if p_worse <= rule.alpha else "not_higher" if p_innocent <= rule.innocent_alpha else "unclear"
         )
-        return Comparison(outcome, new.flow, new.recent, old_recent, p_worse=p_worse, p_innocent=p_innocent)
+        return Comparison(outcome, new.flow, recent, old_recent, p_worse=p_worse, p_innocent=p_innocent)
     old_before = _pooled([item.before for item in others])
     if old_before.total < rule.minimum:
         return UNKNOWN

@@ -86,29 +86,33 @@ def learn(
     smoothing: float = 1.0,
     temper: float = 1.0,
     priors: Mapping[Cause, float] | None = None,
+    weights: Sequence[float] | None = None,
 ) -> Likelihoods:
     """The table that labelled observations teach, with `smoothing` pseudo-observations of every bin under every cause.
 
-    Priors are the shares of the causes among the observations, unless they are given.
+    Priors are the shares of the causes among the observations, unless they are given. An observation counts as much as
+    its weight says, one if none are given.
     """
+    weighed = [1.0] * len(observed) if weights is None else weights
     counts = [sum(1 for _, cause in observed if cause == wanted) for wanted in CAUSES]
     given = priors or {cause: count + smoothing for cause, count in zip(CAUSES, counts, strict=True)}
     mass = math.fsum(given[cause] for cause in CAUSES)
     return Likelihoods(
         priors=tuple(round(given[cause] / mass, 6) for cause in CAUSES),
         temper=temper,
-        table={feature: _feature_table(feature, observed, smoothing) for feature in FEATURES},
+        table={feature: _feature_table(feature, observed, weighed, smoothing) for feature in FEATURES},
     )
 
 
 def _feature_table(
-    feature: str, observed: Sequence[tuple[Mapping[str, str], Cause]], smoothing: float
+    feature: str, observed: Sequence[tuple[Mapping[str, str], Cause]], weights: Sequence[float], smoothing: float
 ) -> dict[str, tuple[float, ...]]:
-    seen = [(bins[feature], cause) for bins, cause in observed if feature in bins]
-    words = sorted({word for word, _ in seen})
-    tallies = {word: dict.fromkeys(CAUSES, 0) for word in words}
-    for word, cause in seen:
-        tallies[word][cause] += 1
+    pairs = zip(observed, weights, strict=True)
+    seen = [(bins[feature], cause, weight) for (bins, cause), weight in pairs if feature in bins]
+    words = sorted({word for word, _, _ in seen})
+    tallies = {word: dict.fromkeys(CAUSES, 0.0) for word in words}
+    for word, cause, weight in seen:
+        tallies[word][cause] += weight
     totals = {cause: sum(tallies[word][cause] for word in words) + smoothing * len(words) for cause in CAUSES}
     return {
         word: tuple(round((tallies[word][cause] + smoothing) / totals[cause], 6) for cause in CAUSES) for word in words

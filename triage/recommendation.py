@@ -2,9 +2,10 @@
 
 A rollback is recommended only on positive evidence of more than one kind: the cause `deployment` is at least 90 %
 probable, `recent_deployments` is critical and names a target, the change precedes the onset, and a measured signal
-stands behind it besides the deployment event: a firing that does not rest on a judge's scores, or the outcome by
-version. It may go without approval only if the settings allow that and the outcome by version, in the same period, is
-proof: one forged event, or a judge that was lied to, never moves anything by itself.
+stands behind it besides the deployment event: the outcome by version; or, of a change that took all traffic, a firing
+that does not rest on a judge's scores and began right behind it. A canary has its outcome to be judged by. It may go
+without approval only if the settings allow that and the outcome by version, in the same period, is proof: one forged
+event, or a judge that was lied to, never moves anything by itself.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def _decide(
         return (
             "escalate",
             _probability_of(result, probabilities),
-            _why_not_rollback(case, result, probabilities, target),
+            _why_not_rollback(result, probabilities["deployment"], target, settings),
         )
     legitimate = probabilities["legitimate_traffic"]
     if legitimate >= settings.benign_probability:
@@ -113,7 +114,7 @@ def _probability_of(result: ChainResult, probabilities: Mapping[Cause, float]) -
 
 
 def _why_not_rollback(
-    case: Case, result: ChainResult, probabilities: Mapping[Cause, float], target: RollbackTarget | None
+    result: ChainResult, probability: float, target: RollbackTarget | None, settings: RecommendationSettings
 ) -> str:
     if result.triage_result == "circuit_breaker_state":
         return "A dependency is degraded and nothing routes around it: engage the breaker by hand, call its owner."
@@ -124,15 +125,20 @@ def _why_not_rollback(
         return "The change has been rolled back already: watch the recovery, look further if there is none."
     if target is None:
         return "A change is the likeliest single cause, but its event names no target: roll it back by hand."
-    if not _supported(case, result):
-        return "A change is suspected, but no measured signal stands behind it yet: decide by hand."
-    probability = probabilities["deployment"]
-    return f"A change is suspected with probability {probability:.2f}, not enough for a machine: decide by hand."
+    if probability < settings.rollback_probability:
+        return f"A change is suspected with probability {probability:.2f}, not enough for a machine: decide by hand."
+    return "A change is suspected, but no measured signal stands behind it yet: decide by hand."
 
 
 ONSET_ERROR_MINUTES: Final = 3
 """How far the estimated onset may lie before the true one: a change this little after it may still have come first.
-Over eight seeds of the simulated fleet the estimate was off by -3 to +4 minutes."""
+Over eight seeds of the simulated fleet the estimate was off by -3 to +4 minutes. Where the detector's own interval is
+wider, that counts."""
+
+RIGHT_BEHIND_MINUTES: Final = 15
+"""How long after a change an effect still begins right behind it: pods start, traffic follows, counts gather."""
+
+FULL_SHARE: Final = 100.0
 
 
 def _target(changes: Finding | None) -> RollbackTarget | None:
@@ -142,11 +148,24 @@ def _target(changes: Finding | None) -> RollbackTarget | None:
 
 
 def _supported(case: Case, result: ChainResult) -> bool:
-    """Whether the change precedes the onset and something measured stands behind it besides its own event."""
+    """Whether the change precedes the onset and something measured stands behind it besides its own event.
+
+    That is the outcome by version; or, where all traffic moved and left no old version to compare with, a firing that
+    does not rest on a judge's scores and began right behind the change.
+    """
     changes = result.finding("recent_deployments")
-    if changes is None or changes.evidence.get("minutes_before_onset", -ONSET_ERROR_MINUTES - 1) < -ONSET_ERROR_MINUTES:
+    if changes is None:
         return False
-    return case.firing.detector != "evaluation_drop" or _proven(result)
+    doubt = max((case.onset_latest_ms or case.onset_ms) - case.onset_ms, 0) // 60_000
+    minutes = changes.evidence.get("minutes_before_onset")
+    if minutes is None or minutes < -max(ONSET_ERROR_MINUTES, doubt):
+        return False
+    if _proven(result):
+        return True
+    compared = changes.evidence.get("outcome") == "unclear"
+    moved = (changes.evidence.get("target") or {}).get("canary_percent", 0.0) >= FULL_SHARE
+    behind = minutes <= RIGHT_BEHIND_MINUTES
+    return moved and behind and not compared and case.firing.detector != "evaluation_drop"
 
 
 def _proven(result: ChainResult) -> bool:

@@ -25,6 +25,7 @@ from schemas.words import (
     EscalationReason,
     Outcome,
     Pricing,
+    ServiceTier,
     StepStatus,
 )
 
@@ -173,6 +174,8 @@ class Usage(_Event, frozen=True, kw_only=True, tag="usage"):
     model: Name
     provider: Name | None = None
     pricing: Pricing | None = None
+    deployment: Name | None = None
+    service_tier: ServiceTier | None = None
     input_tokens: Count
     cached_input_tokens: Count | None = None
     output_tokens: Count

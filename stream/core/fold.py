@@ -16,7 +16,8 @@ from typing import Any, Final
 from msgspec import to_builtins
 
 from costs.budgets import BudgetRule
-from costs.prices import price_micro, usd_to_micro
+from costs.prices import LIST, Called, PriceBook, usd_to_micro
+from costs.tags_spend import SpendTally
 from schemas.canonical import canonical_json
 from schemas.series import SCORE_UNIT, SeriesKey
 from schemas.words import EventType
@@ -55,11 +56,12 @@ _TYPES: Final[dict[type, EventType]] = {
 
 @dataclass(slots=True)
 class FoldTallies:
-    """Counts for metrics."""
+    """Counts for metrics; `spend` only where someone asks for it."""
 
     events: Counter[str] = field(default_factory=Counter)
     late: Counter[str] = field(default_factory=Counter)
     unpriced: Counter[str] = field(default_factory=Counter)
+    spend: SpendTally | None = None
 
 
 class PartitionFold:
@@ -75,10 +77,12 @@ class PartitionFold:
         budgets: Sequence[BudgetRule] = (),
         newest_ms: int = NEVER,
         tallies: FoldTallies | None = None,
+        prices: PriceBook = LIST,
     ) -> None:
         self.newest_ms = newest_ms
         self.tallies = tallies or FoldTallies()
         self._lateness_ms = lateness_ms
+        self._prices = prices
         self._budgets = tuple((rule, rule.key()) for rule in budgets)
         self._take: dict[type, Callable[[Place, System, Any, int], None]] = {
             Interaction: _interaction,
@@ -129,6 +133,8 @@ class PartitionFold:
     def _usage(self, place: Place, system: System, event: Usage, ms: int) -> None:
         tokens = (event.input_tokens, event.cached_input_tokens or 0, event.output_tokens)
         cost = self._cost(event, tokens, ms)
+        if cost and self.tallies.spend is not None:
+            self.tallies.spend.note(event.environment, event.system, event.tags, cost, ms // DAY_MS)
         dims = (event.agent or UNNAMED, event.model, event.pricing or "payg")
         cell = system.usage.get(dims)
         if cell is None:
@@ -149,7 +155,8 @@ class PartitionFold:
             return 0  # provisioned units are a flat cost, accrued by the hour whether used or not
         if event.cost_usd is not None:
             return usd_to_micro(event.cost_usd)
-        price = price_micro(event.model, event.provider, *tokens, ms // DAY_MS)
+        called = Called(event.model, event.provider, event.deployment, event.service_tier)
+        price = self._prices.micro(called, *tokens, ms // DAY_MS)
         if price is None:
             self.tallies.unpriced[event.model] += 1
         return price or 0

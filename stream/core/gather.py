@@ -6,13 +6,17 @@ from the onset to the tick; `before` is the day that ends at the onset.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
+import numpy as np
+
+from detectors.base import MINUTES
 from schemas.events import Deployment
 from schemas.outputs import Exemplar, Firing
 from schemas.series import SCORE_UNIT, SeriesKey, SeriesKind
-from stream.core.deltas import BreakerRecord
+from stream.core.deltas import BreakerRecord, DeploymentRecord
 from stream.core.evidence import Evidence
 from stream.core.ticks import MINUTE_MS, ms_of
 from stream.core.windows import KindWindows
@@ -65,6 +69,7 @@ class Gatherer:
             tags=one.tags(),
             exemplars=one.exemplars("flow"),
             volume_before=one.volume_before(),
+            onset_latest_ms=_latest_onset(firing, tick),
         )
 
 
@@ -84,6 +89,7 @@ class _OneCase:
         self.flow = firing.scope.flow
         self.onset = onset
         self.tick = tick
+        self._deployments: tuple[DeploymentHistory, ...] | None = None
 
     def _rows(self, kind: SeriesKind, *, by_flow: bool = False) -> list[tuple[SeriesKey, int]]:
         """Series of the firing's system, in order of keys; with `by_flow` only those of its flow, if it has one."""
@@ -144,9 +150,7 @@ class _OneCase:
             agent = key.dims[0]
             recent_rate, before_rate = self._rates("agent", row)
             top = sorted(counts.get(agent, []), key=lambda d: (-d.recent, d.action, d.principal))[:TOP]
-            found.append(
-                AgentDenials(agent, recent_rate, before_rate, tuple(top), self.exemplars("agent", (agent,)))
-            )
+            found.append(AgentDenials(agent, recent_rate, before_rate, tuple(top), self.exemplars("agent", (agent,))))
         most = sorted(found, key=lambda a: (-a.recent.hits, a.agent))[:AGENTS]
         return tuple(sorted(most, key=lambda a: a.agent))
 
@@ -170,9 +174,7 @@ class _OneCase:
         if row is not None:
             (r, r_minutes), (b, b_minutes) = self._spans("dependency", row)
             recent, before, timeouts = Rate(r[1] + r[2], r[0], r_minutes), Rate(b[1] + b[2], b[0], b_minutes), r[2]
-        return DependencyHealth(
-            name, recent, before, timeouts, tuple(breakers), self.exemplars("dependency", (name,))
-        )
+        return DependencyHealth(name, recent, before, timeouts, tuple(breakers), self.exemplars("dependency", (name,)))
 
     def _reading(self, breaker: str, instance: str, readings: list[BreakerRecord]) -> BreakerReading | None:
         seen = [r for r in readings if r.ms < self.tick * MINUTE_MS]
@@ -214,19 +216,41 @@ class _OneCase:
         return tuple(found)
 
     def versions(self) -> tuple[VersionOutcome, ...]:
-        found = []
-        for key, row in self._rows("flow_version", by_flow=True):
+        """Of the firing's flows, and of those that a deployment changed: whether that is another flow shows there."""
+        changed = {history.component for history in self.deployments() or ()}
+        flows: dict[str, list[tuple[str, int]]] = {}
+        for key, row in self._rows("flow_version"):
             flow, version = key.dims
-            found.append(VersionOutcome(flow, version, *self._rates("flow_version", row)))
-        return tuple(found)
+            if self.flow is None or flow == self.flow or flow in changed:
+                flows.setdefault(flow, []).append((version, row))
+        return tuple(outcome for flow in flows for outcome in self._outcomes(flow, flows[flow]))
+
+    def _outcomes(self, flow: str, versions: list[tuple[str, int]]) -> Iterator[VersionOutcome]:
+        """The versions of one flow. What they share is known for the last two hours only."""
+        rates = [(version, *self._rates("flow_version", row)) for version, row in versions]
+        since = max(self.onset, self.tick - MINUTES)
+        if sum(recent.total > 0 for _, recent, _ in rates) < 2 or since >= self.tick:
+            yield from (VersionOutcome(flow, *one) for one in rates)
+            return
+        counts = self.windows["flow_version"].minutes_of([row for _, row in versions], since, self.tick)
+        served = counts[:, :, 0] > 0
+        for index, (version, recent, before) in enumerate(rates):
+            together = served[index] & np.delete(served, index, axis=0).any(axis=0)
+            total, hits = (int(value) for value in counts[index, together].sum(axis=0))
+            yield VersionOutcome(flow, version, recent, before, Rate(hits, total, int(together.sum())))
 
     def deployments(self) -> tuple[DeploymentHistory, ...] | None:
         known = self.evidence.deployments.get((self.environment, self.system))
         if not known:
             return None
+        if self._deployments is None:
+            self._deployments = self._histories(known.values())
+        return self._deployments
+
+    def _histories(self, records: Iterable[DeploymentRecord]) -> tuple[DeploymentHistory, ...]:
         rollouts: dict[tuple[str, str], list[Deployment]] = {}
         newest: dict[tuple[str, str], int] = {}
-        for record in sorted(known.values(), key=lambda r: (r.ms, r.id)):
+        for record in sorted(records, key=lambda r: (r.ms, r.id)):
             if record.ms < self.tick * MINUTE_MS:
                 event = self.evidence.parse(record)
                 rollouts.setdefault((event.component, event.version), []).append(event)
@@ -257,6 +281,14 @@ class _OneCase:
         return tuple(
             Exemplar(trace_id=record.trace_id, interaction_id=record.interaction_id) for record in found[:EXEMPLARS]
         )
+
+
+def _latest_onset(firing: Firing, tick: int) -> int | None:
+    """The end of the detector's interval for the onset, in milliseconds; None where it gives none."""
+    latest = firing.evidence.get("onset_latest")
+    if not isinstance(latest, str):
+        return None
+    return min(ms_of(datetime.fromisoformat(latest)), (tick - 1) * MINUTE_MS)
 
 
 def _openings(changes: Sequence[BreakerRecord], since_ms: int) -> int:

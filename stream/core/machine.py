@@ -169,7 +169,7 @@ class ShardMachine:
         for record in delta.records:
             if isinstance(record, ScoreRecord):
                 if self.evidence.first_time(record):
-                    yield from _score_counts(record)
+                    yield from score_counts(record)
                 else:
                     self.tallies.duplicate_scores += 1
 
@@ -249,7 +249,8 @@ class _CountedGather:
         return self._gatherer.gather(firing)
 
 
-def _score_counts(record: ScoreRecord) -> Iterable[Count]:
+def score_counts(record: ScoreRecord) -> Iterable[Count]:
+    """What one score adds to its flow and criterion, and to its version."""
     amounts = (1, record.score, record.score * record.score)
     minute = record.ms // MINUTE_MS
     where = (record.environment, record.system)

@@ -6,6 +6,7 @@ stretch of memory; hours are kept sparse, only for series that had events, in th
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -123,9 +124,7 @@ class KindWindows:
         oldest = self.tick // 60 - HOURS
         for hour in np.unique(hours[hours >= oldest]).tolist():
             here = hours == hour
-            block = self.hour_blocks.get(hour) or HourBlock(
-                np.zeros(0, np.int32), np.zeros((0, self.width), np.uint8)
-            )
+            block = self.hour_blocks.get(hour) or HourBlock(np.zeros(0, np.int32), np.zeros((0, self.width), np.uint8))
             self.hour_blocks[hour] = block.plus(rows[here], amounts[here])
             self.dirty_hours.add(hour)
 
@@ -154,6 +153,25 @@ class KindWindows:
                 dense[block.rows, slot] = block.counts
         return _read_only(dense)
 
+    def hour_sums(self, spans: Sequence[int]) -> Counts:
+        """[S, len(spans), C] sums over the last so many full hours before the hour of `tick`; `spans` ascend.
+
+        Every stored hour is added once, to the shortest span that holds it, and the longer ones take it over.
+        """
+        if not 0 < spans[0] <= spans[-1] <= HOURS:
+            raise ValueError(f"a window view holds 1 to {HOURS} hours, not {spans[0]} to {spans[-1]}")
+        sums = np.zeros((len(spans), len(self.keys), self.width), np.int64)
+        end = self.tick // 60
+        for hour, block in self.hour_blocks.items():
+            age = end - hour
+            if 0 < age <= spans[-1]:
+                place = sums[bisect_left(spans, age)]
+                if len(block.rows) == len(place):
+                    place += block.counts
+                else:
+                    place[block.rows] += block.counts
+        return _read_only(np.cumsum(sums, axis=0).transpose(1, 0, 2))
+
     def span(self, row: int, start: int, end: int) -> tuple[Counts, int]:
         """[C] sums of one series over the minutes `start` to `end - 1`, and how many minutes that covers.
 
@@ -174,6 +192,12 @@ class KindWindows:
             covered += end - ring_start
             total += self.ring[np.arange(ring_start, end) % RING, row].sum(axis=0, dtype=np.int64)
         return total, covered
+
+    def minutes_of(self, rows: Sequence[int], start: int, end: int) -> Counts:
+        """[R, end - start, C] counts of some rows by minute; `start` is no earlier than the ring reaches."""
+        minutes = np.arange(start, min(end, self.tick)) % RING
+        counts: Counts = self.ring[minutes[:, None], np.asarray(rows, np.int64)].transpose(1, 0, 2).astype(np.int64)
+        return counts
 
     def _hour_of(self, row: int, hour: int) -> Counts:
         block = self.hour_blocks.get(hour)

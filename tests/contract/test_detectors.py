@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -254,3 +255,6 @@ class Plain:
 
     def hours(self, last: int) -> Counts:
         return self._pick(self._inner.hours(last), 0)
+
+    def hour_sums(self, spans: Sequence[int]) -> Counts:
+        return self._pick(self._inner.hour_sums(spans), 0)

@@ -47,9 +47,7 @@ class SplitWrite(Store):
 
     point: Any = staticmethod(lambda _name: None)
 
-    async def ingest(
-        self, shard: int, advances: Sequence[Advance], deltas: Sequence[tuple[int, bytes]]
-    ) -> Progress:
+    async def ingest(self, shard: int, advances: Sequence[Advance], deltas: Sequence[tuple[int, bytes]]) -> Progress:
         unmoved = [Advance(a.partition, a.expected, a.expected, a.newest_ms) for a in advances]
         await super().ingest(shard, unmoved, deltas)
         self.point("between")

@@ -49,9 +49,7 @@ def runner(redis_server: Any) -> Iterator[Runner]:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(history=histories(), checkpoint_ticks=st.sampled_from([1, 2, 5]))
-def test_any_history_ends_like_the_golden_run(
-    runner: Runner, history: list[Step], checkpoint_ticks: int
-) -> None:
+def test_any_history_ends_like_the_golden_run(runner: Runner, history: list[Step], checkpoint_ticks: int) -> None:
     """Windows equal a recount, every verdict is there with exactly its bytes, and nothing else was said."""
     loop, client = runner
     assert loop.run(play(client, history, checkpoint_ticks)) is None

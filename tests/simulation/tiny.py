@@ -138,6 +138,4 @@ def event_value(number: int, second: int, system: int, kind: str) -> bytes:
         )
     outcome = "escalated" if kind == "escalate" else "resolved"
     more = {"escalation": {"reason": "high_risk"}} if kind == "escalate" else {}
-    return canonical_json(
-        {**base, "type": "interaction", "flow": "f", "version": "v1", "outcome": outcome, **more}
-    )
+    return canonical_json({**base, "type": "interaction", "flow": "f", "version": "v1", "outcome": outcome, **more})

@@ -114,9 +114,7 @@ class World:
         self._born += 1
         points = Points()
         store = self._make_store()
-        ingest = self._types[0](
-            store, Decoder(ANY_TIME), self._dead_letters, LATENESS_MS, point=points
-        )
+        ingest = self._types[0](store, Decoder(ANY_TIME), self._dead_letters, LATENESS_MS, point=points)
         # Only mutants look at these.
         ingest.kafka = self.kafka_committed  # type: ignore[attr-defined]
         store.point = points  # type: ignore[attr-defined]
@@ -213,9 +211,7 @@ class World:
         if evaluator is None or steal:
             await self.redis.delete(self.store.key(shard, "lease"))
             settings = EvaluateSettings(LATENESS_MS, 0, self.checkpoint_ticks, 60_000)
-            evaluator = self._types[1](
-                self.store, shard, who.name, make_machine, self._publish, settings, who.points
-            )
+            evaluator = self._types[1](self.store, shard, who.name, make_machine, self._publish, settings, who.points)
             if not await evaluator.acquire():
                 return
             who.evaluators[shard] = evaluator

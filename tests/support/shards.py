@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from schemas.base import JsonObject
 from schemas.canonical import canonical_json
@@ -21,10 +22,10 @@ PARTITION = "agent.interactions/0"
 LATENESS_MS = 5_000
 
 
-def shard_settings(redis_url: str, namespace: str, shards: int = 2) -> Settings:
-    """Settings for shards of a namespace of their own."""
+def shard_settings(redis_url: str, namespace: str, shards: int = 2, config: Path | None = None) -> Settings:
+    """Settings for shards of a namespace of their own, under those of a file."""
     environ = {"REDIS__URL": redis_url, "REDIS__NAMESPACE": namespace, "ENGINE__SHARDS": str(shards)}
-    return load_settings(None, {f"MIDWATCH_{name}": value for name, value in environ.items()})
+    return load_settings(config, {f"MIDWATCH_{name}": value for name, value in environ.items()})
 
 
 class Shards:
@@ -33,7 +34,7 @@ class Shards:
     def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
         self._settings = settings
-        self._fold = PartitionFold(LATENESS_MS)
+        self._fold = PartitionFold(LATENESS_MS, settings.budget_rules(), prices=settings.price_book())
         self._decoder = Decoder(Limits(max_future_ms=None, max_age_ms=None))
         self._offset = 0
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +15,11 @@ import pyarrow.parquet
 import pytest
 
 from detectors.arrays import walk
-from stream.backtest import backtest, make_detector, run
-from stream.backtest_load import load_counts
+from stream.backtest import Backtest, Config, make_detector, run
+from stream.backtest import backtest as run_backtest
+from stream.backtest_load import load_history
 from stream.backtest_problems import BacktestError
+from stream.backtest_text import text
 
 START = 28_401_120
 MINUTES = 900
@@ -57,6 +60,10 @@ def write(path: Path, records: Sequence[Mapping[str, object]]) -> Path:
         writer.writeheader()
         writer.writerows(records)
     return path
+
+
+def backtest(counts: Path, labels: Path | None, detector: str, settings: Mapping[str, Any]) -> Backtest:
+    return run_backtest(counts, labels, detector, Config("test.toml", settings))
 
 
 @pytest.fixture(scope="module")
@@ -105,11 +112,11 @@ def test_parquet_and_csv_agree(history: Path, tmp_path: Path):
 def test_it_fires_when_the_detector_fires(history: Path):
     """The firings are the claims of the very detector, at the same ticks, with both tiers of a page."""
     detector = make_detector("escalation_rate", {})
-    view = load_counts(history, "escalation_rate")
+    view = load_history(history, "escalation_rate").view
     claims = [
         (tick, claim.change, claim.tier)
         for tick, _, found in walk(
-            detector, load_counts(history, "escalation_rate"), range(view.start + 1, view.end + 1)
+            detector, load_history(history, "escalation_rate").view, range(view.start + 1, view.end + 1)
         )
         for claim in found
     ]
@@ -124,7 +131,9 @@ def test_it_fires_when_the_detector_fires(history: Path):
 
 def test_settings_change_what_fires(history: Path):
     """A threshold that nothing reaches silences the detector; a bad setting is refused with its path."""
-    assert backtest(history, None, "escalation_rate", {"warning_score": 299, "page_score": 299}).result.firings == ()
+    assert (
+        backtest(history, None, "escalation_rate", {"warning_score": 299, "page_score": 299}).to_json()["firings"] == []
+    )
     with pytest.raises(BacktestError, match=r"detectors\.escalation_rate\.page_scroe"):
         backtest(history, None, "escalation_rate", {"page_scroe": 4})
     with pytest.raises(BacktestError, match="there are escalation_rate"):
@@ -133,16 +142,16 @@ def test_settings_change_what_fires(history: Path):
 
 def test_the_table_says_the_firings_in_words(history: Path):
     """The readable form names the flow and how many escalated."""
-    text = backtest(history, None, "escalation_rate", {}).table()
-    assert "prod shop f1" in text
-    assert "escalated in" in text
+    shown = text(backtest(history, None, "escalation_rate", {}))
+    assert "prod/shop/f1" in shown
+    assert "escalated in" in shown
 
 
 def test_rows_of_the_same_minute_add_up(tmp_path: Path):
     """Two rows for one series and minute count together; a minute without a row counts nothing."""
     one = rows()[0]
     path = write(tmp_path / "counts.csv", [one, one, one | {"time": time(5)}])
-    view = load_counts(path, "escalation_rate")
+    view = load_history(path, "escalation_rate").view
     view.tick = view.end
     assert view.minutes(6)[0, :, 0].tolist() == [2 * int(str(one["interactions"])), 0, 0, 0, 0, one["interactions"]]
 
@@ -155,12 +164,12 @@ def test_every_problem_of_a_history_is_listed(tmp_path: Path):
     records[3]["escalations"] = 10_000
     records[4]["flow"] = ""
     with pytest.raises(BacktestError) as caught:
-        load_counts(write(tmp_path / "counts.csv", records), "escalation_rate")
+        load_history(write(tmp_path / "counts.csv", records), "escalation_rate")
     message = str(caught.value)
     for part in (
-        "column interactions, row 2: is negative",
-        "column escalations, row 3: is not a whole number",
-        "column escalations, row 4: is more than interactions",
+        "column interactions, row 2: is negative (-3)",
+        "column escalations, row 3: is not a whole number (0.5)",
+        f"column escalations is more than interactions in 1 minutes: {time(3)[:-1]}.000Z prod/shop/f0 (10000 of",
         "column flow, row 5: is empty",
     ):
         assert part in message
@@ -172,7 +181,7 @@ def test_unreadable_values_are_listed(tmp_path: Path):
     records[7]["time"] = "yesterday"
     records[3]["interactions"] = "many"
     with pytest.raises(BacktestError) as caught:
-        load_counts(write(tmp_path / "counts.csv", records), "escalation_rate")
+        load_history(write(tmp_path / "counts.csv", records), "escalation_rate")
     assert "column time, row 8: 'yesterday' is not a time" in str(caught.value)
     assert "column interactions, row 4: 'many' is not a number" in str(caught.value)
 
@@ -192,13 +201,13 @@ def test_a_file_that_is_no_history_is_refused(tmp_path: Path, name: str, content
     path = tmp_path / name
     path.write_text(content)
     with pytest.raises(BacktestError, match=part):
-        load_counts(path, "escalation_rate")
+        load_history(path, "escalation_rate")
 
 
 def test_a_missing_file_is_named(tmp_path: Path):
     """A path that does not exist is named, for counts and for labels."""
     with pytest.raises(BacktestError, match="no such file"):
-        load_counts(tmp_path / "none.csv", "silence")
+        load_history(tmp_path / "none.csv", "silence")
     with pytest.raises(BacktestError, match="no such file"):
         backtest(tmp_path / "none.csv", tmp_path / "none.csv", "silence", {})
 
@@ -223,7 +232,7 @@ def test_money_is_read_by_the_hour(tmp_path: Path):
         for part in (0, 30)
     ]
     path = write(tmp_path / "counts.csv", records)
-    view = load_counts(path, "burn_rate")
+    view = load_history(path, "burn_rate").view
     view.tick = view.end
     assert view.hours(2)[0, :, 1].tolist() == [10_500_000, 10_500_000]
     budgets = {"budgets": {"team": {"amount_usd": 4000}}}
@@ -231,14 +240,32 @@ def test_money_is_read_by_the_hour(tmp_path: Path):
     assert [firing["tier"] for firing in firings] == ["page", "warning"]
     assert firings[0]["budget"] == "team"
     assert firings[0]["open"] is True
-    assert backtest(path, None, "burn_rate", {"budgets": {"team": {"amount_usd": 9000}}}).result.firings == ()
+    assert backtest(path, None, "burn_rate", {"budgets": {"team": {"amount_usd": 9000}}}).to_json()["firings"] == []
 
 
 def test_scores_are_read_in_points(tmp_path: Path):
     """Sums of points become thousandths and millionths; hours or minutes, as the file has them."""
     score = {"environment": "e", "system": "s", "flow": "f", "criterion": "tone"}
     records = [{"time": time(0)} | score | {"score_sum": 8.5, "score_sumsq": 36.25, "scores": 2}]
-    view = load_counts(write(tmp_path / "counts.csv", records), "evaluation_drop")
+    view = load_history(write(tmp_path / "counts.csv", records), "evaluation_drop").view
     view.tick = view.end
     assert view.hours(1)[0, 0].tolist() == [2, 8500, 36_250_000]
     assert view.keys[0].labels() == score
+
+
+def test_sums_that_were_rounded_are_no_error(tmp_path: Path):
+    """One score of 4.6347 exported as a sum of 4.635 and a square of 21.480444 is a history, not a contradiction."""
+    row = {"environment": "prod", "system": "shop", "flow": "f", "criterion": "tone"}
+    made = [
+        row | {"time": time(60 * hour), "score_sum": "4.635", "score_sumsq": "21.480444", "scores": 1}
+        for hour in range(48)
+    ]
+    assert backtest(write(tmp_path / "c.csv", made), None, "evaluation_drop", {}).report.result.firings == ()
+
+
+def test_squares_that_cannot_be_are_refused(tmp_path: Path):
+    """Squares below what any scores with that sum have are a wrong column, and are said to be."""
+    row = {"environment": "prod", "system": "shop", "flow": "f", "criterion": "tone"}
+    made = [row | {"time": time(0), "score_sum": "8", "score_sumsq": "30", "scores": 2}]
+    with pytest.raises(BacktestError, match="score_sumsq"):
+        backtest(write(tmp_path / "c.csv", made), None, "evaluation_drop", {})

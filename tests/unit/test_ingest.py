@@ -40,9 +40,7 @@ class MemoryStore:
     async def parts(self, shard: int) -> dict[str, PartitionState]:
         return dict(self.parts_of[shard])
 
-    async def ingest(
-        self, shard: int, advances: Sequence[Advance], deltas: Sequence[tuple[int, bytes]]
-    ) -> Progress:
+    async def ingest(self, shard: int, advances: Sequence[Advance], deltas: Sequence[tuple[int, bytes]]) -> Progress:
         if shard in self.fail:
             raise self.fail.pop(shard)
         known = self.parts_of[shard]

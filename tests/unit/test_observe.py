@@ -12,6 +12,8 @@ import pytest
 from aiokafka import TopicPartition
 from prometheus_client.metrics import MetricWrapperBase
 
+from costs.tags_policy import Policy
+from costs.tags_spend import SpendTally
 from schemas.outputs import Engine
 from stream.adapters import Counters
 from stream.core.machine import ShardMachine
@@ -134,6 +136,8 @@ async def run_everything(stage: Stage) -> None:
     tallies.fold.events["interaction"] += 5
     tallies.fold.late["interaction"] += 1
     tallies.fold.unpriced["some-model"] += 2
+    tallies.fold.spend = SpendTally(Policy())
+    tallies.fold.spend.note("prod", "refunds", {"business-unit": "bank"}, 2_500_000, 0)
     tallies.dead["malformed_json"] += 1
     tallies.commits["applied"] += 1
     stage.decoded.tombstones += 1

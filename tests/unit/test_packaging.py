@@ -96,6 +96,13 @@ def test_wheel_replays(installed: Path, tmp_path: Path) -> None:
     assert "1 usage" in done.stdout
 
 
+def test_wheel_plays_scenarios(installed: Path, tmp_path: Path) -> None:
+    """The stories are in the wheel, and can be played from it."""
+    done = run_installed(installed, "-m", "stream.cli", "scenarios", "run", "breaker-fails", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "triage result circuit_breaker_state" in done.stdout
+
+
 def test_locks_are_hashed_and_name_no_place() -> None:
     """Every locked requirement has hashes, and no line names an index, a file or an address."""
     for name in LOCKS:

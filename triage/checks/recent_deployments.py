@@ -127,9 +127,13 @@ class RecentDeploymentsCheck:
         return evaluated(self.name, _SEVERITY[first.answer], _words(first, case), evidence, case.exemplars)
 
     def _suspects(self, case: Case) -> tuple[list[_Suspect], int]:
-        until = case.onset_ms + self.settings.grace_ms(case.firing.detector)
+        until = max(case.onset_ms, case.onset_latest_ms or 0) + self.settings.grace_ms(case.firing.detector)
         since = case.onset_ms - self.settings.lookback_hours * 3_600_000
-        read = [read_rollout(history, until, case.tick_ms) for history in case.deployments or ()]
+        # A ramp counts as far as it had come by the onset; the grace is for a change that took no traffic before.
+        read = [
+            read_rollout(history, case.onset_ms, case.tick_ms) or read_rollout(history, until, case.tick_ms)
+            for history in case.deployments or ()
+        ]
         rollouts = [item for item in read if item is not None]
         standing = zip(rollouts, fates(rollouts, until), strict=True)
         suspects = [self._judge(rollout, fate, case) for rollout, fate in standing if since <= rollout.changed_ms]

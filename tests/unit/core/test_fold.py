@@ -57,7 +57,6 @@ Counts = dict[tuple[int, SeriesKey, int], list[int]]
 """(Tick from which it is visible, series, minute) to amounts."""
 
 
-
 # Many events share a time, for ties; some lie a millisecond beside the edge of a minute.
 coarse = st.integers(0, 12).map(lambda n: START_MS + n * 20_000)
 times = st.one_of(coarse, coarse.map(lambda ms: ms - 1), st.integers(START_MS, START_MS + 4 * MINUTE_MS))

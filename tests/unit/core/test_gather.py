@@ -180,13 +180,16 @@ def test_a_breaker_report_from_behind_the_tick_is_not_seen() -> None:
 
 def test_scores_have_a_mean_and_a_sample_variance_by_version_too() -> None:
     """In points; the versions are those with recent scores."""
-    [trend] = case(
-        score("1", START, 4000),
-        score("2", ONSET, 3000, "v1"),
-        score("3", ONSET, 5000, "v2"),
-        score("4", ONSET + 1, 4000, "v2"),
-        score("5", START, 2000, "v0"),
-    ).scores or ()
+    [trend] = (
+        case(
+            score("1", START, 4000),
+            score("2", ONSET, 3000, "v1"),
+            score("3", ONSET, 5000, "v2"),
+            score("4", ONSET + 1, 4000, "v2"),
+            score("5", START, 2000, "v0"),
+        ).scores
+        or ()
+    )
     assert (trend.flow, trend.criterion) == ("f", "tone")
     assert trend.recent == ScoreSummary(3, 4.0, 1.0)
     assert trend.before == ScoreSummary(2, 3.0, 2.0)

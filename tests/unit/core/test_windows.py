@@ -108,6 +108,8 @@ class Both:
         assert windows.last_minute.tolist() == [model.last[series] for series in model.keys]
         assert windows.expired().tolist() == [model.last[series] < tick - HOURS * 60 for series in model.keys]
         minutes, hours = windows.minutes(MINUTES), windows.hours(HOURS)
+        for column, span in enumerate(spans := (1, 24, HOURS)):
+            assert np.array_equal(windows.hour_sums(spans)[:, column], hours[:, HOURS - span :].sum(axis=1))
         for row, series in enumerate(model.keys):
             for column in {0, 59, 60, MINUTES - 1} | {m - tick + MINUTES for m in model.counts[series]}:
                 if 0 <= column < MINUTES:
@@ -227,9 +229,7 @@ def test_absurd_amounts_stop_at_the_ceiling(kind: SeriesKind, ceiling: int) -> N
     assert CEILING * HOURS < 2**63
 
 
-@pytest.mark.parametrize(
-    ("top", "dtype"), [(255, np.uint8), (256, np.uint16), (65_536, np.uint32), (2**32, np.int64)]
-)
+@pytest.mark.parametrize(("top", "dtype"), [(255, np.uint8), (256, np.uint16), (65_536, np.uint32), (2**32, np.int64)])
 def test_hour_blocks_take_the_smallest_integers(top: int, dtype: type) -> None:
     """An hour is kept in the narrowest type that holds its largest count, and widens when a count grows."""
     both = Both.of("usage")

@@ -118,6 +118,58 @@ def test_both_scales_of_scatter_are_learned():
     assert lasting["slow"] > 0.05 > lasting["none"]
 
 
+def test_clumps_are_learned_and_do_not_page():
+    """Where escalations come three at a time the clump factor says so, and two clumps in a row are no news."""
+    rng = np.random.default_rng(3)
+    single, clumped = (history(4.0, steady(8 * DAY, 0.003), seed=2, series=6) for _ in range(2))
+    clumped[..., 1] = np.minimum(3 * rng.poisson(clumped[..., 0] * 0.001), clumped[..., 0])
+    factors = {name: memory_after(counts)["clump"] for name, counts in (("one", single), ("three", clumped))}
+    assert factors["one"].max() < 1.3
+    assert factors["three"].min() > 2
+    assert not [claim for tick, claim in claims_of(clumped) if tick > 4 * DAY and claim.tier == "page"]
+
+
+@pytest.mark.parametrize(("escalations", "fires"), [(9, False), (10, True)])
+def test_the_literal_rule_wants_its_count(escalations: int, fires: bool):
+    """Ten escalations at three times the rate fire, nine at more than that do not."""
+    counts = history(0.0, steady(2 * DAY, 0.0))
+    counts[0, :, 0] = 10
+    counts[0, : DAY + DAY // 2 : 30, 1] = 3
+    counts[0, DAY + DAY // 2 + 29, 1] = escalations
+    counts[0, DAY + DAY // 2 : DAY + DAY // 2 + 30, 0] = 10 if escalations == 10 else 8
+    assert bool(claims_of(counts[:, : DAY + DAY // 2 + 30], rule="ratio")) is fires
+
+
+@pytest.mark.parametrize(("before", "fires"), [(480, True), (481, False)])
+def test_the_literal_rule_fires_at_three_times_exactly(before: int, fires: bool):
+    """30 of 300 against 480 of 14,400 is 3x to the digit and fires; one escalation more in the day is less than 3x."""
+    counts = history(0.0, steady(2 * DAY, 0.0))
+    counts[0, :, 0] = 10
+    counts[0, :before, 1] = 1
+    counts[0, DAY : DAY + 30, 1] = 1
+    assert [tick for tick, _ in claims_of(counts[:, : DAY + 30], rule="ratio")] == ([DAY + 30] if fires else [])
+
+
+def test_the_literal_rule_needs_a_day_with_escalations():
+    """Without one escalation in the last 24 full hours there is no ratio, so nothing fires."""
+    counts = history(0.0, steady(DAY + 60, 0.0))
+    counts[0, :, 0] = 10
+    counts[0, DAY : DAY + 30, 1] = 5
+    assert claims_of(counts[:, : DAY + 30], rule="ratio") == []
+
+
+@pytest.mark.parametrize("rule", ["scan", "ratio"])
+def test_every_claim_states_the_literal_ratio(rule: str):
+    """Whichever rule decides, a claim says the ratio of 30 minutes to its baseline, and whether that is 3x."""
+    rate = steady(2 * DAY)
+    rate[DAY + 600 : DAY + 700] = 0.3
+    claims = [claim for _, claim in claims_of(history(20.0, rate), rule=rule)]
+    assert claims
+    for claim in claims:
+        assert claim.ratio_30m is not None
+        assert claim.meets_3x is (claim.ratio_30m >= 3)
+
+
 def test_the_literal_rule_is_the_literal_rule():
     """`rule = "ratio"` fires at the first minute where 30 minutes run at 3x the 24 full hours, on ten escalations."""
     rate = steady(3 * DAY)

@@ -135,3 +135,17 @@ def test_no_scores_say_nothing():
         claim.change for _, _, claim in claims_of(EvaluationDrop(EvaluationDropSettings()), {("f", "tone"): counts})
     ]
     assert changes == ["opened"]
+
+
+def test_a_new_version_cannot_have_fallen_before_it_came():
+    """Bad from its first score on, in the middle of an hour: the onset is in that hour and not before the version."""
+    old, new = np.zeros((2, 17 * DAY, 3), dtype=np.int64)
+    old[::60] = scored(600, fallen(0.0))[: 17 * 24]
+    came = 16 * DAY + 26
+    new[came : came + 60 : 2] = (2, 2 * 2600, 2 * 2600**2)
+    keys = [SeriesKey("score_version", "p", "s", ("f", "tone", version)) for version in ("v1", "v2")]
+    view = ArrayView("score_version", keys, np.stack([old, new]), START)
+    claims = run(EvaluationDropByVersion(), view, range(START + 15 * DAY + 5, START + 17 * DAY, 5))
+    _, key, claim = next(found for found in claims if found[2].change == "opened")
+    assert key.dims[2] == "v2"
+    assert START + came <= claim.onset_minute < claim.fired_minute < START + came + 60

@@ -55,7 +55,8 @@ def test_the_best_window_is_the_best(seed: int):
     count = np.sort(rng.poisson(6, (5, 4)), axis=1).astype(np.float64)
     expected = np.sort(rng.gamma(1, 2, (5, 4)), axis=1) + 0.01
     allowed, doubt, flutter = rng.choice([5, 30, 100], 5), rng.uniform(0.01, 1, 5), rng.uniform(0, 1, 5)
-    reading = scan.read(count, expected, allowed, doubt, flutter)
+    clump = rng.choice([1.0, 1.7], 5)
+    reading = scan.read(count, expected, allowed, doubt, flutter, clump)
     best: dict[int, tuple[float, int]] = {}
     for row in range(5):
         for column, w in enumerate(scan.windows):
@@ -63,7 +64,9 @@ def test_the_best_window_is_the_best(seed: int):
             if x < 4 or x < 2 * e or w > allowed[row]:
                 continue
             shape = 1 / (doubt[row] + flutter[row] / w)
-            score = -stats.nbinom.logsf(x - 1, shape, shape / (shape + 1.4 * e)) / np.log(10)
+            x, e = x / clump[row], e / clump[row]
+            # The survival function for a count that need not be whole, by its definition as an incomplete beta.
+            score = -stats.beta.logcdf(1.4 * e / (1.4 * e + shape), x, shape) / np.log(10)
             score -= max(0.0, np.log10(30 / w))
             if row not in best or score > best[row][0]:
                 best[row] = (score, w)

@@ -125,7 +125,7 @@ def test_more_escalations_have_their_reason_and_their_period() -> None:
 
 def test_a_denial_spike_names_agent_action_and_principal() -> None:
     """The refused requests are the acting agent's, outside its scope, beside its usual ones."""
-    spike = DenialSpike(PERIOD, "refund-executor", ("payments:transfer",), "a/1", "svc-x", 0.5, "Ignore {n}.")
+    spike = DenialSpike(PERIOD, "refund-executor", ("payments:transfer",), "a/1", ("svc-x",), 0.5, "Ignore {n}.")
     events = hour(REFUNDS, spike)
     denied = [event for event in events if event.get("decision") == "deny" and event["reason"] == "outside_scope"]
     assert len(denied) > 0.3 * len(interactions(events))

@@ -183,6 +183,18 @@ def test_softer_answers_that_disagree_do_not_add_up():
         assert night.tick() == []
 
 
+def test_a_sure_cause_that_was_not_named_is_told_once_it_holds():
+    """The answer is the same, the evidence has made up its mind: readers of `causes` hear of it, once."""
+    night = Night(quiet(scores=None, reasons={"policy": (60, 300)}))
+    (first,) = night.tick(fired())
+    night.story = quiet()
+    assert night.ticks(4) == []
+    (sure,) = night.tick()
+    assert (first.causes[0].cause, sure.causes[0].cause) == ("unknown", "legitimate_traffic")
+    assert sure.causes[0].probability >= 0.9
+    assert night.ticks(10) == []
+
+
 def test_a_firing_that_joins_does_not_soften_the_answer_early():
     """While a softer answer waits, an update repeats the graver one with its own findings."""
     night = Night(judgement())

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from scenarios.cases import PRIORS, labelled_cases
-from scenarios.learn_likelihoods import measure, observations
+from scenarios.learn_likelihoods import drawn, measure
 from schemas.words import CAUSES
 from tests.unit.triage.stories import bad_deployment, injected, judgement, outage, quiet, rollout
 from triage.case import Rate
@@ -25,7 +25,7 @@ HELD_OUT_SEED = 20_260_303
 
 @pytest.fixture(scope="module")
 def quality():
-    return measure(learned(), observations(3_000, HELD_OUT_SEED))
+    return measure(learned(), drawn(3_000, HELD_OUT_SEED))
 
 
 def test_the_right_cause_is_named(quality):

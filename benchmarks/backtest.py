@@ -53,7 +53,8 @@ class Cost:
 def tables(world: World) -> Iterator[pa.Table]:
     """The world's history, an hour of all series at a time, as an export by time has it."""
     series, minutes, _ = world.counts.shape
-    names = [pa.array([part(key) for key in world.keys]) for part in _PARTS]
+    parts = ([key.environment for key in world.keys], [key.system for key in world.keys])
+    names = [pa.array(part) for part in (*parts, [key.dims[0] for key in world.keys])]
     for begin in range(0, minutes, 60):
         span = min(60, minutes - begin)
         row = np.tile(np.arange(series, dtype=np.int32), span)
@@ -66,7 +67,6 @@ def tables(world: World) -> Iterator[pa.Table]:
 
 
 COLUMNS: Final = ("time", "environment", "system", "flow", "interactions", "escalations")
-_PARTS: Final = (lambda key: key.environment, lambda key: key.system, lambda key: key.dims[0])
 
 
 def write(world: World, folder: Path) -> dict[str, Path]:

@@ -86,7 +86,7 @@ class CostReporter:
         report = await self._make(quarter)
         if report is not None:
             await asyncio.wait_for(self._publish(report), PUBLISH_SECONDS)
-            self._show(report)
+            show(self._metrics, report)
         await redis.set(self._done_key, quarter.name)
         await redis.delete(self._lease_key)
         return report
@@ -119,19 +119,20 @@ class CostReporter:
             return cost_report(quarter, since, (), left_out, self._engine)
         return cost_report(quarter, since, compared.comparisons, {**left_out, **compared.left_out}, self._engine)
 
-    def _show(self, report: CostReport) -> None:
-        metrics = self._metrics
-        metrics.cost_reports.inc()
-        for gauge in (metrics.cost_payg, metrics.cost_best, metrics.cost_flip):
-            gauge.clear()
-        for one in sorted(report.models, key=lambda model: -model.payg_monthly_usd)[:SHOWN_MODELS]:
-            metrics.cost_payg.labels(one.model).set(one.payg_monthly_usd)
-            metrics.cost_best.labels(one.model).set(one.monthly_usd)
-            for flip in one.flips:
-                if flip.manner == "mix" and flip.date is not None:
-                    seconds = (flip.date.toordinal() - 719_163) * 86_400
-                    metrics.cost_flip.labels(one.model, flip.term).set(seconds)
-        log.info("cost_report_published", report=report.report_id, quarter=report.quarter, models=len(report.models))
+
+def show(metrics: Metrics, report: CostReport) -> None:
+    """Put the report into the metrics: those of its dearest models."""
+    metrics.cost_reports.inc()
+    for gauge in (metrics.cost_payg, metrics.cost_best, metrics.cost_flip):
+        gauge.clear()
+    for one in sorted(report.models, key=lambda model: -model.payg_monthly_usd)[:SHOWN_MODELS]:
+        metrics.cost_payg.labels(one.model).set(one.payg_monthly_usd)
+        metrics.cost_best.labels(one.model).set(one.monthly_usd)
+        for flip in one.flips:
+            if flip.manner == "mix" and flip.date is not None:
+                seconds = (flip.date.toordinal() - 719_163) * 86_400
+                metrics.cost_flip.labels(one.model, flip.term).set(seconds)
+    log.info("cost_report_published", report=report.report_id, quarter=report.quarter, models=len(report.models))
 
 
 async def held_usage(settings: Settings) -> HourlyUsage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,10 +15,12 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from costs.tags_policy import Policy
 from costs.tags_spend import SpendTally
+from schemas.cost_reports import CostFlip, CostReport, ModelCost
 from schemas.outputs import Engine
 from stream.adapters import Counters
 from stream.core.machine import ShardMachine
 from stream.core.ticks import MINUTE_MS, NEVER
+from stream.cost_report import show
 from stream.evaluate_loop import EvaluateTallies
 from stream.feedback_watch import show
 from stream.guard import TimedGuard
@@ -164,7 +167,31 @@ async def run_everything(stage: Stage) -> None:
     guard = TimedGuard(stage.metrics)
     guard(build(TriageSettings())[0], quiet())
     guard.close()
+    show(stage.metrics, quarterly_report())
     stage.observer.observe()
+
+
+def quarterly_report() -> CostReport:
+    """A report of one model that is cheaper provisioned, until its volume falls."""
+    flip = CostFlip(term="monthly", manner="mix", now="ptu", flips_to="payg", monthly_tokens=5, date=date(2026, 9, 1))
+    model = ModelCost(
+        model="gpt-4o",
+        monthly_tokens=9,
+        payg_monthly_usd=20.0,
+        way="ptu",
+        term="monthly",
+        ptus=15,
+        monthly_usd=10.0,
+        flips=(flip,),
+    )
+    return CostReport(
+        report_id="r",
+        quarter="2026-Q1",
+        since=datetime(2026, 1, 1, tzinfo=UTC),
+        until=datetime(2026, 1, 28, tzinfo=UTC),
+        models=(model,),
+        engine=Engine(version="1", config_hash="h"),
+    )
 
 
 async def test_every_metric_is_fed(stage: Stage) -> None:

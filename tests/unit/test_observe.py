@@ -22,7 +22,7 @@ from stream.core.machine import ShardMachine
 from stream.core.ticks import MINUTE_MS, NEVER
 from stream.cost_report import show
 from stream.evaluate_loop import EvaluateTallies
-from stream.feedback_watch import show
+from stream.feedback_watch import show as show_feedback
 from stream.guard import TimedGuard
 from stream.health import Contact
 from stream.ingest import Tallies
@@ -163,7 +163,7 @@ async def run_everything(stage: Stage) -> None:
     evaluator.machine.incidents.grouping.refused_incidents = 1
     evaluator.machine.incidents.grouping.refused_firings = 1
     evaluator.machine.incidents.grouping.open["inc_x"] = cast("Any", None)
-    show(stage.metrics, [judged()], judged().decided_at)
+    show_feedback(stage.metrics, [judged()], judged().decided_at)
     guard = TimedGuard(stage.metrics)
     guard(build(TriageSettings())[0], quiet())
     guard.close()

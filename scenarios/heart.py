@@ -16,7 +16,7 @@ from schemas.outputs import Firing
 from stream.adapters import Decoder, Rejection
 from stream.assembly import machine_factory, record_limits
 from stream.core.deltas import Count, Delta
-from stream.core.fold import Batch, PartitionFold
+from stream.core.fold import Batch, PartitionFold, ShardMap
 from stream.core.gather import Gatherer
 from stream.core.machine import Outcome, ShardMachine
 from stream.settings import Settings
@@ -75,8 +75,4 @@ class Heart:
         self.rejections += [rejection for _, rejection in decoded.rejections]
         batch = Batch()
         PartitionFold(lateness_ms, self._settings.budget_rules()).add(decoded.events, batch)
-        return {tick: [delta] for ticks in batch.spread(_one_shard).values() for tick, delta in ticks.items()}
-
-
-def _one_shard(_environment: str, _system: str) -> int:
-    return 0
+        return {tick: [delta] for ticks in batch.spread(ShardMap(1)).values() for tick, delta in ticks.items()}

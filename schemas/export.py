@@ -14,11 +14,15 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from schemas.base import JsonObject
+from schemas.controls import CONTROL_MODELS
 from schemas.cost_reports import CostReport
 from schemas.events import EVENT, Authorization, CircuitBreaker, Deployment, Evaluation, EventBase, Interaction, Usage
+from schemas.feedback import Feedback
 from schemas.outputs import DeadLetter, Firing, Heartbeat, Verdict
 from schemas.words import (
+    CONTROLS_TOPIC,
     DEAD_LETTERS_TOPIC,
+    FEEDBACK_TOPIC,
     FIRINGS_TOPIC,
     HEARTBEATS_TOPIC,
     REPORTS_TOPIC,
@@ -49,10 +53,22 @@ ANSWER_MODELS: Final[dict[str, tuple[type[BaseModel], str, str]]] = {
     ),
     "firing": (Firing, FIRINGS_TOPIC, "The firing's id."),
     "dead_letter": (DeadLetter, DEAD_LETTERS_TOPIC, "The refused record's topic/partition/offset."),
-    "heartbeat": (Heartbeat, HEARTBEATS_TOPIC, "shard- and the shard's number."),
+    "heartbeat": (Heartbeat, HEARTBEATS_TOPIC, "shard- and its number, behind namespace/ if not midwatch."),
     "cost_report": (CostReport, REPORTS_TOPIC, "cost- and the quarter."),
 }
 """By name: the model, its topic, and what the record's key is."""
+
+SAID_BY_HUMANS: Final[dict[str, tuple[type[BaseModel], str, str]]] = {
+    "silence": (CONTROL_MODELS["silence"], CONTROLS_TOPIC, "The silence's id: the last word about it is kept."),
+    "acknowledgement": (CONTROL_MODELS["acknowledgement"], CONTROLS_TOPIC, "The incident's id."),
+    "feedback": (Feedback, FEEDBACK_TOPIC, "The incident's id: the last word about it is kept."),
+}
+"""The same for what is neither telemetry nor an answer: it is received, from topics of its own alone."""
+
+CONTROLS_TEXT: Final = (
+    "What humans tell the engine: silences, maintenance windows, acknowledgements. Compacted. Controls are taken from "
+    "here alone, and nothing else is."
+)
 
 HEADERS: Final[JsonObject] = {
     "content-type": {"const": "application/json"},
@@ -70,16 +86,17 @@ def documents() -> dict[str, bytes]:
     """Every document by its relative path, as the bytes of its file."""
     schemas: dict[str, JsonObject] = {"event": EVENT.json_schema()}
     schemas.update((name, model.model_json_schema()) for name, model in EVENT_MODELS.items())
-    schemas.update((name, row[0].model_json_schema()) for name, row in ANSWER_MODELS.items())
+    for rows in (ANSWER_MODELS, SAID_BY_HUMANS):
+        schemas.update((name, row[0].model_json_schema()) for name, row in rows.items())
     files = {f"json/{name}.json": _document(_with_head(name, schema)) for name, schema in sorted(schemas.items())}
     return {"asyncapi.json": _document(asyncapi()), **files}
 
 
 def asyncapi() -> JsonObject:
-    """The AsyncAPI 3.0 document, seen from Midwatch: it receives events and sends answers."""
-    answers = [row[0] for row in ANSWER_MODELS.values()]
+    """The AsyncAPI 3.0 document, seen from Midwatch: it receives events and what humans say, and sends answers."""
+    others = [row[0] for rows in (ANSWER_MODELS, SAID_BY_HUMANS) for row in rows.values()]
     _, defined = models_json_schema(
-        [(model, "validation") for model in [*EVENT_MODELS.values(), *answers]],
+        [(model, "validation") for model in [*EVENT_MODELS.values(), *others]],
         ref_template="#/components/schemas/{model}",
     )
     return {
@@ -126,12 +143,14 @@ def _channels() -> JsonObject:
         found[_identifier(topic)] = _channel(topic, text, every_event)
     for name, (model, topic, _) in ANSWER_MODELS.items():
         found[_identifier(topic)] = _channel(topic, _first_paragraph(model), [name])
+    found[_identifier(CONTROLS_TOPIC)] = _channel(CONTROLS_TOPIC, CONTROLS_TEXT, list(CONTROL_MODELS))
+    found[_identifier(FEEDBACK_TOPIC)] = _channel(FEEDBACK_TOPIC, _first_paragraph(Feedback), ["feedback"])
     return found
 
 
 def _operations() -> JsonObject:
     found: JsonObject = {}
-    for topic in TOPIC_OF_TYPE.values():
+    for topic in [*TOPIC_OF_TYPE.values(), CONTROLS_TOPIC, FEEDBACK_TOPIC]:
         channel = _identifier(topic)
         found[f"receive{channel}"] = {"action": "receive", "channel": {"$ref": f"#/channels/{channel}"}}
     for _, topic, _ in ANSWER_MODELS.values():
@@ -152,9 +171,15 @@ def _messages() -> JsonObject:
                 "properties": {**HEADERS, "ce_type": {"const": f"io.midwatch.{name}.v1"}},
                 "required": sorted(HEADERS),
             },
-            "bindings": {"kafka": {"key": {"type": "string", "description": key}, "bindingVersion": "0.5.0"}},
+            "bindings": _keyed(key),
         }
+    for name, (model, _, key) in SAID_BY_HUMANS.items():
+        found[name] = {**_message(name, model), "bindings": _keyed(key)}
     return found
+
+
+def _keyed(key: str) -> JsonObject:
+    return {"kafka": {"key": {"type": "string", "description": key}, "bindingVersion": "0.5.0"}}
 
 
 def _message(name: str, model: type[BaseModel]) -> JsonObject:

@@ -22,6 +22,7 @@ from schemas.words import (
     FindingSeverity,
     FindingStatus,
     FiringStatus,
+    MutedBy,
     RecommendationKind,
     Severity,
     Tier,
@@ -179,8 +180,39 @@ class Engine(Model):
     config_hash: Name
 
 
+class Muted(Model):
+    """Why nobody is to be paged: a silence, a maintenance window, or another incident that explains this one.
+
+    `id` is the silence's, or that incident's. `until` is when the first of the incident's firings is no longer covered,
+    as far as that is known now; for an inhibition it is not.
+    """
+
+    by: MutedBy
+    id: Name
+    until: Time | None = None
+    reason: Annotated[str, Field(max_length=1000)] | None = None
+
+
+class Acknowledged(Model):
+    """Who has the incident in hand, and since when."""
+
+    by: Name
+    at: Time
+    note: Annotated[str, Field(max_length=1000)] | None = None
+
+
 class Verdict(Model):
-    """The chain's answer to an incident, one revision of it."""
+    """The chain's answer to an incident, one revision of it.
+
+    With `muted`, page nobody and act on nothing: the verdict is for the record, and its recommendation never goes
+    without approval. A revision without `muted` behind one with it is a trigger, even if its status is `updated`; one
+    with `muted` behind one without it is to be treated like a resolve, with a note; a `resolved` that is muted needs no
+    page either. `acknowledged` stands from the acknowledgement to the incident's end. Each change of either is a
+    revision.
+
+    `related` lists the other scopes that fired; `related_total` is there where that list had to be cut, and counts them
+    all. `inhibited` lists the scopes of later firings that the incident's cause explains: they page nobody.
+    """
 
     verdict_id: Name
     incident_id: Name
@@ -199,6 +231,10 @@ class Verdict(Model):
     recommendation: Recommendation
     target: RollbackTarget | None = None
     related: tuple[Scope, ...] = ()
+    related_total: Count | None = None
+    inhibited: tuple[Scope, ...] | None = None
+    muted: Muted | None = None
+    acknowledged: Acknowledged | None = None
     links: tuple[Link, ...] = ()
     tags: dict[str, str] = Field(default_factory=dict)
     engine: Engine
@@ -223,7 +259,10 @@ class DeadLetter(Model):
 
 
 class Heartbeat(Model):
-    """A sign of life for one shard: the last tick that was evaluated and committed, and by which worker."""
+    """A sign of life for one shard: the last tick that was evaluated and committed, and by which worker.
+
+    `namespace` is the engine's (`redis.namespace`): several engines may share one Kafka.
+    """
 
     shard: Count
     shards: Count
@@ -232,3 +271,4 @@ class Heartbeat(Model):
     epoch: Count
     series: Count
     engine: Engine
+    namespace: Name | None = None

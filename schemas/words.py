@@ -35,6 +35,11 @@ VerdictStatus = Literal["firing", "updated", "resolved"]
 RecommendationKind = Literal["rollback", "escalate_security", "escalate", "investigate", "none"]
 Cause = Literal["authorization_scope", "dependency", "judgement", "deployment", "legitimate_traffic", "unknown"]
 
+ControlType = Literal["silence", "acknowledgement"]
+SilenceKind = Literal["silence", "maintenance"]
+MutedBy = Literal["silence", "maintenance", "inhibition"]
+Judgement = Literal["confirmed", "refuted"]
+
 DeadLetterReason = Literal[
     "not_utf8",
     "malformed_json",
@@ -56,6 +61,7 @@ CHECK_ORDER: Final[tuple[CheckName, ...]] = get_args(CheckName)
 CAUSES: Final[tuple[Cause, ...]] = get_args(Cause)
 DETECTORS: Final[tuple[DetectorName, ...]] = get_args(DetectorName)
 EVENT_TYPES: Final[tuple[EventType, ...]] = get_args(EventType)
+CONTROL_TYPES: Final[tuple[ControlType, ...]] = get_args(ControlType)
 
 INPUT_TOPICS: Final = (
     "agent.interactions",
@@ -72,3 +78,8 @@ DEAD_LETTERS_TOPIC: Final = "midwatch.dead-letters"
 HEARTBEATS_TOPIC: Final = "midwatch.heartbeats"
 SNAPSHOTS_TOPIC: Final = "midwatch.snapshots"
 REPORTS_TOPIC: Final = "midwatch.reports"
+DEFAULT_NAMESPACE: Final = "midwatch"
+"""The engine's namespace where none is configured; also that of heartbeats and snapshots that name none."""
+
+CONTROLS_TOPIC: Final = "midwatch.controls"
+FEEDBACK_TOPIC: Final = "midwatch.feedback"

@@ -10,11 +10,13 @@ import typer
 from stream.cli_backtest import backtest
 from stream.cli_base import quiet_libraries
 from stream.cli_config import check_config, doctor, schemas_app, topics_app
+from stream.cli_controls import silences_app
 from stream.cli_costs import costs_app
 from stream.cli_costs_chargeback import chargeback, tags
-from stream.cli_look import triage, verdicts
+from stream.cli_look import triage
 from stream.cli_run import demo, replay, run
 from stream.cli_scenarios import scenarios_app
+from stream.cli_verdicts import verdicts_app
 
 app = typer.Typer(
     name="midwatch",
@@ -47,7 +49,8 @@ app.command("replay")(replay)
 app.command("backtest")(backtest)
 app.command("demo")(demo)
 app.command("triage")(triage)
-app.command("verdicts")(verdicts)
+app.add_typer(verdicts_app, name="verdicts")
+app.add_typer(silences_app, name="silences")
 app.command("doctor")(doctor)
 app.command("check-config")(check_config)
 app.add_typer(scenarios_app, name="scenarios")

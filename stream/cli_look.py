@@ -1,4 +1,4 @@
-"""Commands that look at what the engine says and knows: verdicts, triage."""
+"""The command that asks the engine: triage."""
 
 from __future__ import annotations
 
@@ -12,35 +12,6 @@ from stream.cli_base import USAGE, ConfigOption, JsonOption, complain, failures,
 
 if TYPE_CHECKING:
     from stream.ondemand import Answer
-    from stream.settings import Settings
-
-
-def verdicts(
-    config: ConfigOption = None,
-    keep_on: Annotated[bool, typer.Option("--follow", "-f", help="Go on, and print each verdict as it comes.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Print the verdicts, oldest first."""
-    from aiokafka.errors import KafkaError
-
-    from stream.verdicts import VerdictsMissing
-
-    settings = settings_of(config)
-    with failures(KafkaError, VerdictsMissing):
-        asyncio.run(_print_verdicts(settings, keep_on=keep_on, as_json=as_json))
-
-
-async def _print_verdicts(settings: Settings, *, keep_on: bool, as_json: bool) -> None:
-    from stream.verdicts import follow
-    from stream.verdicts_text import verdict_lines
-
-    async for published in follow(settings.kafka, keep_on=keep_on):
-        if published.verdict is None:
-            complain(f"{published.place} holds no verdict that this version can read; left out")
-        elif as_json:
-            say(published.value.decode())
-        else:
-            say("\n".join(verdict_lines(published.verdict)))
 
 
 def triage(
@@ -74,14 +45,13 @@ def triage(
 
 def _moment(text: str) -> datetime:
     """A time with its offset from UTC, or the end of the command with exit code 2."""
+    from stream.durations import parse_moment
+
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        complain(f"--at {text!r} is no time with an offset: write it like 2026-03-01T02:15Z or 2026-03-01T03:15+01:00")
-        raise typer.Exit(USAGE)
-    return moment
+        return parse_moment(text)
+    except ValueError as error:
+        complain(f"--at {error}")
+        raise typer.Exit(USAGE) from None
 
 
 def _print_answer(answer: Answer) -> None:

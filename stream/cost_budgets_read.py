@@ -14,7 +14,7 @@ from detectors.base import HOURS
 from detectors.burn_rate import BurnRate, BurnRateSettings
 from schemas.series import KINDS, MICRO_USD, SeriesKey
 from stream.assembly import engine_of
-from stream.core.fold import Batch, FoldTallies, PartitionFold
+from stream.core.fold import Batch, FoldTallies, PartitionFold, ShardMap
 from stream.core.machine import Limits, ShardMachine
 from stream.core.shards import shard_of
 from stream.core.ticks import MINUTE_MS
@@ -54,7 +54,7 @@ def count_files(files: Sequence[Path], settings: Settings) -> Counted:
 
 
 def _take(batch: Batch, spends: dict[SeriesKey, Spend]) -> None:
-    for ticks in batch.spread(lambda _environment, _system: 0).values():
+    for ticks in batch.spread(ShardMap(1)).values():
         for delta in ticks.values():
             for count in delta.counts:
                 if KINDS[count.kind] == "budget":

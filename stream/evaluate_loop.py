@@ -174,6 +174,7 @@ class EvaluateLoop:
             epoch=int(evaluator.token.partition(":")[0]),
             series=sum(len(windows) for windows in evaluator.machine.windows.values()),
             engine=self._engine,
+            namespace=self._store.namespace,
         )
 
     async def _snapshot(self, shard: int, held: _Held) -> None:
@@ -183,7 +184,8 @@ class EvaluateLoop:
             return
         checkpoint = save(evaluator.machine, all_hours=True)
         held.slot = 1 - held.slot
-        await self._send_snapshot(to_records(shard, self._store.shards, held.slot, checkpoint, *ends))
+        place = (shard, self._store.shards, held.slot)
+        await self._send_snapshot(to_records(*place, checkpoint, *ends, namespace=self._store.namespace))
 
     async def _guarded(self, shard: int, step: Callable[[], Awaitable[int | None]]) -> int:
         try:

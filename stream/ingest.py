@@ -19,7 +19,8 @@ from redis.exceptions import RedisError
 from costs.budgets import BudgetRule
 from costs.prices import LIST, PriceBook
 from schemas.outputs import DeadLetter
-from stream.adapters import Decoder, NativeEvent, Rejection, dead_letter
+from schemas.words import CONTROLS_TOPIC
+from stream.adapters import Decoder, Rejection, dead_letter, decode_controls
 from stream.core.deltas import Delta, pack
 from stream.core.fold import Batch, FoldTallies, PartitionFold, ShardMap
 from stream.core.ticks import NEVER
@@ -211,9 +212,7 @@ class Ingest:
         advances = []
         for name, piece in records.items():
             part = self._partitions[name]
-            events, rejected = self._decode(name, piece)
-            letters += rejected
-            part.fold.add(events, batch)
+            letters += self._fold(name, piece, part.fold, batch)
             end = ends[name] if ends else piece[-1].offset + 1
             advances.append(Advance(name, part.position, end, part.fold.newest_ms))
             part.position = end
@@ -256,15 +255,27 @@ class Ingest:
         self.progress[shard] = await self._store.ingest(shard, advances, packed)
         self._point(f"after_shard_{shard}")
 
-    def _decode(self, name: str, records: Sequence[Record]) -> tuple[list[NativeEvent], list[DeadLetter]]:
+    def _fold(
+        self, name: str, records: Sequence[Record], fold: PartitionFold, batch: Batch
+    ) -> list[DeadLetter]:
+        """Decode and fold the records of a partition; letters for those that cannot be read.
+
+        Controls are taken from their own topic alone: no forged telemetry silences a pager.
+        """
         if self._wall_ms is None:
             received = [(r.value, r.headers, r.timestamp) for r in records]
         else:
             now = self._wall_ms()
             received = [(r.value, r.headers, r.timestamp if 0 <= r.timestamp < now else now) for r in records]
-        decoded = self._decoder.decode_batch(received)
-        letters = [self._dead_letter(name, records[position], why) for position, why in decoded.rejections]
-        return decoded.events, letters
+        if name.rpartition("/")[0] == CONTROLS_TOPIC:
+            controls = decode_controls(received, self._decoder.limits, self._decoder.counters)
+            fold.add_controls(controls.controls, batch)
+            rejections = controls.rejections
+        else:
+            decoded = self._decoder.decode_batch(received)
+            fold.add(decoded.events, batch)
+            rejections = decoded.rejections
+        return [self._dead_letter(name, records[position], why) for position, why in rejections]
 
     def _dead_letter(self, name: str, record: Record, rejection: Rejection) -> DeadLetter:
         self.tallies.dead[rejection.reason] += 1

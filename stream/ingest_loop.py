@@ -15,12 +15,14 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
+from schemas.words import CONTROLS_TOPIC
 from stream.core.ticks import NEVER, tick_of
 from stream.ingest import Ingest, Resync
 from stream.restore import ensure_shards, partitions_of
 from stream.settings import Settings
 from stream.settings_clients import kafka_options
 from stream.store import PartitionState, ShardMissing, Store
+from stream.topics import source_topics
 from stream.watermark import watermark_ms
 
 TOUCH_SECONDS: Final = 0.2
@@ -81,14 +83,14 @@ class IngestLoop(ConsumerRebalanceListener):
         """Make every partition of the input topics known to every shard, then join the group."""
         await self.consumer.start()
         await self._register_all()
-        self.consumer.subscribe(list(self._settings.kafka.input_topics), listener=self)
+        self.consumer.subscribe(list(source_topics(self._settings.kafka)), listener=self)
 
     async def stop(self) -> None:
         """Leave the group."""
         await self.consumer.stop()
 
     async def _register_all(self) -> None:
-        every = await partitions_of(self._settings.kafka.input_topics, self._kafka)
+        every = await partitions_of(source_topics(self._settings.kafka), self._kafka)
         starts = {name: PartitionState(offset, NEVER) for name, offset in (await self._starts(every)).items()}
         if starts:
             await asyncio.gather(*(self._store.register(shard, starts) for shard in range(self._store.shards)))
@@ -106,6 +108,10 @@ class IngestLoop(ConsumerRebalanceListener):
         by_time = await self.consumer.offsets_for_times(dict.fromkeys(tps, since))
         starts = {}
         for tp in tps:
+            if tp.topic == CONTROLS_TOPIC:
+                # Compacted and small: whole, so that no silence that is in force is missed.
+                starts[name_of(tp)] = beginnings[tp]
+                continue
             # Where every record is older than the longest window, the end as of before the question is the start.
             found = by_time.get(tp)
             starts[name_of(tp)] = found.offset if found is not None else ends[tp]

@@ -38,7 +38,7 @@ class Metrics:
 
     def forget_shard(self, shard: int) -> None:
         """Drop what is shown of a shard whose lease this process has lost."""
-        for gauge in (self.inbox_bytes, self.watermark, self.heartbeat, self.open_incidents):
+        for gauge in (self.inbox_bytes, self.watermark, self.heartbeat, self.open_incidents, self.silences):
             gauge.remove_by_labels({"shard": str(shard)})
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -87,7 +87,7 @@ class Metrics:
         self.detector_failures = self._counter("detector_failures_total", "Ticks that a detector failed.", "detector")
         self.series_refused = self._counter("series_refused_total", "New series refused at the cap.", "kind")
         self.evidence_dropped = self._counter(
-            "evidence_dropped_total", "Deployments, breakers and ids of scores dropped at a cap.", "kind"
+            "evidence_dropped_total", "Deployments, breakers, ids of scores and controls dropped at a cap.", "kind"
         )
 
     def _answers(self) -> None:
@@ -97,6 +97,21 @@ class Metrics:
         self.incidents_refused = self._counter("incidents_refused_total", "Incidents refused at the cap.")
         self.firings_refused = self._counter(
             "firings_refused_total", "Firings kept out of an incident at its cap; they are published all the same."
+        )
+        self.silences = self._gauge("silences_active", "Silences and maintenance windows in force.", "shard")
+        self.feedback = self._gauge(
+            "feedback_verdicts",
+            "Incidents judged by humans: confirmed, other_cause (confirmed, with another one), refuted.",
+            "detector",
+            "check",
+            "judgement",
+        )
+        self.precision = self._gauge(
+            "feedback_precision_ratio",
+            "Share of the judged incidents of the last days in which something was wrong.",
+            "detector",
+            "check",
+            "window",
         )
         self.check_duration = self._histogram("check_duration_seconds", "Time of one check.", SHORT_SECONDS, "check")
         self.checks = self._counter("checks_total", "Checks by outcome.", "check", "status")

@@ -168,6 +168,8 @@ class Observer:
         if evaluator.watermark_ms != NEVER:
             metrics.watermark.labels(shard=label).set(evaluator.watermark_ms / 1000)
         metrics.open_incidents.labels(shard=label).set(machine.incidents.open_count)
+        active = machine.evidence.controls.at(machine.tick).silences if machine.tick else ()
+        metrics.silences.labels(shard=label).set(len(active))
         progress = self._ingest.ingest.progress.get(shard)
         if progress is not None:
             metrics.inbox_bytes.labels(shard=label).set(progress.pending)

@@ -15,7 +15,14 @@ from pydantic import BaseModel
 from schemas.canonical import canonical_json, content_id
 from schemas.cost_reports import CostReport
 from schemas.outputs import DeadLetter, Firing, Heartbeat
-from schemas.words import DEAD_LETTERS_TOPIC, FIRINGS_TOPIC, HEARTBEATS_TOPIC, REPORTS_TOPIC, VERDICTS_TOPIC
+from schemas.words import (
+    DEAD_LETTERS_TOPIC,
+    DEFAULT_NAMESPACE,
+    FIRINGS_TOPIC,
+    HEARTBEATS_TOPIC,
+    REPORTS_TOPIC,
+    VERDICTS_TOPIC,
+)
 from stream.core.machine import Outcome
 from stream.core.ticks import rfc3339
 
@@ -64,6 +71,8 @@ class Publisher:
     async def heartbeat(self, heartbeat: Heartbeat) -> None:
         """Publish a heartbeat; returns when it is stored."""
         key = f"shard-{heartbeat.shard}"
+        if heartbeat.namespace not in (None, DEFAULT_NAMESPACE):
+            key = f"{heartbeat.namespace}/{key}"
         identity = f"{key}-{rfc3339(int(heartbeat.tick.timestamp() * 1000))}"
         await _all_stored([await self._send(HEARTBEATS_TOPIC, key, "heartbeat", identity, heartbeat)])
 

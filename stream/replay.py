@@ -20,7 +20,7 @@ from schemas.canonical import canonical_json, jsonable
 from schemas.outputs import Verdict
 from schemas.series import COUNTERS, KINDS
 from schemas.words import DeadLetterReason
-from stream.adapters import Decoder, Rejection, dead_letter
+from stream.adapters import Decoder, Rejection, dead_letter, decode_controls
 from stream.assembly import machine_factory, record_limits
 from stream.core.deltas import Delta
 from stream.core.fold import Batch, FoldTallies, PartitionFold, ShardMap
@@ -132,15 +132,27 @@ class _Reader:
         """Take in some lines of a file, the first of which has number `first`, counted from 0."""
         numbers = [number for number, line in enumerate(lines) if not line.isspace()]
         decoded = self._decoder.decode_batch([(lines[number], (), 0) for number in numbers])
-        for position, rejection in decoded.rejections:
-            self._reject(rejection, path, first + numbers[position], lines[numbers[position]])
         batch = Batch()
         self._fold.add(decoded.events, batch)
+        for position, rejection in decoded.rejections:
+            line = lines[numbers[position]]
+            found = self._take_control(line, batch) if rejection.reason == "unknown_type" else rejection
+            if found is not None:
+                # What is no control either is explained as telemetry.
+                why = rejection if found.reason == "unknown_type" else found
+                self._reject(why, path, first + numbers[position], line)
         for shard, ticks in batch.spread(self._shards).items():
             for tick, delta in ticks.items():
                 self.inboxes.setdefault(shard, {}).setdefault(tick, []).append(delta)
                 _total(delta, self.stats.totals)
         self.stats.events.update(batch.events)
+
+    def _take_control(self, line: bytes, batch: Batch) -> Rejection | None:
+        """Take a line in that is no telemetry, if it is a control: a file may hold both. Else why it is none."""
+        decoder = self._decoder
+        found = decode_controls([(line, (), 0)], decoder.limits, decoder.counters)
+        self._fold.add_controls(found.controls, batch)
+        return next((why for _, why in found.rejections), None)
 
     def _reject(self, rejection: Rejection, path: Path, number: int, line: bytes) -> None:
         self.stats.rejected += 1

@@ -14,7 +14,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from schemas.words import HEARTBEATS_TOPIC, SNAPSHOTS_TOPIC
+from schemas.words import DEFAULT_NAMESPACE, HEARTBEATS_TOPIC, SNAPSHOTS_TOPIC
 from stream.core.ticks import MINUTE_MS, ms_of
 from stream.snapshots import newest
 from stream.store import Birth, Store
@@ -26,6 +26,7 @@ class _Beat(msgspec.Struct):
     shard: int
     shards: int
     tick: datetime
+    namespace: str = DEFAULT_NAMESPACE
 
 
 async def ensure_shards(store: Store, kafka: dict[str, Any]) -> list[int]:
@@ -37,8 +38,8 @@ async def ensure_shards(store: Store, kafka: dict[str, Any]) -> list[int]:
     missing = [shard for shard, meta in enumerate(metas) if meta is None]
     if not missing:
         return []
-    births = newest(await read_values(SNAPSHOTS_TOPIC, kafka), store.shards)
-    said = last_ticks(await read_values(HEARTBEATS_TOPIC, kafka), store.shards)
+    births = newest(await read_values(SNAPSHOTS_TOPIC, kafka), store.shards, store.namespace)
+    said = last_ticks(await read_values(HEARTBEATS_TOPIC, kafka), store.shards, store.namespace)
     made = []
     for shard in missing:
         birth = births.get(shard, Birth())
@@ -49,15 +50,15 @@ async def ensure_shards(store: Store, kafka: dict[str, Any]) -> list[int]:
     return made
 
 
-def last_ticks(values: list[bytes], shards: int) -> dict[int, int]:
-    """The newest tick that each shard's heartbeats name; those of another number of shards do not count."""
+def last_ticks(values: list[bytes], shards: int, namespace: str = DEFAULT_NAMESPACE) -> dict[int, int]:
+    """The newest tick that each shard's heartbeats name; those of another engine or number of shards do not count."""
     ticks: dict[int, int] = {}
     for value in values:
         try:
             beat = msgspec.json.decode(value, type=_Beat)
         except msgspec.DecodeError:
             continue
-        if beat.shards == shards:
+        if (beat.shards, beat.namespace) == (shards, namespace):
             ticks[beat.shard] = max(ticks.get(beat.shard, 0), ms_of(beat.tick) // MINUTE_MS)
     return ticks
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from schemas.words import INPUT_TOPICS
+from schemas.words import DEFAULT_NAMESPACE, INPUT_TOPICS
 
 Topic = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -88,7 +88,7 @@ class RedisSettings(Section):
     password: SecretStr | None = Field(None, description="Password.")
     password_file: Path | None = Field(None, description="File that holds the password.")
     namespace: str = Field(
-        "midwatch", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Prefix of every key; one for each engine."
+        DEFAULT_NAMESPACE, pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Prefix of every key; one for each engine."
     )
     socket_timeout_seconds: Seconds = Field(5.0, description="Longest wait for an answer.")
     connect_timeout_seconds: Seconds = Field(5.0, description="Longest wait for a connection.")

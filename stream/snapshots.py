@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from schemas.words import DEFAULT_NAMESPACE
 from stream.core.checkpoint import LAYOUT, Checkpoint
 from stream.store import Birth, PartitionState
 
@@ -39,6 +40,7 @@ class _Piece(msgspec.Struct, array_like=True):
     count: int
     checksum: int
     data: bytes
+    namespace: str = DEFAULT_NAMESPACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,13 @@ def to_records(
     checkpoint: Checkpoint,
     parts: dict[str, PartitionState],
     inboxes: Sequence[tuple[int, bytes]],
+    *,
+    namespace: str = DEFAULT_NAMESPACE,
 ) -> list[PieceRecord]:
-    """The records of a snapshot. `checkpoint` must hold all hours; `slot` is 0 or 1, in turn."""
+    """The records of a snapshot. `checkpoint` must hold all hours; `slot` is 0 or 1, in turn.
+
+    Keys bear the namespace if it is not the default: several engines may share one Kafka.
+    """
     snapshot = _Snapshot(
         LAYOUT,
         shards,
@@ -71,19 +78,21 @@ def to_records(
     whole = msgspec.msgpack.encode(snapshot)
     pieces = [whole[start : start + PIECE_BYTES] for start in range(0, len(whole), PIECE_BYTES)]
     checksum = zlib.crc32(whole)
+    prefix = "" if namespace == DEFAULT_NAMESPACE else f"{namespace}/"
     return [
         PieceRecord(
-            f"{shard}/{slot}/{index}".encode(),
-            msgspec.msgpack.encode(_Piece(shard, checkpoint.tick, index, len(pieces), checksum, data)),
+            f"{prefix}{shard}/{slot}/{index}".encode(),
+            msgspec.msgpack.encode(_Piece(shard, checkpoint.tick, index, len(pieces), checksum, data, namespace)),
         )
         for index, data in enumerate(pieces)
     ]
 
 
-def newest(values: Iterable[bytes], shards: int) -> dict[int, Birth]:
-    """The newest whole snapshot of each shard, as what the shard can start from.
+def newest(values: Iterable[bytes], shards: int, namespace: str = DEFAULT_NAMESPACE) -> dict[int, Birth]:
+    """The newest whole snapshot of each shard of an engine, as what the shard can start from.
 
-    Pieces of another layout or number of shards, and broken ones, are passed over: the shard is then rebuilt by time.
+    Pieces of another namespace, layout or number of shards, and broken ones, are passed over: the shard is then rebuilt
+    by time.
     """
     gathered: dict[tuple[int, int, int], dict[int, _Piece]] = {}
     for value in values:
@@ -91,7 +100,8 @@ def newest(values: Iterable[bytes], shards: int) -> dict[int, Birth]:
             piece = msgspec.msgpack.decode(value, type=_Piece)
         except (msgspec.MsgspecError, ValueError):
             continue
-        gathered.setdefault((piece.shard, piece.tick, piece.checksum), {})[piece.index] = piece
+        if piece.namespace == namespace:
+            gathered.setdefault((piece.shard, piece.tick, piece.checksum), {})[piece.index] = piece
     births: dict[int, Birth] = {}
     for (shard, _, checksum), pieces in sorted(gathered.items(), key=lambda item: item[0]):
         whole = _whole(pieces, checksum)

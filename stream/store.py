@@ -134,13 +134,13 @@ class Store:
     ) -> None:
         self.redis = redis
         self.shards = shards
-        self._namespace = namespace
+        self.namespace = namespace
         texts = {name: script_text(name) for name in SCRIPTS} | dict(scripts or {})
         self._scripts: dict[str, AsyncScript] = {name: redis.register_script(text) for name, text in texts.items()}
 
     def key(self, shard: int, name: str) -> str:
         """The Redis key `name` of a shard."""
-        return f"{{{self._namespace}:{shard}}}:{name}"
+        return f"{{{self.namespace}:{shard}}}:{name}"
 
     def _keys(self, shard: int, *names: str) -> list[str]:
         return [self.key(shard, name) for name in names]
@@ -233,7 +233,7 @@ class Store:
 
     async def living(self, owner: str, now_ms: int, ttl_ms: int) -> int:
         """Note that this worker lives; how many do. A worker that has not said so for `ttl_ms` is gone."""
-        name = f"{{{self._namespace}}}:workers"
+        name = f"{{{self.namespace}}}:workers"
         async with self.redis.pipeline(transaction=True) as pipeline:
             pipeline.zadd(name, {owner: now_ms + ttl_ms})
             pipeline.zremrangebyscore(name, "-inf", now_ms)
@@ -242,7 +242,7 @@ class Store:
 
     async def leave(self, owner: str) -> None:
         """Note that this worker stops."""
-        await self.redis.zrem(f"{{{self._namespace}}}:workers", owner)
+        await self.redis.zrem(f"{{{self.namespace}}}:workers", owner)
 
     async def seal(self, shard: int, token: str, upto: int, first: int) -> dict[int, list[bytes]] | None:
         """Seal up to a tick; the inboxes of the ticks `first` to `upto` that have one. None if fenced."""

@@ -15,7 +15,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from schemas.words import (
+    CONTROLS_TOPIC,
     DEAD_LETTERS_TOPIC,
+    FEEDBACK_TOPIC,
     FIRINGS_TOPIC,
     HEARTBEATS_TOPIC,
     REPORTS_TOPIC,
@@ -73,11 +75,24 @@ class TopicsError(RuntimeError):
     """The cluster would not say what it has."""
 
 
+def source_topics(kafka: KafkaSettings) -> tuple[str, ...]:
+    """The topics that ingest reads: telemetry, and the controls, whatever the configuration says of the others."""
+    return tuple(dict.fromkeys((*kafka.input_topics, CONTROLS_TOPIC)))
+
+
 def plan_topics(kafka: KafkaSettings) -> tuple[TopicPlan, ...]:
     """Every topic that Midwatch reads or writes."""
-    names = dict.fromkeys(kafka.input_topics)
+    names = [name for name in source_topics(kafka) if name != CONTROLS_TOPIC]
     inputs = [TopicPlan(name, "telemetry in", kafka.partitions, _keep(INPUT_DAYS)) for name in names]
     answers = [
+        # Compaction keeps the last word about each silence, deletion those that ended long ago.
+        TopicPlan(
+            CONTROLS_TOPIC,
+            "silences and acknowledgements in",
+            1,
+            {"cleanup.policy": "compact,delete", "retention.ms": str(INPUT_DAYS * DAY_MS)},
+        ),
+        TopicPlan(FEEDBACK_TOPIC, "what humans found", OUTPUT_PARTITIONS, {"cleanup.policy": "compact"}),
         TopicPlan(VERDICTS_TOPIC, "verdicts, by incident", OUTPUT_PARTITIONS, _keep(ANSWER_DAYS)),
         TopicPlan(FIRINGS_TOPIC, "firings, by series", OUTPUT_PARTITIONS, _keep(ANSWER_DAYS)),
         TopicPlan(DEAD_LETTERS_TOPIC, "records that could not be read", OUTPUT_PARTITIONS, _keep(INPUT_DAYS)),

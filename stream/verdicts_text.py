@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from schemas.base import format_time
 from schemas.outputs import Finding, Scope, Verdict
 
+SHOWN = 3
+"""Other series that are named; all are in the verdict itself."""
+
 MARKS = {"critical": "!!", "warning": "! ", "info": "i ", "none": "  "}
 
 
@@ -19,12 +22,43 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
 def _lines(verdict: Verdict) -> Iterator[str]:
     head = f"{format_time(verdict.decided_at)}  {verdict.severity.upper()}  {verdict.status}  {place(verdict.scope)}"
     yield f"{head}  [{verdict.incident_id} #{verdict.revision}]"
+    yield from _controls_lines(verdict)
     if verdict.status == "resolved":
         yield f"  resolved; it began {format_time(verdict.onset_at)}. The answer was {verdict.triage_result}."
         return
     yield f"  {verdict.trigger.summary}"
     yield f"  since {format_time(verdict.onset_at)}; {verdict.triage_result} -> {verdict.action}"
+    yield from _company_lines(verdict)
     yield from answer_lines(verdict)
+
+
+def _controls_lines(verdict: Verdict) -> Iterator[str]:
+    """What humans have said about it: nobody is to be paged, somebody is at it."""
+    muted, acknowledged = verdict.muted, verdict.acknowledged
+    if muted is not None:
+        until = f" until {format_time(muted.until)}" if muted.until is not None else ""
+        reason = f": {muted.reason}" if muted.reason else ""
+        yield f"  muted by {muted.by} {muted.id}{until}{reason}"
+    if acknowledged is not None:
+        note = f": {acknowledged.note}" if acknowledged.note else ""
+        yield f"  acknowledged by {acknowledged.by} at {format_time(acknowledged.at)}{note}"
+
+
+def _company_lines(verdict: Verdict) -> Iterator[str]:
+    """What else fired."""
+    if verdict.related:
+        total = verdict.related_total or len(verdict.related)
+        more = f" and {total - SHOWN:,} more" if total > SHOWN else ""
+        yield f"  with {total:,} other series: {', '.join(map(_dimension, verdict.related[:SHOWN]))}{more}"
+    if verdict.inhibited:
+        total = len(verdict.inhibited)
+        more = f" and {total - SHOWN:,} more" if total > SHOWN else ""
+        yield f"  explains {total:,} more: {', '.join(map(_dimension, verdict.inhibited[:SHOWN]))}{more}"
+
+
+def _dimension(scope: Scope) -> str:
+    """A scope within its own system."""
+    return place(scope).partition(" ")[2] or place(scope)
 
 
 def answer_lines(verdict: Verdict) -> Iterator[str]:

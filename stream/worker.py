@@ -22,6 +22,7 @@ from stream.core.machine import Outcome
 from stream.cost_report import CostReporter
 from stream.evaluate import EvaluateSettings, ShardEvaluator
 from stream.evaluate_loop import EvaluateLoop
+from stream.feedback_watch import FeedbackWatch
 from stream.guard import TimedGuard
 from stream.health import Contact, Contacts
 from stream.http import serve_http
@@ -35,7 +36,7 @@ from stream.settings import Settings
 from stream.settings_clients import kafka_options, redis_client
 from stream.snapshots import PieceRecord
 from stream.store import Store
-from stream.topics import plan_topics
+from stream.topics import plan_topics, source_topics
 from stream.watchdog import Watchdog, where_tasks_stand
 
 OBSERVE_SECONDS = 1.0
@@ -100,7 +101,8 @@ class Worker:
                 self.settings.engine.stuck_seconds,
             )
             loops: dict[str, Loop] = {"ingest": ingest.run, "evaluate": evaluate.run}
-            side: dict[str, Loop] = {}
+            feedback = FeedbackWatch(self.settings, self.metrics, lambda: 0 in evaluate.shards)
+            side: dict[str, Loop] = {"feedback": feedback.run}
             if self.settings.costs.quarterly_report:
                 report = Publisher(producer, wall_ms).cost_report
                 side["cost-report"] = CostReporter(self.settings, store, self.owner, report, self.metrics).run
@@ -135,7 +137,7 @@ class Worker:
             idle_grace_ms=round(engine.idle_grace_seconds * 1000),
             checkpoint_ticks=engine.checkpoint_ticks,
             lease_ms=round(engine.lease_seconds * 1000),
-            topics=frozenset(settings.kafka.input_topics),
+            topics=frozenset(source_topics(settings.kafka)),
         )
 
         async def publish(outcomes: Sequence[Outcome]) -> None:

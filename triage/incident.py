@@ -38,6 +38,8 @@ class Member:
 
     firing: Firing
     open: bool
+    inhibited: bool = False
+    """The incident's cause explains it: it is listed, and neither speaks nor keeps the incident open."""
 
 
 @dataclass(slots=True)
@@ -61,6 +63,16 @@ class Incident:
     pending_ticks: int = 0
     withdrawn: bool = False
     """A rollback was recommended and taken back: it is not recommended again before that has held."""
+    answered_ms: int = 0
+    """When the result that the last verdict gives was first given."""
+    heard: bool = False
+    """A verdict that was not muted has been given."""
+    told: int = 0
+    """Firings that the last verdict knew of."""
+    told_detectors: list[str] = field(default_factory=list)
+    """Their detectors."""
+    untold_ms: int | None = None
+    """When the first firing that no verdict has told of came."""
 
     @classmethod
     def opened_by(cls, firing: Firing, tick_ms: int) -> Incident:
@@ -75,34 +87,49 @@ class Incident:
 
     @property
     def is_over(self) -> bool:
-        """Whether every firing has recovered."""
-        return not any(member.open for member in self.members.values())
+        """Whether every firing of its own has recovered."""
+        return not any(member.open for member in self._own())
 
     @property
     def groups(self) -> bool:
         """Whether other firings may join: a budget's burn is an incident of its own."""
-        return all(member.firing.detector != "burn_rate" for member in self.members.values())
+        return all(member.firing.detector != "burn_rate" for member in self._own())
+
+    def _own(self) -> list[Member]:
+        """The firings that are the incident, without those that it explains."""
+        return [member for member in self.members.values() if not member.inhibited]
+
+    def speaking(self) -> list[Firing]:
+        """The firings that it is about now: of its own those still open, or all if none is."""
+        own = self._own()
+        return [member.firing for member in own if member.open] or [member.firing for member in own]
 
     @property
     def lead(self) -> Firing:
         """The firing that speaks for the incident: of those still open the first in `leading` order."""
-        candidates = [member.firing for member in self.members.values() if member.open]
-        return min(candidates or [member.firing for member in self.members.values()], key=leading)
+        return min(self.speaking(), key=leading)
 
     @property
     def onset_ms(self) -> int:
         """The earliest onset of all its firings."""
-        return min(millis(member.firing.onset_at) for member in self.members.values())
+        return min(millis(member.firing.onset_at) for member in self._own())
+
+    @property
+    def size(self) -> int:
+        """How many firings it has had of its own."""
+        return len(self._own())
+
+    def detectors(self) -> list[str]:
+        """The detectors of its own firings, by name."""
+        return sorted({member.firing.detector for member in self._own()})
 
     def related(self) -> list[Scope]:
         """The other scopes that fired, in the order in which they did."""
-        own = self.lead.scope
-        ordered = sorted((member.firing for member in self.members.values()), key=lambda f: (f.fired_at, f.firing_id))
-        found: list[Scope] = []
-        for scope in (firing.scope for firing in ordered):
-            if scope != own and scope not in found:
-                found.append(scope)
-        return found
+        return _scopes((member.firing for member in self._own()), self.lead.scope)
+
+    def explained(self) -> list[Scope]:
+        """The scopes of the open firings that its cause explains, in the order in which they fired."""
+        return _scopes(member.firing for member in self.members.values() if member.inhibited and member.open)
 
     def to_json(self) -> JsonObject:
         """The state as JSON."""
@@ -112,27 +139,55 @@ class Incident:
             "system": self.system,
             "opened_ms": self.opened_ms,
             "active_ms": self.active_ms,
-            "members": [{"firing": jsonable(item.firing), "open": item.open} for item in self.members.values()],
+            "members": [
+                {"firing": jsonable(item.firing), "open": item.open, "inhibited": item.inhibited}
+                for item in self.members.values()
+            ],
             "revision": self.revision,
             "last": jsonable(self.last) if self.last else None,
             "triaged_ms": self.triaged_ms,
             "pending": list(self.pending) if self.pending else None,
             "pending_ticks": self.pending_ticks,
             "withdrawn": self.withdrawn,
+            "answered_ms": self.answered_ms,
+            "heard": self.heard,
+            "told": self.told,
+            "told_detectors": self.told_detectors,
+            "untold_ms": self.untold_ms,
         }
 
     @classmethod
     def from_json(cls, data: JsonObject) -> Incident:
-        """The incident that `to_json` stored."""
-        firings = [(Firing.model_validate_json(json.dumps(item["firing"])), item["open"]) for item in data["members"]]
+        """The incident that `to_json` stored, in this version or in one that knew no controls."""
+        members = [
+            Member(Firing.model_validate_json(json.dumps(item["firing"])), item["open"], item.get("inhibited", False))
+            for item in data["members"]
+        ]
         plain = {key: data[key] for key in data if key not in ("members", "last", "pending")}
+        plain.setdefault("answered_ms", data["opened_ms"])
+        plain.setdefault("heard", data["last"] is not None)
+        plain.setdefault("told", len(members))
         pending = data["pending"]
         return cls(
             **plain,
-            members={firing.firing_id: Member(firing, still) for firing, still in firings},
+            members={member.firing.firing_id: member for member in members},
             last=Verdict.model_validate_json(json.dumps(data["last"])) if data["last"] else None,
             pending=None if pending is None else (pending[0], pending[1], pending[2], pending[3], pending[4]),
         )
+
+
+def _scopes(firings: Iterable[Firing], but: Scope | None = None) -> list[Scope]:
+    """The scopes of firings, each once, in the order in which they fired."""
+    found: dict[tuple[str | None, ...], Scope] = {}
+    for firing in sorted(firings, key=lambda firing: (firing.fired_at, firing.firing_id)):
+        found.setdefault(_place(firing.scope), firing.scope)
+    if but is not None:
+        found.pop(_place(but), None)
+    return list(found.values())
+
+
+def _place(scope: Scope) -> tuple[str | None, ...]:
+    return (scope.environment, scope.system, scope.flow, scope.agent, scope.budget, scope.criterion, scope.version)
 
 
 def leading(firing: Firing) -> tuple[bool, int, int, str]:

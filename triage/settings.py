@@ -42,9 +42,14 @@ class IncidentSettings(CheckSettings):
     soften_ticks: Annotated[
         Count, Field(ge=1, description="how many triages in a row must agree before an answer gets softer")
     ] = 5
+    growth_minutes: Annotated[
+        Count, Field(ge=1, description="firings that only add to an incident are told at most this often")
+    ] = 10
     max_open_incidents: Annotated[Count, Field(ge=1, le=100_000, description="most incidents open at once")] = 1_000
-    max_firings: Annotated[Count, Field(ge=1, le=10_000, description="most firings of one incident")] = 200
-    max_related: Annotated[Count, Field(ge=1, le=1_000, description="most other scopes that a verdict lists")] = 50
+    max_firings: Annotated[Count, Field(ge=1, le=10_000, description="most firings of one incident")] = 2_000
+    max_related: Annotated[
+        Count, Field(ge=1, le=2_000, description="most other scopes that a verdict lists, in 256 kB at most")
+    ] = 1_000
 
 
 class LinkSettings(CheckSettings):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from schemas.outputs import Engine, Firing, Link, Recommendation, Scope, Trigger, Verdict
+from schemas.outputs import Acknowledged, Engine, Firing, Link, Muted, Recommendation, Scope, Trigger, Verdict
 from schemas.words import Cause, Severity, VerdictStatus
 from triage.case import Case
 from triage.chain import ChainResult, Guard, run_chain, run_guarded
@@ -31,6 +31,9 @@ class Occasion:
     tick_ms: int
     onset_ms: int
     related: tuple[Scope, ...] = ()
+    related_total: int | None = None
+    """How many there are, where `related` had to be cut."""
+    inhibited: tuple[Scope, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,8 @@ def build_verdict(occasion: Occasion, assessment: Assessment, settings: TriageSe
         recommendation=advice.recommendation,
         target=advice.target,
         related=occasion.related,
+        related_total=occasion.related_total,
+        inhibited=occasion.inhibited,
         links=_links(occasion, case, result, settings.links),
         tags=dict(sorted(case.tags.items())),
         engine=engine,
@@ -86,8 +91,25 @@ def repeated(verdict: Verdict, occasion: Occasion, firing: Firing) -> Verdict:
         "onset_at": moment(occasion.onset_ms),
         "scope": firing.scope,
         "trigger": trigger_of(firing),
-        "related": occasion.related,
+        **_company(occasion),
     }
+    return verdict.model_copy(update=update).with_id()
+
+
+def _company(occasion: Occasion) -> dict[str, object]:
+    """What else belongs to the incident."""
+    return {
+        "related": occasion.related,
+        "related_total": occasion.related_total,
+        "inhibited": occasion.inhibited,
+    }
+
+
+def marked(verdict: Verdict, status: VerdictStatus, muted: Muted | None, acknowledged: Acknowledged | None) -> Verdict:
+    """The verdict as it stands under the controls; what is muted never goes without approval."""
+    update: dict[str, object] = {"status": status, "muted": muted, "acknowledged": acknowledged}
+    if muted is not None and not verdict.recommendation.requires_approval:
+        update["recommendation"] = verdict.recommendation.model_copy(update={"requires_approval": True})
     return verdict.model_copy(update=update).with_id()
 
 
@@ -106,7 +128,7 @@ def resolved(verdict: Verdict, occasion: Occasion) -> Verdict:
         "status": "resolved",
         "decided_at": moment(occasion.tick_ms),
         "recommendation": over,
-        "related": occasion.related,
+        **_company(occasion),
     }
     return verdict.model_copy(update=update).with_id()
 

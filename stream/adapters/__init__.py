@@ -1,5 +1,6 @@
 """The decoding edge: Kafka records of any supported format in, events or rejections out."""
 
+from stream.adapters.controls import decode_controls
 from stream.adapters.deadletter import dead_letter
 from stream.adapters.decoder import Counters, Decoded, Decoder, Limits, Record
 from stream.adapters.native import (
@@ -28,4 +29,5 @@ __all__ = [
     "Rejection",
     "Usage",
     "dead_letter",
+    "decode_controls",
 ]

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from schemas.base import EARLIEST, LATEST, JsonObject, format_time
 from schemas.events import EVENT
-from schemas.words import EVENT_TYPES, DeadLetterReason
+from schemas.words import CONTROL_TYPES, CONTROLS_TOPIC, EVENT_TYPES, DeadLetterReason
 from stream.adapters.reading import kind_of
 from stream.adapters.rejection import RejectedRecord, Rejection, clip, quote
 
@@ -38,6 +38,8 @@ def check_type(plain: JsonObject) -> str:
         raise RejectedRecord("unknown_type", f"`type` is {kind_of(said)}; it is one of {', '.join(EVENT_TYPES)}")
     if said in EVENT_TYPES:
         return said
+    if said in CONTROL_TYPES:
+        raise RejectedRecord("unknown_type", f"`type` is {quote(said)}, which is taken from {CONTROLS_TOPIC} alone")
     near = difflib.get_close_matches(said[:256].lower().replace("-", "_"), EVENT_TYPES, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"it is one of {', '.join(EVENT_TYPES)}"
     raise RejectedRecord("unknown_type", f"`type` is {quote(said)}; {hint}")
@@ -49,7 +51,7 @@ def explain(plain: JsonObject) -> Rejection:
         # The standard library writes integers of any size, which the model refuses in words.
         EVENT.validate_json(json.dumps(plain))
     except ValidationError as error:
-        return _from_errors(error.errors(include_url=False, include_context=False), error.error_count())
+        return reject_errors(error.errors(include_url=False, include_context=False), error.error_count())
     return Rejection("invalid_field", "the event fits its model but the fast decoder refuses it")
 
 
@@ -63,7 +65,8 @@ def explain_time(text: str) -> Rejection:
     return Rejection("ancient_timestamp" if moment < EARLIEST else "future_timestamp", detail)
 
 
-def _from_errors(errors: Sequence[ErrorDetails], count: int) -> Rejection:
+def reject_errors(errors: Sequence[ErrorDetails], count: int) -> Rejection:
+    """What a model of the contract found wrong, in words; the first step of each place is the event's type."""
     if count == 1 and errors[0]["loc"][1:] == ("time",) and errors[0]["type"] == "value_error":
         return explain_time(errors[0]["input"])
     details = [_in_words(error) for error in errors[:_MOST_ERRORS]]
@@ -75,6 +78,8 @@ def _from_errors(errors: Sequence[ErrorDetails], count: int) -> Rejection:
 
 def _in_words(error: ErrorDetails) -> str:
     path = _path(error["loc"][1:])
+    if not path:
+        return _message(error)
     if error["type"] == "missing":
         return f"`{path}` is required"
     said = error["input"]

@@ -6,17 +6,19 @@ A fold counts into a `Place`, system by system; `Batch.spread` turns that into o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 from zlib import crc32
 
 from schemas.series import SeriesKey
-from schemas.words import EventType
+from schemas.words import ControlType, EventType
 from stream.adapters.native import NativeEvent
+from stream.core.controls import is_for_all
 from stream.core.deltas import (
     EXEMPLARS_PER_MINUTE,
     KIND_CODE,
+    AcknowledgementRecord,
     BreakerRecord,
     Count,
     Delta,
@@ -24,14 +26,17 @@ from stream.core.deltas import (
     ExemplarRecord,
     Record,
     ScoreRecord,
+    SilenceRecord,
     TagsRecord,
 )
 from stream.core.ticks import NEVER
 
-_RECORDED: Final[dict[type, EventType]] = {
+_RECORDED: Final[dict[type, EventType | ControlType]] = {
     ScoreRecord: "evaluation",
     BreakerRecord: "circuit_breaker",
     DeploymentRecord: "deployment",
+    SilenceRecord: "silence",
+    AcknowledgementRecord: "acknowledgement",
 }
 
 _K = TypeVar("_K")
@@ -89,6 +94,19 @@ class Place:
             known[:] = _smallest(known)
 
 
+class Shards(Protocol):
+    """Which shard a system is in, of how many."""
+
+    @property
+    def shards(self) -> int:
+        """How many there are."""
+        ...
+
+    def __call__(self, environment: str, system: str) -> int:
+        """The shard of a system."""
+        ...
+
+
 class Batch:
     """What one batch gained so far; `spread` gives it out by shard and tick."""
 
@@ -114,12 +132,15 @@ class Batch:
             place = self._places[tick, minute] = Place(tick, minute)
         return place
 
-    def spread(self, shard: Callable[[str, str], int]) -> dict[int, dict[int, Delta]]:
-        """Everything by shard and tick. `shard` gives the shard of an environment and a system."""
+    def spread(self, shard: Shards) -> dict[int, dict[int, Delta]]:
+        """Everything by shard and tick. What is about every system goes into every shard."""
         gathered: dict[int, dict[int, _Bin]] = {}
 
+        def bin_in(number: int, tick: int) -> _Bin:
+            return gathered.setdefault(number, {}).setdefault(tick, _Bin())
+
         def bin_of(tick: int, environment: str, system: str) -> _Bin:
-            return gathered.setdefault(shard(environment, system), {}).setdefault(tick, _Bin())
+            return bin_in(shard(environment, system), tick)
 
         for place in self._places.values():
             for where, system in place.systems.items():
@@ -130,7 +151,9 @@ class Batch:
             for key, exemplars in place.exemplars.items():
                 bin_of(place.tick, key.environment, key.system).records += _smallest(exemplars)
             for record in place.records:
-                bin_of(place.tick, record.environment, record.system).records.append(record)
+                everywhere = is_for_all(record)
+                for number in range(shard.shards) if everywhere else (shard(record.environment, record.system),):
+                    bin_in(number, place.tick).records.append(record)
         return {
             number: {tick: found.delta() for tick, found in sorted(ticks.items())}
             for number, ticks in sorted(gathered.items())

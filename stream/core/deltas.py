@@ -103,7 +103,38 @@ class TagsRecord(msgspec.Struct, array_like=True, frozen=True, tag="t", gc=False
     tags: tuple[tuple[str, str], ...]
 
 
-Record = DeploymentRecord | BreakerRecord | ScoreRecord | ExemplarRecord | TagsRecord
+class SilenceRecord(msgspec.Struct, array_like=True, frozen=True, tag="q", gc=False):
+    """The last word about a silence as of `ms`; `*` stands for every environment or system."""
+
+    id: str
+    ms: int
+    environment: str
+    system: str
+    flow: str | None
+    agent: str | None
+    budget: str | None
+    detector: str | None
+    starts_ms: int
+    ends_ms: int
+    kind: str
+    reason: str
+
+
+class AcknowledgementRecord(msgspec.Struct, array_like=True, frozen=True, tag="a", gc=False):
+    """Who has an incident in hand as of `ms`, or, `withdrawn`, that nobody has any longer."""
+
+    id: str
+    ms: int
+    environment: str
+    system: str
+    incident_id: str
+    by: str
+    note: str | None
+    withdrawn: bool
+
+
+ControlRecord = SilenceRecord | AcknowledgementRecord
+Record = DeploymentRecord | BreakerRecord | ScoreRecord | ExemplarRecord | TagsRecord | ControlRecord
 
 
 class Delta(msgspec.Struct, array_like=True, frozen=True):

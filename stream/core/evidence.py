@@ -1,5 +1,7 @@
 """Evidence that is not a count: deployments, breaker states, exemplars, tags, and which scores were counted already.
 
+Beside it the controls, that is silences and acknowledgements (`stream.core.controls`).
+
 Every record has an id or an order of its own, so applying one twice, or two in another order, changes nothing. All of
 it is bounded by the named caps; what a cap cuts off is the oldest, and counted in `dropped`. (Of two records with one
 id and different content the one applied last stands: the order is that of ticks, and within a tick that of `merge`.)
@@ -14,13 +16,16 @@ from typing import Final, TypeVar
 
 from schemas.events import Deployment
 from schemas.series import SeriesKey
+from stream.core.controls import ControlBook
 from stream.core.deltas import (
     EXEMPLARS_PER_MINUTE,
+    AcknowledgementRecord,
     BreakerRecord,
     DeploymentRecord,
     ExemplarRecord,
     Record,
     ScoreRecord,
+    SilenceRecord,
     TagsRecord,
 )
 from stream.core.ticks import MINUTE_MS
@@ -58,6 +63,7 @@ class Evidence:
         self.tags: dict[System, TagsRecord] = {}
         self.score_ids: dict[str, int] = {}
         self.dropped: Counter[str] = Counter()
+        self.controls = ControlBook(self.dropped)
         self._parsed: dict[str, Deployment] = {}
 
     def apply(self, record: Record) -> None:
@@ -71,6 +77,8 @@ class Evidence:
                 self._apply_exemplar(record)
             case TagsRecord():
                 self._apply_tags(record)
+            case SilenceRecord() | AcknowledgementRecord():
+                self.controls.apply(record)
             case ScoreRecord():
                 pass
 
@@ -138,6 +146,7 @@ class Evidence:
         }
         self.exemplars = _filled(exemplars)
         self._prune_scores(tick)
+        self.controls.prune(tick)
         live = {r.body for known in self.deployments.values() for r in known.values()}
         self._parsed = {body: event for body, event in self._parsed.items() if body in live}
 
@@ -191,6 +200,7 @@ class Evidence:
             for minute in sorted(self.exemplars[series]):
                 yield from self.exemplars[series][minute]
         yield from (self.tags[system] for system in sorted(self.tags))
+        yield from self.controls.records()
 
 
 def _newest(readings: Readings, cap: int) -> Readings:

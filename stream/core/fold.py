@@ -31,9 +31,10 @@ from stream.adapters.native import (
     Usage,
 )
 from stream.core.batch import Batch, Place, System, add_to
+from stream.core.controls import Control, record_of
 from stream.core.deltas import BreakerRecord, DeploymentRecord, ScoreRecord
 from stream.core.shards import shard_of
-from stream.core.ticks import MINUTE_MS, NEVER, rfc3339
+from stream.core.ticks import MINUTE_MS, NEVER, rfc3339, visible_from
 
 __all__ = ["Batch", "FoldTallies", "PartitionFold", "ShardMap", "type_of"]
 
@@ -118,6 +119,16 @@ class PartitionFold:
                     system.note_tags(event, ms)
             take[type(event)](place, system, event, ms)
         self.newest_ms = newest
+
+    def add_controls(self, controls: Iterable[Control], batch: Batch) -> None:
+        """The same for controls: visible and late by the same rule, recorded instead of counted."""
+        for control in controls:
+            record = record_of(control)
+            self.newest_ms = max(self.newest_ms, record.ms)
+            tick = visible_from(record.ms, self.newest_ms - self._lateness_ms)
+            if tick > record.ms // MINUTE_MS + 1:
+                self.tallies.late[control.type] += 1
+            batch.place(tick, record.ms // MINUTE_MS).records.append(record)
 
     def _usage(self, place: Place, system: System, event: Usage, ms: int) -> None:
         tokens = (event.input_tokens, event.cached_input_tokens or 0, event.output_tokens)

@@ -18,7 +18,7 @@ from detectors.arrays import append_rows, take_rows
 from detectors.base import Claim, Detector, State
 from schemas.outputs import Engine, Firing, Verdict
 from schemas.series import KINDS, SeriesKey, SeriesKind
-from stream.core.deltas import KIND_CODE, Count, Delta, ExemplarRecord, ScoreRecord, merge
+from stream.core.deltas import KIND_CODE, ControlRecord, Count, Delta, ExemplarRecord, ScoreRecord, merge
 from stream.core.evidence import Evidence
 from stream.core.firings import firing_of
 from stream.core.gather import Gatherer
@@ -113,21 +113,27 @@ class ShardMachine:
         for windows in self.windows.values():
             windows.advance(tick)
         delta = merge(deltas)
-        if delta.counts or delta.records:
+        only_controls = not delta.counts and all(isinstance(record, ControlRecord) for record in delta.records)
+        if not only_controls:
             self.last_seen = tick
         self._fold(delta)
-        if tick % HOUSEKEEPING_TICKS == 0:
-            self._forget()
-        firings = self._detect()
+        firings: list[Firing] = []
+        # In a gap it is a control alone that makes a tick: nothing is to be detected that would not be without it.
+        if not (only_controls and delta.records and tick > self.last_seen + QUIET_GAP_TICKS):
+            if tick % HOUSEKEEPING_TICKS == 0:
+                self._forget()
+            firings = self._detect()
         cases = _CountedGather(Gatherer(self.windows, self.evidence))
-        verdicts = self.incidents.step(tick * MINUTE_MS, firings, cases, self._guard)
+        controls = self.evidence.controls.at(tick)
+        verdicts = self.incidents.step(tick * MINUTE_MS, firings, cases, self._guard, controls)
         return Outcome(tick, tuple(firings), tuple(verdicts), cases.count)
 
     def run(self, inboxes: Mapping[int, Iterable[Delta]], upto: int) -> Iterator[Outcome]:
         """Evaluate the ticks up to `upto`, given what becomes visible at those of them that have anything.
 
         A shard begins at its first event. In a gap of more than `QUIET_GAP_TICKS` nothing is evaluated until the next
-        event. So which ticks are evaluated follows from the telemetry alone, not from when anyone looked.
+        event. So which ticks are evaluated follows from the telemetry alone, not from when anyone looked. A control is
+        no telemetry: it is taken in, and incidents answer to it, at its own tick, but nothing is detected for its sake.
         """
         for tick in sorted(inboxes):
             if tick > upto:

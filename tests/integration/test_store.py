@@ -310,7 +310,7 @@ def _tag(key: bytes) -> bytes:
 async def test_another_layout_is_refused(store: Store, redis: Redis) -> None:
     """An engine with another number of shards says so, and what to do, instead of reading the wrong series."""
     await born(store)
-    other = Store(redis, store._namespace, 3)
+    other = Store(redis, store.namespace, 3)
     with pytest.raises(LayoutMismatch, match=r"Redis holds 2 shards .* this engine has 3 .* set engine\.shards back"):
         await other.meta(0)
 

@@ -10,10 +10,13 @@ from typing import Any
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from tests.simulation.tiny import SYSTEMS, event_value
-from tests.simulation.world import PARTITIONS, SHARDS, WORKERS, Golden, World, golden
+from tests.simulation.tiny import SYSTEMS, LogRecord, event_value
+from tests.simulation.world import CONTROLS, PARTITIONS, SHARDS, WORKERS, Golden, World, golden
 
 KINDS = ("escalate", "escalate", "escalate", "escalate", "resolve", "deny", "score", "deploy", "poison")
+CONTROL_KINDS = ("silence", "silence", "silence_all", "expire", "ack", "ack", "poison")
+"""What comes on the controls topic."""
+
 POINTS = 8
 """A read may crash after this many points of the protocol; past the last one nothing happens."""
 
@@ -64,7 +67,8 @@ def rounds(draw: st.DrawFn, clock: int, happenings: st.SearchStrategy[Step]) -> 
     found = []
     for partition in range(len(PARTITIONS)):
         jitter = st.integers(-90, 60).map(lambda seconds: max(clock + seconds, 0))
-        event = st.tuples(jitter, _number(len(SYSTEMS) - 1), st.sampled_from(KINDS))
+        kinds = CONTROL_KINDS if PARTITIONS[partition] == CONTROLS else KINDS
+        event = st.tuples(jitter, _number(len(SYSTEMS) - 1), st.sampled_from(kinds))
         found.append(Step("append", (partition, tuple(draw(st.lists(event, min_size=2, max_size=5))))))
     return found + draw(st.lists(happenings, min_size=1, max_size=6))
 
@@ -77,6 +81,19 @@ def histories(draw: st.DrawFn, happenings: st.SearchStrategy[Step] = chaos) -> l
         clock += draw(st.integers(20, 200))
         found += draw(rounds(clock, happenings))
     return found
+
+
+def logs_of(history: Sequence[Step]) -> dict[str, list[LogRecord]]:
+    """What a history appends to each log."""
+    logs: dict[str, list[LogRecord]] = {name: [] for name in PARTITIONS}
+    numbers = count()
+    for step in history:
+        if step.name == "append":
+            partition, events = step.args
+            for event in events:
+                log = logs[PARTITIONS[partition]]
+                log.append(LogRecord(len(log), 0, event_value(next(numbers), *event)))
+    return logs
 
 
 def idle_histories() -> st.SearchStrategy[list[Step]]:
@@ -107,7 +124,8 @@ async def play(
                     await outcome
         # Every partition speaks once more, late enough that the watermark passes all that happened before.
         for partition in range(len(PARTITIONS)):
-            world.append(partition, [event_value(next(numbers), latest + 240, 0, "resolve")])
+            kind = "expire" if PARTITIONS[partition] == CONTROLS else "resolve"
+            world.append(partition, [event_value(next(numbers), latest + 240, 0, kind)])
         await world.settle()
         return await difference(world, idle=idle)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from tests.simulation import mutants
-from tests.simulation.histories import Step, histories, idle_histories, play
+from tests.simulation.histories import Step, histories, idle_histories, logs_of, play
+from tests.simulation.world import golden
 
 SERVERS = 2 if shutil.which("redis-server") or os.environ.get("MIDWATCH_REDIS") else 1
 HISTORIES = int(os.environ.get("MIDWATCH_HISTORIES", str(2000 // SERVERS)))
@@ -65,6 +67,22 @@ def test_idle_partitions_lose_nothing(runner: Runner, history: list[Step], check
     """Where idle partitions let the watermark pass, what comes behind it counts once, and nothing is said twice."""
     loop, client = runner
     assert loop.run(play(client, history, checkpoint_ticks, idle=True)) is None
+
+
+def test_the_histories_mute_and_speak_again_and_acknowledge() -> None:
+    """Among the histories there are incidents that speak when a silence ends, and such that are acknowledged."""
+
+    def speaks_again(history: list[Step]) -> bool:
+        said = [json.loads(body) for key, body in golden(logs_of(history)).emitted.items() if key.startswith("inc_")]
+        muted = {(v["incident_id"], v["revision"]) for v in said if "muted" in v}
+        return any((v["incident_id"], v["revision"] - 1) in muted for v in said if "muted" not in v)
+
+    def acknowledged(history: list[Step]) -> bool:
+        return any(b'"acknowledged":' in body for body in golden(logs_of(history)).emitted.values())
+
+    found = settings(max_examples=HISTORIES, deadline=None, phases=[Phase.generate], database=None)
+    find(histories(), speaks_again, settings=found, random=Random(MUTANT_SEED))
+    find(histories(), acknowledged, settings=found, random=Random(MUTANT_SEED))
 
 
 MUTANTS: dict[str, dict[str, Any]] = {

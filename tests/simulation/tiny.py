@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from detectors.base import Claim, State, WindowView
-from schemas.canonical import canonical_json
+from schemas.canonical import canonical_json, content_id
+from schemas.outputs import Firing, Scope
 from schemas.series import SeriesKind
 from schemas.words import DetectorName
 from stream.core.ticks import MINUTE_MS, rfc3339
@@ -90,6 +91,29 @@ def event_value(number: int, second: int, system: int, kind: str) -> bytes:
         "system": SYSTEMS[system],
         "trace_id": f"t{number}",
     }
+    if kind == "ack":
+        # Of the incident that the system opened a little earlier, if it did; few histories guess it, all are played.
+        fired_at = rfc3339((ms // MINUTE_MS - number % 3) * MINUTE_MS)
+        scope = Scope(environment="prod", system=SYSTEMS[system], flow="f")
+        firing_id = Firing.make_id("escalation_rate", scope, fired_at)
+        incident_id = content_id("inc", {"firing_id": firing_id})
+        more = {"incident_id": incident_id, "by": "ada", "withdrawn": number % 4 == 0}
+        return canonical_json({**base, "type": "acknowledgement", **more})
+    if kind in ("silence", "silence_all", "expire"):
+        # Few ids, so that silences follow and end each other; some cover every system, that is every shard.
+        minutes = 0 if kind == "expire" else 1 + number % 5
+        return canonical_json(
+            {
+                **base,
+                "type": "silence",
+                "id": f"q{number % 3}",
+                "system": "*" if kind == "silence_all" else base["system"],
+                "starts_at": rfc3339(ms),
+                "ends_at": rfc3339(ms + minutes * MINUTE_MS),
+                "reason": "drill",
+                "created_by": "ada",
+            }
+        )
     if kind == "deny":
         return canonical_json(
             {**base, "type": "authorization", "agent": "a", "action": "pay", "decision": "deny", "principal": "p"}

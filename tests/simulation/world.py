@@ -17,7 +17,8 @@ from redis.asyncio import Redis
 from schemas.canonical import canonical_json
 from schemas.outputs import DeadLetter, Engine
 from schemas.series import KINDS, SeriesKey
-from stream.adapters import Decoder, Limits
+from schemas.words import CONTROLS_TOPIC
+from stream.adapters import Decoder, Limits, decode_controls
 from stream.core.checkpoint import load, save
 from stream.core.deltas import Delta
 from stream.core.fold import Batch, PartitionFold, ShardMap
@@ -31,7 +32,8 @@ from tests.simulation.tiny import LogRecord, TinyDetector
 from triage.registry import build as build_checks
 from triage.settings import TriageSettings
 
-PARTITIONS = ("agent.interactions/0", "agent.interactions/1", "agent.authorizations/0")
+CONTROLS = f"{CONTROLS_TOPIC}/0"
+PARTITIONS = ("agent.interactions/0", "agent.interactions/1", "agent.authorizations/0", CONTROLS)
 SHARDS = 2
 WORKERS = 2
 LATENESS_MS = 20_000
@@ -342,11 +344,17 @@ def golden(logs: Mapping[str, Sequence[LogRecord]], fold_type: Callable[..., Par
     shards = ShardMap(SHARDS)
     inboxes: dict[int, dict[int, list[Delta]]] = {shard: {} for shard in range(SHARDS)}
     watermark, letters = 2**62, 0
-    for records in logs.values():
+    for name, records in logs.items():
         fold, batch = fold_type(LATENESS_MS), Batch()
-        decoded = decoder.decode_batch([(record.value, (), 0) for record in records])
-        letters += len(decoded.rejections)
-        fold.add(decoded.events, batch)
+        values = [(record.value, (), 0) for record in records]
+        if name == CONTROLS:
+            said = decode_controls(values, decoder.limits, decoder.counters)
+            letters += len(said.rejections)
+            fold.add_controls(said.controls, batch)
+        else:
+            decoded = decoder.decode_batch(values)
+            letters += len(decoded.rejections)
+            fold.add(decoded.events, batch)
         watermark = min(watermark, fold.newest_ms)
         for shard, ticks in batch.spread(shards).items():
             for tick, delta in ticks.items():

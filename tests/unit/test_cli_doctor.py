@@ -84,6 +84,14 @@ def test_snapshots_must_be_compacted() -> None:
     assert levels(topic_lines(report("midwatch.heartbeats", {"cleanup.policy": "delete,compact"}), settings)) == ["ok"]
 
 
+@pytest.mark.parametrize("name", ["midwatch.controls", "midwatch.feedback"])
+def test_the_last_words_of_humans_must_be_compacted(name: str) -> None:
+    """Where plain deletion would forget a silence that is in force, or a judgement, the doctor says so."""
+    settings = load_settings(None, {})
+    assert levels(topic_lines(report(name, {}), settings)) == ["ok"]
+    assert levels(topic_lines(report(name, {"cleanup.policy": "delete"}), settings)) == ["fail"]
+
+
 def test_missing_topic() -> None:
     """A missing topic is a failure that says how to make it."""
     [line] = topic_lines(TopicReport(PLANS["midwatch.verdicts"], "missing"), load_settings(None, {}))

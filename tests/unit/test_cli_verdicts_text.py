@@ -2,7 +2,18 @@
 
 from datetime import UTC, datetime, timedelta
 
-from schemas.outputs import Engine, Finding, ProbableCause, RankedCause, Recommendation, Scope, Trigger, Verdict
+from schemas.outputs import (
+    Acknowledged,
+    Engine,
+    Finding,
+    Muted,
+    ProbableCause,
+    RankedCause,
+    Recommendation,
+    Scope,
+    Trigger,
+    Verdict,
+)
 from stream.verdicts_text import verdict_lines
 
 TICK = datetime(2026, 3, 1, 2, 15, tzinfo=UTC)
@@ -88,3 +99,25 @@ def test_telemetry_cannot_command_the_terminal() -> None:
     assert "\x1b" not in text
     assert "\n" not in text
     assert "\u202e" not in text
+
+
+def test_it_says_who_muted_it_and_who_has_it_in_hand() -> None:
+    """Muted by what, until when and why; acknowledged by whom: right below the head, for a resolve as well."""
+    update = {
+        "muted": Muted(by="maintenance", id="sil_x", until=TICK + timedelta(hours=1), reason="upgrade\x1b[2J"),
+        "acknowledged": Acknowledged(by="ada", at=TICK, note="on it"),
+    }
+    for status in ("firing", "resolved"):
+        lines = list(verdict_lines(example(status).model_copy(update=update)))
+        assert lines[1].startswith("  muted by maintenance sil_x until 2026-03-01T03:15:00.000Z: upgrade")
+        assert "\x1b" not in lines[1]
+        assert lines[2] == "  acknowledged by ada at 2026-03-01T02:15:00.000Z: on it"
+
+
+def test_it_says_what_else_fired() -> None:
+    """A few of the others by name, and how many there are; what the cause explains apart."""
+    others = tuple(Scope(environment="production", system="refunds", flow=f"flow-{number}") for number in range(5))
+    update = {"related": others, "related_total": 900, "inhibited": others[:1]}
+    text = "\n".join(verdict_lines(example().model_copy(update=update)))
+    assert "with 900 other series: flow=flow-0, flow=flow-1, flow=flow-2 and 897 more" in text
+    assert "explains 1 more: flow=flow-0" in text

@@ -22,12 +22,14 @@ from stream.core.machine import ShardMachine
 from stream.core.ticks import MINUTE_MS, NEVER
 from stream.cost_report import show
 from stream.evaluate_loop import EvaluateTallies
+from stream.feedback_watch import show as show_feedback
 from stream.guard import TimedGuard
 from stream.health import Contact
 from stream.ingest import Tallies
 from stream.metrics import Metrics
 from stream.observe import READY_LAG_RECORDS, CommitTimer, Observer
 from stream.store import Progress
+from tests.support.feedback import judged
 from tests.unit.triage.stories import quiet
 from triage.registry import build
 from triage.settings import TriageSettings
@@ -158,9 +160,10 @@ async def run_everything(stage: Stage) -> None:
     evaluator.machine.tallies.refused_series["flow"] = 2
     evaluator.machine.tallies.failed_detectors["silence"] = 1
     evaluator.machine.evidence.dropped["deployment"] = 1
-    evaluator.machine.incidents.refused_incidents = 1
-    evaluator.machine.incidents.refused_firings = 1
-    evaluator.machine.incidents._open["inc_x"] = cast("Any", None)
+    evaluator.machine.incidents.grouping.refused_incidents = 1
+    evaluator.machine.incidents.grouping.refused_firings = 1
+    evaluator.machine.incidents.grouping.open["inc_x"] = cast("Any", None)
+    show_feedback(stage.metrics, [judged()], judged().decided_at)
     guard = TimedGuard(stage.metrics)
     guard(build(TriageSettings())[0], quiet())
     guard.close()

@@ -11,7 +11,7 @@ import pytest
 
 from schemas.canonical import canonical_json
 from schemas.events import Interaction
-from schemas.export import ANSWER_MODELS, EVENT_MODELS, HEADERS, asyncapi, documents
+from schemas.export import ANSWER_MODELS, EVENT_MODELS, HEADERS, SAID_BY_HUMANS, asyncapi, documents
 from schemas.outputs import DeadLetter, Engine, Heartbeat
 from schemas.words import EVENT_TYPES, INPUT_TOPICS
 
@@ -91,7 +91,8 @@ def test_asyncapi_is_whole() -> None:
     """Every topic has a channel and an operation, every reference leads somewhere, every header is described."""
     document = asyncapi()
     topics = {channel["address"] for channel in document["channels"].values()}
-    assert topics == set(INPUT_TOPICS) | {topic for _, topic, _ in ANSWER_MODELS.values()}
+    rows = [*ANSWER_MODELS.values(), *SAID_BY_HUMANS.values()]
+    assert topics == set(INPUT_TOPICS) | {topic for _, topic, _ in rows}
     for reference in references(document):
         place: Any = document
         for part in reference.removeprefix("#/").split("/"):
@@ -99,6 +100,7 @@ def test_asyncapi_is_whole() -> None:
     directions = {name: one["action"] for name, one in document["operations"].items()}
     assert directions["sendMidwatchVerdicts"] == "send"
     assert directions["receiveAgentInteractions"] == "receive"
+    assert directions["receiveMidwatchControls"] == directions["receiveMidwatchFeedback"] == "receive"
     headers = document["components"]["messages"]["verdict"]["headers"]
     assert set(headers["properties"]) == set(HEADERS)
 

@@ -9,6 +9,7 @@ import pytest
 
 from stream import snapshots
 from stream.core.checkpoint import Checkpoint, load, save
+from stream.restore import last_ticks
 from stream.snapshots import PIECE_BYTES, PieceRecord, newest, to_records
 from stream.store import PartitionState
 from tests.unit.core.builders import START, machine, traffic
@@ -87,7 +88,7 @@ def test_a_shorter_one_over_a_longer_one_is_whole() -> None:
 
 
 def piece(value: bytes, **change: object) -> bytes:
-    names = ("shard", "tick", "index", "count", "checksum", "data")
+    names = ("shard", "tick", "index", "count", "checksum", "data", "namespace")
     fields = dict(zip(names, msgspec.msgpack.decode(value), strict=True)) | change
     return msgspec.msgpack.encode([fields[name] for name in names])
 
@@ -108,6 +109,18 @@ def test_damaged_pieces_are_passed_over() -> None:
         assert ticks([*good, damaged, *bad[1:]]) == {1: START}
 
 
+def test_another_engine_s_snapshots_are_passed_over() -> None:
+    """Two engines on one Kafka: each has its own keys, and starts from its own; without a name it is the default's."""
+    checkpoint = Checkpoint(START, b"state", {})
+    theirs = to_records(1, SHARDS, 0, checkpoint, PARTS, INBOXES, namespace="other")
+    ours = to_records(1, SHARDS, 0, checkpoint, PARTS, INBOXES)
+    assert {record.key for record in theirs}.isdisjoint(record.key for record in ours)
+    assert ticks([record.value for record in theirs]) == {}
+    assert newest([record.value for record in theirs], SHARDS, "other").keys() == {1}
+    unnamed = [msgspec.msgpack.encode(msgspec.msgpack.decode(record.value)[:-1]) for record in ours]
+    assert ticks(unnamed) == {1: START}
+
+
 def test_another_number_of_shards_or_layout_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its series belong elsewhere; the shard is rebuilt by time."""
     assert ticks([r.value for r in snapshot(START, shards=SHARDS + 1)]) == {}
@@ -115,3 +128,12 @@ def test_another_number_of_shards_or_layout_is_passed_over(monkeypatch: pytest.M
     values = [r.value for r in snapshot(START)]
     monkeypatch.undo()
     assert ticks(values) == {}
+
+
+def test_the_heartbeats_of_another_engine_do_not_count() -> None:
+    """What another engine on the same Kafka has evaluated silences nothing here; without a name it is the default's."""
+    beat = {"shard": 1, "shards": SHARDS, "tick": "2026-03-01T02:00:00Z"}
+    values = [msgspec.json.encode(beat | {"tick": "2026-03-01T03:00:00Z", "namespace": "other"})]
+    assert last_ticks(values, SHARDS) == {}
+    assert last_ticks([*values, msgspec.json.encode(beat)], SHARDS) == {1: 29_538_840}
+    assert last_ticks(values, SHARDS, "other") == {1: 29_538_900}

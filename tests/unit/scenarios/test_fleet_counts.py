@@ -28,7 +28,7 @@ from schemas.series import SeriesKey
 from stream.adapters import Decoder
 from stream.assembly import record_limits
 from stream.core.deltas import Count, Delta, ScoreRecord, merge
-from stream.core.fold import Batch, PartitionFold
+from stream.core.fold import Batch, PartitionFold, ShardMap
 from stream.core.machine import score_counts
 from stream.settings import load_settings
 
@@ -68,7 +68,7 @@ def from_events(system: System, effects: tuple[Effect, ...]) -> Delta:
     assert not decoded.rejections
     batch = Batch()
     PartitionFold(2**61, BUDGETS).add(decoded.events, batch)
-    deltas = [delta for ticks in batch.spread(lambda _environment, _system: 0).values() for delta in ticks.values()]
+    deltas = [delta for ticks in batch.spread(ShardMap(1)).values() for delta in ticks.values()]
     scores = [record for delta in deltas for record in delta.records if isinstance(record, ScoreRecord)]
     counts = [count for score in scores for count in score_counts(score)]
     return merge([Delta(tuple(count for delta in deltas for count in delta.counts)), Delta(tuple(counts))])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,79 +11,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.canonical import canonical_json
-from schemas.outputs import Firing, Scope, Verdict
+from schemas.outputs import Firing, Verdict
+from tests.unit.triage.night import MINUTE_MS, Night, _restarts, fired, over  # noqa: F401 - a fixture for all
 from tests.unit.triage.stories import (
-    ENGINE,
     ONSET,
     TICK,
     bad_deployment,
     by_version,
-    firing,
     injected,
     judgement,
-    ms,
     outage,
     quiet,
     rollout,
 )
 from triage.case import Case
-from triage.incidents import Incidents
-from triage.registry import build
-from triage.settings import TriageSettings
-
-MINUTE_MS = 60_000
-
-
-class Night:
-    """Drives the incidents through the ticks of one night; the case of the moment is `story`."""
-
-    restarts = False
-    """Whether the state goes through its JSON before every tick."""
-
-    def __init__(self, story: Case, **changes: Any) -> None:
-        self.settings = TriageSettings.model_validate({"incidents": changes})
-        self.story = story
-        self.incidents = Incidents(self.settings, ENGINE, build(self.settings, third_party=()))
-        self.minute = 0
-        self.gathered: list[Firing] = []
-
-    def gather(self, about: Firing) -> Case:
-        self.gathered.append(about)
-        return replace(self.story, firing=about, tick_ms=self.now)
-
-    @property
-    def now(self) -> int:
-        return ms(TICK) + self.minute * MINUTE_MS
-
-    def restart(self) -> None:
-        data = json.loads(json.dumps(self.incidents.to_json()))
-        self.incidents = Incidents.from_json(self.settings, ENGINE, data, build(self.settings, third_party=()))
-
-    def tick(self, *firings: Firing) -> list[Verdict]:
-        if self.restarts:
-            self.restart()
-        said = self.incidents.step(self.now, firings, self.gather)
-        self.minute += 1
-        return said
-
-    def ticks(self, count: int) -> list[Verdict]:
-        return [verdict for _ in range(count) for verdict in self.tick()]
-
-
-@pytest.fixture(params=[False, True], ids=["running", "restarted"], autouse=True)
-def _restarts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every story is told twice: by one engine, and by one that is stopped and taken up again before each tick."""
-    monkeypatch.setattr(Night, "restarts", request.param)
-
-
-def fired(minute: int = 0, flow: str = "refund-flow", detector: str = "escalation_rate", **changes: Any) -> Firing:
-    place = {"environment": "production", "system": "refunds", **changes.pop("place", {})}
-    at = TICK + timedelta(minutes=minute)
-    return firing(detector, scope=Scope(flow=flow, **place), fired_at=at, **changes)
-
-
-def over(opened: Firing) -> Firing:
-    return opened.model_copy(update={"status": "resolved"})
 
 
 def test_an_incident_opens_once_and_resolves_once():
@@ -146,7 +85,7 @@ def test_all_firings_of_a_tick_are_one_incident_and_one_verdict():
 )
 def test_what_does_not_belong_opens_its_own(other, why):
     """Two incidents, because the second has nothing to do with the first."""
-    night = Night(injected())
+    night = Night(quiet())
     (first,) = night.tick(fired())
     night.minute = int((other.fired_at - TICK).total_seconds()) // 60
     (second,) = night.tick(other)
@@ -164,13 +103,16 @@ def test_nothing_joins_a_burning_budget():
 
 def test_activity_keeps_an_incident_open_to_others():
     """Each firing that joins extends the half hour."""
-    night = Night(injected())
+    night = Night(quiet())
     (first,) = night.tick(fired())
     night.minute = 25
     night.tick(fired(25, "payout-flow"))
     night.minute = 50
-    (joined,) = night.tick(fired(50, "claims-flow"))
-    assert joined.incident_id == first.incident_id
+    assert night.tick(fired(50, "claims-flow")) == []
+    night.minute = 60
+    (told,) = night.tick()
+    assert told.incident_id == first.incident_id
+    assert [scope.flow for scope in told.related] == ["payout-flow", "claims-flow"]
 
 
 def test_a_raise_is_an_update_and_the_page_leads():
@@ -191,7 +133,8 @@ def test_the_leading_firing_is_the_trigger():
     assert first.trigger.detector == "authorization_denials"
     (second,) = night.tick(fired(1, "payout-flow", tier="page"))
     assert second.scope.flow == "payout-flow"
-    (third,) = night.tick(fired(2, "claims-flow", tier="page"))
+    night.tick(fired(2, "claims-flow", tier="page"))
+    (third,) = night.ticks(10)
     assert third.scope.flow == "payout-flow"
 
 
@@ -306,11 +249,11 @@ def test_caps_refuse_and_count():
 
 
 def test_related_scopes_beyond_the_cap_are_counted():
-    """The verdict lists so many, and the first finding says how many there are."""
+    """The verdict lists so many, and says how many there are."""
     night = Night(injected(), max_related=2)
     (said,) = night.tick(*[fired(flow=f"flow-{index}") for index in range(6)])
     assert len(said.related) == 2
-    assert said.findings[0].evidence["related_scopes"] == 5
+    assert said.related_total == 5
     assert said.with_id() == said
 
 
@@ -407,6 +350,12 @@ def test_every_incident_is_a_clean_story(history):
     for story in stories.values():
         assert [verdict.revision for verdict in story] == list(range(len(story)))
         assert story[0].status == "firing"
-        assert all(verdict.status == "updated" for verdict in story[1:-1])
+        heard = [verdict.muted is None for verdict in story]
+        # "firing" until it has been heard, then "updated".
+        assert all(
+            verdict.status == ("firing" if unmuted and not any(heard[:index]) else "updated")
+            for index, (verdict, unmuted) in enumerate(zip(story, heard, strict=True))
+            if index > 0 and verdict.status != "resolved"
+        )
         assert len({(v.scope.environment, v.scope.system) for v in story}) == 1
     assert len({verdict.verdict_id for verdict in verdicts}) == len(verdicts)

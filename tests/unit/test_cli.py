@@ -148,17 +148,17 @@ def test_backtest_prints_one_object(tmp_path: Path) -> None:
     result = runner.invoke(app, [*arguments, "--json"])
     assert result.exit_code == 0, result.output
     assert {firing["tier"] for firing in json.loads(result.stdout)["firings"]} == {"warning", "page"}
-    assert "firings of escalation_rate" in runner.invoke(app, arguments).stdout
+    assert "60 of 500 escalated in 5 min" in runner.invoke(app, arguments).stdout
     deaf = {f"MIDWATCH_DETECTORS__ESCALATION_RATE__{tier}_SCORE": "300" for tier in ("WARNING", "PAGE")}
     assert json.loads(runner.invoke(app, [*arguments, "--json"], env=deaf).stdout)["firings"] == []
 
 
-@pytest.mark.parametrize(("detector", "said"), [("nothing", "no detector"), ("burn_rate", "budget")])
-def test_backtest_of_wrong_things(tmp_path: Path, detector: str, said: str) -> None:
-    """An unknown detector, or a file for another one, is said on standard error; exit 1."""
+@pytest.mark.parametrize(("detector", "said", "code"), [("nothing", "no detector", 2), ("burn_rate", "budget", 1)])
+def test_backtest_of_wrong_things(tmp_path: Path, detector: str, said: str, code: int) -> None:
+    """An unknown detector is a wrong command line, exit 2; a file for another one a failure, exit 1. Both are said."""
     (tmp_path / "counts.csv").write_text(history(10), encoding="utf-8")
     result = runner.invoke(app, ["backtest", "--counts", str(tmp_path / "counts.csv"), "--detector", detector])
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (code, "")
     assert said in result.stderr
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -49,7 +50,7 @@ def names(schema: dict[str, Any]) -> st.SearchStrategy[str]:
 def numbers(schema: dict[str, Any]) -> st.SearchStrategy[float]:
     """Numbers in the schema's range, integers or not as it says, with its ends preferred."""
     low, high = schema["minimum"], schema["maximum"]
-    integers = st.sampled_from([low, high]) | st.integers(int(low), int(high))
+    integers = st.sampled_from([low, high]) | st.integers(math.ceil(low), int(high))
     if schema["type"] == "integer":
         return integers
     return integers | st.floats(low, high)
@@ -74,6 +75,8 @@ def valid(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
             )
         case "string":
             return names(schema)
+        case "boolean":
+            return st.booleans()
         case "integer" | "number":
             return numbers(schema)
         case "array":

@@ -13,7 +13,7 @@ def test_dropping_beside_the_spike_is_critical():
     """A point lost over forty scores: judgement is degrading, with where to look."""
     finding = CHECK.check(judgement())
     assert (finding.severity, finding.evidence["reading"]) == ("critical", "dropping")
-    assert "3.20 over 40 scores against 4.30 over 1,000 before" in finding.summary
+    assert "3.20 over 40 scores [2.97, 3.43] against 4.30 over 1,000 before" in finding.summary
     assert "schema validation and hand-off logic" in finding.summary
 
 

@@ -46,6 +46,7 @@ class PlaneStore:
         self._owner = owner
         self._monotonic = monotonic
         self._retry_at = 0.0
+        self._claims = 0
         folder = files("evaluation").joinpath("lua")
         self._reserve = redis.register_script(folder.joinpath("reserve.lua").read_text(encoding="utf-8"))
         self._claim = redis.register_script(folder.joinpath("claim.lua").read_text(encoding="utf-8"))
@@ -111,9 +112,13 @@ class PlaneStore:
         return Spent(round(tokens), round(micro))
 
     async def claim(self, identity: str, lease_ms: int) -> bytes | None:
-        """Claim an interaction: empty if it is ours, else who has it or what came of it; None if Redis is away."""
+        """Claim an interaction: empty if it is ours, else who has it or what came of it; None if Redis is away.
+
+        Every claim is somebody else's to the next one, in this process too.
+        """
         key = self._key("claim", identity)
-        return await self._ask(lambda: self._claim(keys=[key], args=[self._owner, lease_ms]))
+        self._claims += 1
+        return await self._ask(lambda: self._claim(keys=[key], args=[f"{self._owner}-{self._claims}", lease_ms]))
 
     async def done(self, identity: str, results: bytes) -> None:
         """Say what came of it; a repeat finds it."""

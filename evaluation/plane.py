@@ -100,18 +100,21 @@ class Plane:
             if sampling["purpose"] != "sample":
                 await self._publish(event, held, sampling)
             return held
-        reserved = await purse.reserve()
-        if reserved is None:
-            self.metrics.skipped.labels("over_budget").inc()
-            await self.store.release(identity)
-            return []
-        judgements = await self._judged(event)
-        await purse.settle(reserved, judgements)
-        if not await self._publish(event, judgements, sampling):
-            await self.store.release(identity)
-            return []
-        await self.store.done(identity, msgspec.json.encode(judgements))
-        return judgements
+        results: bytes | None = None
+        try:
+            reserved = await purse.reserve()
+            if reserved is None:
+                self.metrics.skipped.labels("over_budget").inc()
+                return []
+            judgements = await self._judged(event)
+            await purse.settle(reserved, judgements)
+            if not await self._publish(event, judgements, sampling):
+                return []
+            results = msgspec.json.encode(judgements)
+            return judgements
+        finally:
+            # A claim that is given up can be taken at once, by a burst or after a restart.
+            await (self.store.release(identity) if results is None else self.store.done(identity, results))
 
     async def _claim(self, identity: str) -> list[Judgement] | None:
         """None once the interaction is ours; else what came of it. Somebody else's work is waited for, then taken."""

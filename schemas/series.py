@@ -9,7 +9,16 @@ import math
 from typing import Final, Literal, NamedTuple
 
 SeriesKind = Literal[
-    "flow", "flow_version", "flow_reason", "agent", "denial", "dependency", "score", "score_version", "budget", "usage",
+    "flow",
+    "flow_version",
+    "flow_reason",
+    "agent",
+    "denial",
+    "dependency",
+    "score",
+    "score_version",
+    "budget",
+    "usage",
     "score_stratum",
 ]
 

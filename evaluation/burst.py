@@ -27,6 +27,10 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.judge")
 ANY_AGE: Final = Limits(max_future_ms=None, max_age_ms=None)
 
 
+LOOKS: Final = 5
+LOOK_AGAIN_SECONDS: Final = 2.0
+
+
 class Bursts:
     """Judges what new incidents are made of. `take` never raises but for being cancelled."""
 
@@ -46,6 +50,12 @@ class Bursts:
         if len(self._begun) > 1000:
             del self._begun[next(iter(self._begun))]
         found = await self._interactions(verdict, most)
+        for _ in range(LOOKS):
+            if found:
+                break
+            # The engine may be ahead of this process.
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            found = await self._interactions(verdict, most)
         result = "empty"
         if found:
             result = await self._judge(verdict, found)

@@ -14,7 +14,8 @@ from evaluation.sampling import decide, draw_of
 from schemas.canonical import canonical_json
 from stream.core.ticks import MINUTE_MS, rfc3339
 from stream.embedded import EmbeddedKafkaProcess
-from tests.support.engine import Reader, make_topics, send, settings_from, write_config
+from tests.integration import traffic as events
+from tests.support.engine import Reader, engine, make_topics, send, settings_from, write_config
 from tests.support.plane import plane
 
 pytestmark = pytest.mark.timeout(240)
@@ -123,3 +124,36 @@ async def test_a_judge_that_hangs_costs_its_samples_and_nothing_else(parts: Part
             await reader.until(lambda _: judged.exists() and len(judged.read_text().split()) >= 12)
         assert process.returncode is None
     assert process.returncode == 0
+
+
+TOLD = "escalated interactions of refunds-flow scored below 3, mean 2.0"
+
+
+def bursts(found: list[Any]) -> list[Any]:
+    scores = [json.loads(record.value) for record in found if record.topic == "agent.evaluations"]
+    return [event for event in scores if event.get("sampling", {}).get("purpose") == "burst"]
+
+
+def verdicts(found: list[Any]) -> list[Any]:
+    return [json.loads(record.value) for record in found if record.topic == "midwatch.verdicts"]
+
+
+async def test_a_burst_joins_the_verdict_as_a_later_revision(parts: Parts, tmp_path: Path) -> None:
+    """The incident's own escalated interactions are judged once it fires, and a later revision tells of them."""
+    topics = '["agent.interactions", "agent.authorizations"]'
+    config = configured(tmp_path, parts, escalated_rate=0.001, resolved_rate=0.001, topics=topics)
+    await make_topics(settings_from(config))
+    fired = events.SPIKE_AT + 8
+    fired_ms = (events.START_MINUTE + fired) * MINUTE_MS
+    records = events.records()
+    async with Reader(parts.bootstrap, ["agent.evaluations", "midwatch.verdicts"]) as reader:
+        async with engine(config), plane(config, tmp_path / "judged.txt", "strict"):
+            await send(parts.bootstrap, [r for r in records if r[3] < fired_ms] + events.closing(fired))
+            await reader.until(lambda found: len(bursts(found)) >= 10)
+            await send(parts.bootstrap, [r for r in records if r[3] >= fired_ms] + events.closing(events.MINUTES + 10))
+            found = await reader.until(lambda found: any(TOLD in str(v["findings"]) for v in verdicts(found)))
+    first = next(v for v in verdicts(found) if v["scope"]["system"] == "refunds" and v["revision"] == 0)
+    assert "Burst" not in str(first["findings"])
+    mine = [event for event in bursts(found) if event["sampling"]["incident_id"] == first["incident_id"]]
+    assert 10 <= len(mine) <= 20
+    assert len({event["id"] for event in mine}) == len({event["interaction_id"] for event in mine})

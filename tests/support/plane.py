@@ -1,7 +1,8 @@
 """The evaluation plane as a process of its own, with a judge that a test decides.
 
 `python -m tests.support.plane CONFIG LOG MODE` runs the plane of `midwatch evaluate run`. The judge writes each interaction
-that it is asked about to LOG, one id a line. MODE is `steady` (a score that follows from the id), or `hang` (never ends).
+that it is asked about to LOG, one id a line. MODE is `steady` (4 for all), `strict` (2 for what was
+escalated), or `hang` (never ends).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ CRITERION = "escalation_appropriateness"
 
 
 class FileJudge:
-    """Scores by id: those that begin with `bad` get 2, all others 4."""
+    """Scores by its mode."""
 
     def __init__(self, log: Path, mode: str) -> None:
         self._log = log
@@ -35,7 +36,7 @@ class FileJudge:
         if self._mode == "hang":
             await asyncio.Event().wait()
         await asyncio.sleep(0.01)
-        score = 2.0 if interaction.id.startswith("bad") else 4.0
+        score = 2.0 if self._mode == "strict" and interaction.outcome == "escalated" else 4.0
         return [
             Judgement(interaction.id, c.name, "scored", score, "As told.", None, "scripted", "v1", "scripted", 100, 10)
             for c in criteria

@@ -212,10 +212,10 @@ async def _run(settings: Settings, judge: Judge, criteria: tuple[Criterion, ...]
             app.topic(*sampling.topics, value_serializer="raw", key_serializer="raw"),
             concurrency=1,
             name="interactions",
-        )(feeds[0].__call__)  # noqa: E501
+        )(feeds[0].__call__)
         app.agent(
             app.topic(VERDICTS_TOPIC, value_serializer="raw", key_serializer="raw"), concurrency=1, name="verdicts"
-        )(feeds[1].__call__)  # noqa: E501
+        )(feeds[1].__call__)
         watch = _Watch(app, producer, sampling.away_seconds)
         http = settings.http.model_copy(update={"port": sampling.http_port})
         server = await stack.enter_async_context(serve_http(http, metrics.registry, watch.status, watch.status))

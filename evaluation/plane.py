@@ -23,7 +23,7 @@ from evaluation.metrics import PlaneMetrics
 from evaluation.pacing import DAY_SECONDS, Spent, factor
 from evaluation.publish import ScorePublisher
 from evaluation.purse import Purse
-from evaluation.sampling import Drawn, Kind, decide, draw_of, kind_of, on_grid
+from evaluation.sampling import Drawn, Kind, decide, draw_of, kind_of
 from schemas.base import JsonObject
 from schemas.canonical import canonical_json
 from schemas.events import Interaction as InteractionModel

@@ -32,9 +32,13 @@ class SamplingSettings(Section):
     offline_per_hour: int = Field(
         60, ge=0, le=100_000, description="Interactions an hour that are judged while Redis is away, by each process."
     )
-    burst_interactions: int = Field(20, ge=0, le=100, description="Most escalated interactions of a new incident; 0: off.")
+    burst_interactions: int = Field(
+        20, ge=0, le=100, description="Most escalated interactions of a new incident; 0: off."
+    )
     burst_seconds: Seconds = Field(90.0, description="Longest time for the burst of one incident.")
     burst_tokens_per_day: int | None = Field(500_000, ge=1, description="Tokens a day for all bursts.")
     burst_usd_per_day: float | None = Field(5.0, gt=0, le=1e6, description="Dollars a day for all bursts.")
     away_seconds: Seconds = Field(60.0, description="Kafka away for longer than this: exit, to be started again.")
-    http_port: Port = Field(9480, description="Port of /metrics, /healthz and /readyz, on http.host; 0 takes a free one.")
+    http_port: Port = Field(
+        9480, description="Port of /metrics, /healthz and /readyz, on http.host; 0 takes a free one."
+    )

@@ -1,7 +1,7 @@
 """Acknowledge Kafka records in their order, whatever order their work ends in. Pure.
 
-Faust commits up to the newest acknowledged record of an unbroken run, but can begin that run behind a record that is still
-in flight (its issue 606). A record is therefore acknowledged only once all before it in its partition are done.
+Faust commits up to the newest acknowledged record of an unbroken run, but can begin that run behind a record that is
+still in flight (its issue 606). A record is therefore acknowledged only once all before it in its partition are done.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """`midwatch evaluate run`: a Faust application that feeds the evaluation plane.
 
-Faust keeps to what it is good at (docs/adr/0004): `concurrency=1`, no tables, no `exactly_once`, no web server, raw bytes.
-Each agent hands records to a bounded number of tasks, so a slow judge slows the reading down, and acknowledges them in
-order (`evaluation.acks`). Kafka away for too long ends the process with an error; its supervisor starts it again.
+Faust keeps to what it is good at (docs/adr/0004): `concurrency=1`, no tables, no `exactly_once`, no web server, raw
+bytes. Each agent hands records to a bounded number of tasks, so a slow judge slows the reading down, and acknowledges
+them in order (`evaluation.acks`). Kafka away for too long ends the process with an error; its supervisor starts it
+again.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ def interactions(plane: Plane, decoder: Decoder) -> Callable[[Any], Awaitable[No
     """The handler of records that hold interactions, in any format that Midwatch reads."""
 
     async def handle(message: Any) -> None:
-        headers = [(name, value) for name, value in _pairs(message.headers) if value is not None]
+        headers = _pairs(message.headers)
         received = -1 if not message.timestamp else round(message.timestamp * 1000)
         batch = decoder.decode_batch([(message.value, headers, received)])
         for _, rejection in batch.rejections:
@@ -151,7 +152,8 @@ def interactions(plane: Plane, decoder: Decoder) -> Callable[[Any], Awaitable[No
 
 
 def _pairs(headers: Any) -> list[tuple[str, bytes]]:
-    return list(headers.items()) if isinstance(headers, Mapping) else list(headers or ())
+    pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
+    return [(str(name), value) for name, value in pairs if value is not None]
 
 
 def _note(metrics: PlaneMetrics, rejection: Rejection) -> None:

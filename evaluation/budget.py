@@ -89,7 +89,7 @@ class PlaneStore:
         await self._ask(change)
 
     async def want(self, now_seconds: float, amount: Spent) -> Spent | None:
-        """Add to the demand of all processes; what a whole day would take at the demand of the last 10 to 20 minutes."""
+        """Add to the demand of all processes; what a day would take at the demand of the last 10 to 20 minutes."""
         bucket = int(now_seconds // BUCKET_SECONDS)
         begun = now_seconds % BUCKET_SECONDS
 

@@ -1,8 +1,8 @@
 """The burst: when an incident opens, its own escalated interactions are judged at once.
 
-It runs beside everything else, within its own time and budget. Its scores reach the engine as evaluation events of purpose
-`burst`; the engine triages an open incident again every tick, and so they join the verdict as a later revision. The
-first verdict is out before the burst begins, so a judge that is late or fails delays nothing.
+It runs beside everything else, within its own time and budget. Its scores reach the engine as evaluation events of
+purpose `burst`; the engine triages an open incident again every tick, and so they join the verdict as a later
+revision. The first verdict is out before the burst begins, so a judge that is late or fails delays nothing.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Bursts:
     async def _interactions(self, verdict: Verdict, most: int) -> list[Interaction]:
         """The newest escalated interactions of the incident's scope since its onset."""
         scope = verdict.scope
-        records = await self._plane.store.recent("\x1f".join((scope.environment, scope.system)))
+        records = await self._plane.store.recent(f"{scope.environment}\x1f{scope.system}")
         onset = ms_of(verdict.onset_at)
         found: dict[str, Interaction] = {}
         for record in records:

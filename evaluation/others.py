@@ -35,7 +35,8 @@ class Row:
 def read_rows(path: Path, defaults: Mapping[str, str]) -> Iterator[Row]:
     """The rows of a file: JSON (an array, or an object with `rows`) or JSON lines. Bad rows say why.
 
-    `defaults` stand in for what a row does not say: environment, system, flow, version, time. Raises OSError, UnicodeDecodeError.
+    `defaults` stand in for what a row does not say: environment, system, flow, version, time.
+    Raises OSError, UnicodeDecodeError.
     """
     decoder = Decoder(ANY_AGE)
     for number, row in enumerate(_objects(path), start=1):

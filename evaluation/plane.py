@@ -1,8 +1,8 @@
 """The evaluation plane: interactions in, scores out. It knows no Kafka consumer; `evaluation.agent` feeds it.
 
-An interaction that is drawn is claimed in Redis, paid for out of the day's budget, judged within a time limit, published,
-and its results are kept beside the claim, so that a repeat or a burst does not pay again. Each step may fail: what fails
-costs a sample and is counted, never raised.
+An interaction that is drawn is claimed in Redis, paid for out of the day's budget, judged within a time limit,
+published, and its results are kept beside the claim, so that a repeat or a burst does not pay again. Each step may
+fail: what fails costs a sample and is counted, never raised.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Plane:
 
     async def score(self, event: Interaction, sampling: JsonObject, purse: Purse) -> list[Judgement]:
         """Judge and publish one interaction, unless that was done; its judgements, also those of the first time."""
-        identity = "\x1f".join((event.environment, event.system, event.id))
+        identity = f"{event.environment}\x1f{event.system}\x1f{event.id}"
         held = await self._claim(identity)
         if held is not None:
             self.metrics.repeated.inc()
@@ -191,7 +191,7 @@ class Plane:
     async def _remember(self, event: Interaction) -> None:
         record = canonical_json(as_json(event))
         if len(record) <= MAX_REMEMBERED_BYTES:
-            await self.store.remember("\x1f".join((event.environment, event.system)), record)
+            await self.store.remember(f"{event.environment}\x1f{event.system}", record)
 
 
 def sampling_of(drawn: Drawn) -> JsonObject:

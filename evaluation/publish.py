@@ -1,7 +1,7 @@
 """Judgements as `evaluation` events, with ids that follow from what was judged by whom.
 
-A repeat after a crash publishes the same id, which the engine counts once. The event's time is the interaction's: a score
-belongs to when the agent acted, whenever it was judged.
+A repeat after a crash publishes the same id, which the engine counts once. The event's time is the interaction's: a
+score belongs to when the agent acted, whenever it was judged.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ LEARNING = 0.05
 
 
 class Purse:
-    """Reserves what a judgement is expected to take, and settles what it took. Without Redis it lends a small allowance.
+    """Reserves what a judgement should take, settles what it took. Without Redis it lends a small allowance.
 
     Attributes:
         expected: tokens and micro-dollars that one interaction took lately.

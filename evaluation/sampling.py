@@ -41,7 +41,7 @@ def kind_of(event: Interaction) -> Kind:
 
 def draw_of(environment: str, system: str, interaction_id: str) -> float:
     """A number in [0, 1) that follows from the interaction's identity alone."""
-    identity = "\x1f".join((environment, system, interaction_id)).encode()
+    identity = f"{environment}\x1f{system}\x1f{interaction_id}".encode()
     return int.from_bytes(blake2b(identity, digest_size=8, person=b"mw-sample").digest(), "big") / _SCALE
 
 

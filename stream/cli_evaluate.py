@@ -35,7 +35,7 @@ def run(config: ConfigOption = None) -> None:
 
 
 @evaluate_app.command("import")
-def import_scores(
+def import_scores(  # noqa: PLR0913  # a command line's options
     file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="JSON or JSON lines.")],
     config: ConfigOption = None,
     environment: Annotated[str | None, typer.Option("--environment", "-e", help="For rows that name none.")] = None,

@@ -1,12 +1,12 @@
 """Means weighted back for the sampling rates, with their intervals. Pure.
 
-Interactions are drawn with a probability that depends on their outcome, so a plain mean over the scores would speak of
-the sample. The estimate is Hajek's: each score weighs one over its rate,
+Interactions are drawn with a probability that depends on their outcome, so a plain mean over the scores would speak
+of the sample. The estimate is Hajek's: each score weighs one over its rate,
 
     mean = sum(w y) / sum(w)        var(mean) = n / (n - 1) * sum(w^2 (y - mean)^2) / sum(w)^2
 
-(Taylor linearisation; Saerndal, Swensson and Wretman 1992, section 5.7). Scores of one rate share a stratum, whose count,
-sum and sum of squares are integers; with one stratum this is the plain mean with its usual standard error.
+(Taylor linearisation; Saerndal, Swensson and Wretman 1992, section 5.7). Scores of one rate share a stratum, whose
+count, sum and sum of squares are integers; with one stratum this is the plain mean with its usual standard error.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Stratum:
 
 
 def estimate(strata: Sequence[Stratum]) -> ScoreSummary:
-    """The summary of all that the scores were drawn from. `effective` is the size of the plain sample as exact as it."""
+    """The summary of what the scores were drawn from; `effective` is the size of a plain sample as exact."""
     filled = sorted((s for s in strata if s.count > 0), key=lambda s: s.rate)
     n = sum(s.count for s in filled)
     if n == 0:

@@ -1,8 +1,8 @@
 """Scores that others gave: `gen_ai.evaluation.result` log records, and result rows of azure-ai-evaluation.
 
-A log record is a JSON object with `event_name` "gen_ai.evaluation.result" and flat `attributes` (and `resource`); OTLP's
-own reader may hand its attributes to `event_of_attributes`. A result row has, for an evaluator K, any of `K`, `K_score`,
-`K_result`, `K_label`, `K_reason`, `K_threshold`, `K_status`, with or without the prefix `outputs.K.`.
+A log record is a JSON object with `event_name` "gen_ai.evaluation.result" and flat `attributes` (and `resource`);
+OTLP's own reader may hand its attributes to `event_of_attributes`. A result row has, for an evaluator K, any of `K`,
+`K_score`, `K_result`, `K_label`, `K_reason`, `K_threshold`, `K_status`, with or without the prefix `outputs.K.`.
 
 Both need to say whose they are: `environment`, `system`, `flow`, a time. What the scores mean is in `score_scales`.
 """
@@ -67,7 +67,7 @@ def read_log_record(payload: Payload) -> list[JsonObject]:
 
 
 def event_of_attributes(attributes: Mapping[str, Any]) -> JsonObject:
-    """The evaluation event that flat attributes (with the record's own time and ids) describe. Raises RejectedRecord."""
+    """The event that flat attributes (with the record's own time and ids) describe. Raises RejectedRecord."""
     properties = attributes.get("internal_properties")
     if isinstance(properties, str):
         try:

@@ -66,17 +66,15 @@ def valid(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         return st.sampled_from(schema["enum"])
     if "anyOf" in schema or "oneOf" in schema:
         return st.one_of([valid(part) for part in schema.get("anyOf") or schema["oneOf"]])
+    if schema["type"] in ("null", "boolean"):
+        return st.none() if schema["type"] == "null" else st.booleans()
     match schema["type"]:
-        case "null":
-            return st.none()
         case "string" if schema.get("format") == "date-time":
             return st.sampled_from(
                 ["2026-01-05T10:00:00Z", "2026-01-05T10:00:00.123456+02:00", "2099-12-31T23:59:59.9Z"]
             )
         case "string":
             return names(schema)
-        case "boolean":
-            return st.booleans()
         case "integer" | "number":
             return numbers(schema)
         case "array":

@@ -146,7 +146,7 @@ async def test_a_burst_joins_the_verdict_as_a_later_revision(parts: Parts, tmp_p
     fired = events.SPIKE_AT + 8
     fired_ms = (events.START_MINUTE + fired) * MINUTE_MS
     records = events.records()
-    async with Reader(parts.bootstrap, ["agent.evaluations", "midwatch.verdicts"]) as reader:
+    async with Reader(parts.bootstrap, ["agent.evaluations", "midwatch.verdicts"]) as reader:  # noqa: SIM117
         async with engine(config), plane(config, tmp_path / "judged.txt", "strict"):
             await send(parts.bootstrap, [r for r in records if r[3] < fired_ms] + events.closing(fired))
             await reader.until(lambda found: len(bursts(found)) >= 10)

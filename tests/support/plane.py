@@ -1,7 +1,7 @@
 """The evaluation plane as a process of its own, with a judge that a test decides.
 
-`python -m tests.support.plane CONFIG LOG MODE` runs the plane of `midwatch evaluate run`. The judge writes each interaction
-that it is asked about to LOG, one id a line. MODE is `steady` (4 for all), `strict` (2 for what was
+`python -m tests.support.plane CONFIG LOG MODE` runs the plane of `midwatch evaluate run`. The judge writes each
+interaction that it is asked about to LOG, one id a line. MODE is `steady` (4 for all), `strict` (2 for what was
 escalated), or `hang` (never ends).
 """
 

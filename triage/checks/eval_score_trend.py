@@ -82,8 +82,8 @@ class EvalScoreTrendCheck:
             return no_data(self.name, *self._with_burst(case, said, {"reading": "none"}))
         readings = [self._read(trend, case, len(case.scores)) for trend in case.scores if self._enough(trend)]
         if not any(item.decisive for item in readings):
-            evidence = {"reading": "none", "trends": _listing(case.scores)}
-            return no_data(self.name, *self._with_burst(case, self._too_few(case.scores), evidence))
+            lacking: Evidence = {"reading": "none", "trends": _listing(case.scores)}
+            return no_data(self.name, *self._with_burst(case, self._too_few(case.scores), lacking))
         readings.sort(key=lambda item: (item.p_drop, item.trend.flow, item.trend.criterion))
         answer, reading = self._answer(readings)
         joint = Joint.of(case, answer, reading.trend.criterion == self.settings.criterion and reading.here)

@@ -27,6 +27,7 @@ from stream.settings_sampling import SamplingSettings
 from tests.unit.adapters.events import INTERACTION, accepted, encoded
 
 CRITERIA = load_criteria(None, ["tone"])
+NO_LIMIT = Budget(None, None)
 NOON = 1_767_614_400.0
 
 
@@ -74,7 +75,7 @@ class FakeProducer:
 class Stand:
     """A plane with its parts."""
 
-    def __init__(self, url: str, namespace: str, judge: FakeJudge, budget: Budget = Budget(None, None)) -> None:
+    def __init__(self, url: str, namespace: str, judge: FakeJudge, budget: Budget = NO_LIMIT) -> None:
         self.redis = Redis.from_url(url, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 0))
         self.judge, self.producer, self.metrics = judge, FakeProducer(), PlaneMetrics()
         self.clock = 0.0
@@ -101,7 +102,7 @@ def interaction(name: str, **more: Any) -> Interaction:
 
 @pytest.fixture
 def namespace(request: pytest.FixtureRequest) -> str:
-    return request.node.name[:60].replace("[", "-").replace("]", "-")
+    return str(request.node.name)[:60].replace("[", "-").replace("]", "-")
 
 
 async def test_a_repeat_is_not_judged_again(embedded_redis: Any, namespace: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from typing import get_args
 
 from hypothesis import given
@@ -72,7 +73,7 @@ def test_a_denied_step_makes_an_interaction_denied() -> None:
 def test_records_are_acknowledged_in_their_order(order: list[int]) -> None:
     """However the work ends, at no time is a record acknowledged before one that came earlier."""
     acks, acknowledged = OrderedAcks(), list[int]()
-    done = [acks.begin("p", lambda n=n: acknowledged.append(n)) for n in range(8)]
+    done = [acks.begin("p", partial(acknowledged.append, n)) for n in range(8)]
     for place, number in enumerate(order, start=1):
         done[number]()
         finished = set(order[:place])

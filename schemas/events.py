@@ -19,8 +19,8 @@ from schemas.words import (
     EscalationReason,
     Outcome,
     Pricing,
-    ServiceTier,
     SamplingPurpose,
+    ServiceTier,
     StepStatus,
 )
 

@@ -25,8 +25,8 @@ from schemas.words import (
     EscalationReason,
     Outcome,
     Pricing,
-    ServiceTier,
     SamplingPurpose,
+    ServiceTier,
     StepStatus,
 )
 

@@ -4,7 +4,7 @@
 |---|---|---|
 | quality evaluators of azure-ai-evaluation (coherence, groundedness, ...) | 1 to 5 | as it is |
 | safety evaluators (violence, sexual, self_harm, hate_unfairness) | 0 to 7, lower is better | 5 - 4 * s / 7 |
-| binary ones (task_adherence, task_completion, protected_material, ...), and labels pass and fail | pass or fail | 5 or 1 |
+| binary ones (task_adherence, task_completion, ...), labels pass and fail | pass or fail | 5 or 1 |
 | text similarity (f1, bleu, ...) | 0 to 1 | 1 + 4 * s |
 | a result that states its least and greatest value | those, either direction | linear |
 """

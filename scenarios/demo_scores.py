@@ -51,7 +51,8 @@ class Board:
             parts.append(f"{criterion} {found.mean:.2f}{spread} of {found.count:,}")
         scores = ", ".join(parts) or "none yet"
         since = f"since {clock(self._start_ms)}"
-        return f"{clock(self._next_ms)} Scores {since}: {scores}; models' list price ${self._micro_usd / MICRO_USD:,.2f}"
+        dollars = f"${self._micro_usd / MICRO_USD:,.2f}"
+        return f"{clock(self._next_ms)} Scores {since}: {scores}; models' list price {dollars}"
 
     def _score(self, event: JsonObject) -> None:
         rate = (event.get("sampling") or {}).get("rate", 1.0)

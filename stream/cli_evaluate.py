@@ -28,6 +28,9 @@ def run(config: ConfigOption = None) -> None:
     try:
         criteria = load_criteria(None)
         judge = import_module("evaluation.build").build_judge(settings, os.environ)
+    except ModuleNotFoundError as error:
+        complain(f"there is no judge in this installation ({error.name} is missing)")
+        raise typer.Exit(USAGE) from None
     except (CriteriaError, ValueError) as error:
         complain(str(error))
         raise typer.Exit(USAGE) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -157,3 +158,30 @@ async def test_a_burst_joins_the_verdict_as_a_later_revision(parts: Parts, tmp_p
     mine = [event for event in bursts(found) if event["sampling"]["incident_id"] == first["incident_id"]]
     assert 10 <= len(mine) <= 20
     assert len({event["id"] for event in mine}) == len({event["interaction_id"] for event in mine})
+
+
+async def test_kafka_away_for_too_long_ends_the_process_with_an_error(embedded_redis: Any, tmp_path: Path) -> None:
+    """The broker dies under a plane that runs: it exits with 1, for its supervisor to start it again."""
+    with EmbeddedKafkaProcess() as broker:
+        config = configured(tmp_path, Parts(broker.bootstrap, embedded_redis.url), away_seconds=3.0)
+        await make_topics(settings_from(config))
+        async with plane(config, tmp_path / "judged.txt") as process:
+            await send(broker.bootstrap, [interaction("i-1", 0, "escalated")])
+            async with Reader(broker.bootstrap, ["agent.evaluations"]) as reader:
+                await reader.until(lambda found: len(found) == 1)
+            broker.__exit__(None, None, None)
+            assert await asyncio.wait_for(process.wait(), 90) == 1
+
+
+async def test_redis_away_from_the_start_judges_a_small_allowance(tmp_path: Path) -> None:
+    """Nothing waits for Redis: as many interactions as an hour without it allows are scored, and it stops when told."""
+    with EmbeddedKafkaProcess() as broker:
+        config = configured(tmp_path, Parts(broker.bootstrap, "redis://127.0.0.1:1/0"), offline_per_hour=5)
+        await make_topics(settings_from(config))
+        judged = tmp_path / "judged.txt"
+        async with plane(config, judged) as process:
+            await send(broker.bootstrap, [interaction(f"i-{n}", n, "escalated") for n in range(20)])
+            async with Reader(broker.bootstrap, ["agent.evaluations"]) as reader:
+                await reader.until(lambda found: len(found) == 5)
+        assert process.returncode == 0
+        assert len(judged.read_text(encoding="utf-8").split()) == 5

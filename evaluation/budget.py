@@ -106,8 +106,8 @@ class PlaneStore:
         if found is None:
             return None
         earlier = [int(value or 0) for value in found[3]]
-        # Without a bucket before, the demand since the first record stands for all of it; a minute is the least.
-        seconds = begun + BUCKET_SECONDS if any(earlier) else max(begun, 60.0)
+        # A start, or a backlog that is read within a minute, is no forecast of the day: ten minutes are the least.
+        seconds = BUCKET_SECONDS + (begun if any(earlier) else 0.0)
         tokens, micro = ((now + then) * DAY_SECONDS / seconds for now, then in zip(found[:2], earlier, strict=True))
         return Spent(round(tokens), round(micro))
 

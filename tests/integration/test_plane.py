@@ -28,6 +28,7 @@ SAMPLING = {
     "judge_seconds": 2.0,
     "http_port": 0,
     "concurrency": 4,
+    "tokens_per_day": 1_000_000_000,
 }
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from scenarios.demo_engine import LATENESS_SECONDS, EngineProcess, engine_process, write_config
 from scenarios.demo_kafka import Listener, Player, listener, make_topics, player
 from scenarios.demo_print import clock, print_verdict, say
+from scenarios.demo_scores import Board
 from scenarios.fleet import Fleet
 from scenarios.fleet_model import HOUR_MS, MINUTE_MS
 from scenarios.incidents import LIVE_MINUTES
@@ -88,7 +89,9 @@ class Stage:
         """Play the live phase, `speed` times faster than the clock, and wait until it is evaluated."""
         began, sent, start, end = time.monotonic(), self.player.sent, self.plan.live_start_ms, self.plan.live_end_ms
         say(self.console, f"Live: {clock(start)} to {clock(end)}, {speed:g} times faster than the clock")
-        await self.player.play(fleet.events(start, end + TAIL_MINUTES * MINUTE_MS), start, speed)
+        board = Board(start, lambda line: say(self.console, line))
+        events = board.watch(fleet.events(start, end + TAIL_MINUTES * MINUTE_MS))
+        await self.player.play(events, start, speed)
         await self._evaluated(end)
         took = time.monotonic() - began
         say(self.console, f"Live phase over: {self.player.sent - sent:,} events in {took:.1f} s")

@@ -132,9 +132,13 @@ class HourCounts:
             score = np.rint(self._traffic.scores[:, column] * SCORE_UNIT).astype(np.int64) * judged
             amounts = (judged, score, score * score)
             yield from self._sum("score", (self._flow.name, criterion), minutes, amounts)
-            for version, mine in self._by_version():
+            versions = list(self._by_version())
+            for version, mine in versions:
                 dims = (self._flow.name, criterion, version)
                 yield from self._sum("score_version", dims, minutes, [one * mine for one in amounts])
+                yield from self._sum("score_stratum", (*dims, "0"), minutes, [one * mine for one in amounts])
+            if not versions:
+                yield from self._sum("score_stratum", (self._flow.name, criterion, "", "0"), minutes, amounts)
 
     def _usage(self) -> Iterator[Count]:
         traffic, flow = self._traffic, self._flow

@@ -19,6 +19,7 @@ from schemas.words import (
     EscalationReason,
     Outcome,
     Pricing,
+    SamplingPurpose,
     ServiceTier,
     StepStatus,
 )
@@ -110,6 +111,19 @@ class Judge(Model):
     method: Name
 
 
+class Sampling(Model):
+    """How an interaction came to be scored, so that estimates can be weighted back.
+
+    `rate` is the probability with which it was drawn. `uniform` says that it would have been drawn at the rate of every
+    outcome, too: such scores alone are a fair sample without weights. `incident_id` names the incident of a burst.
+    """
+
+    rate: Annotated[Finite, Field(ge=1e-6, le=1)]
+    purpose: SamplingPurpose
+    uniform: bool = True
+    incident_id: Name | None = None
+
+
 class Evaluation(EventBase):
     """One score of one interaction on one criterion, 1 (worst) to 5 (best)."""
 
@@ -121,6 +135,7 @@ class Evaluation(EventBase):
     reasoning: Text | None = None
     interaction_id: Name | None = None
     judge: Judge | None = None
+    sampling: Sampling | None = None
 
 
 class Target(Model):

@@ -18,6 +18,9 @@ ChangeKind = Literal["flow", "model", "prompt", "schema", "config"]
 DeploymentPhase = Literal["started", "progressed", "completed", "rolled_back"]
 Pricing = Literal["payg", "ptu", "spillover"]
 ServiceTier = Literal["standard", "batch", "flex", "priority"]
+SamplingPurpose = Literal["sample", "burst", "anchor", "external"]
+"""Why an interaction was scored: drawn from all traffic; of an incident; a known case that tests the judge; by others.
+"""
 
 DetectorName = Literal["escalation_rate", "authorization_denials", "burn_rate", "evaluation_drop", "silence"]
 Tier = Literal["warning", "page"]

@@ -13,6 +13,7 @@ from stream.cli_config import check_config, doctor, schemas_app, topics_app
 from stream.cli_controls import silences_app
 from stream.cli_costs import costs_app
 from stream.cli_costs_chargeback import chargeback, tags
+from stream.cli_evaluate import evaluate_app
 from stream.cli_look import triage
 from stream.cli_run import demo, replay, run
 from stream.cli_scenarios import scenarios_app
@@ -54,6 +55,7 @@ app.add_typer(silences_app, name="silences")
 app.command("doctor")(doctor)
 app.command("check-config")(check_config)
 app.add_typer(scenarios_app, name="scenarios")
+app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(topics_app, name="topics")
 app.add_typer(schemas_app, name="schemas")
 app.add_typer(costs_app, name="costs")

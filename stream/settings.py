@@ -31,6 +31,7 @@ from stream.settings_costs import (
 )
 from stream.settings_plugins import detectors_section
 from stream.settings_problems import Problem, SettingsError, find_problems
+from stream.settings_sampling import SamplingSettings
 from stream.settings_sections import (
     Budget,
     EngineSettings,
@@ -76,6 +77,7 @@ class Settings(Section):
     chargeback: ChargebackSettings = Field(default_factory=ChargebackSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+    sampling: SamplingSettings = Field(default_factory=SamplingSettings)
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
 
     @model_validator(mode="after")

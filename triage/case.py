@@ -87,11 +87,35 @@ class DependencyHealth:
 
 @dataclass(frozen=True, slots=True)
 class ScoreSummary:
-    """Scores of one criterion over a period: how many, their mean (points) and sample variance (points squared)."""
+    """Scores of one criterion over a period: how many, their mean (points) and sample variance (points squared).
+
+    Where the scores were drawn at different rates, mean and variance are weighted back, and `effective` is the size of
+    the plain sample whose mean would be as exact.
+    """
 
     count: int
     mean: float
     variance: float
+    effective: float | None = None
+
+    @property
+    def size(self) -> float:
+        """The size of the sample that counts in tests."""
+        return float(self.count) if self.effective is None else self.effective
+
+
+@dataclass(frozen=True, slots=True)
+class BurstScores:
+    """What the judge said of an incident's own escalated interactions, on one criterion of one flow.
+
+    `low` of them scored below 3. They were chosen, not drawn: they say what this incident is made of, nothing of a
+    trend. By flow and criterion.
+    """
+
+    flow: str
+    criterion: str
+    summary: ScoreSummary
+    low: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +217,8 @@ class Case:
     """By dependency."""
     scores: tuple[ScoreTrend, ...] | None = None
     """By flow, criterion."""
+    bursts: tuple[BurstScores, ...] = ()
+    """Of the incidents that the firing's system has open, since the onset. By flow, criterion."""
     versions: tuple[VersionOutcome, ...] = ()
     """By flow, version."""
     deployments: tuple[DeploymentHistory, ...] | None = None

@@ -73,6 +73,10 @@ class Incident:
     """Their detectors."""
     untold_ms: int | None = None
     """When the first firing that no verdict has told of came."""
+    burst_seen: int = 0
+    """Scores of the incident's burst at the last triage."""
+    burst_told: bool = False
+    """A verdict has told of the burst."""
 
     @classmethod
     def opened_by(cls, firing: Firing, tick_ms: int) -> Incident:
@@ -154,6 +158,8 @@ class Incident:
             "told": self.told,
             "told_detectors": self.told_detectors,
             "untold_ms": self.untold_ms,
+            "burst_seen": self.burst_seen,
+            "burst_told": self.burst_told,
         }
 
     @classmethod
@@ -188,6 +194,16 @@ def _scopes(firings: Iterable[Firing], but: Scope | None = None) -> list[Scope]:
 
 def _place(scope: Scope) -> tuple[str | None, ...]:
     return (scope.environment, scope.system, scope.flow, scope.agent, scope.budget, scope.criterion, scope.version)
+
+
+def burst_scores(verdict: Verdict) -> int:
+    """How many burst scores a verdict tells of."""
+    return sum(
+        burst["scores"]
+        for finding in verdict.findings
+        if finding.check == "eval_score_trend"
+        for burst in finding.evidence.get("burst", ())
+    )
 
 
 def leading(firing: Firing) -> tuple[bool, int, int, str]:

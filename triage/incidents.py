@@ -7,6 +7,7 @@ A pure state machine, one step a tick. Which firings belong together says `triag
   one after the other is a handful of revisions,
 * at once when its answer gets graver, or when a rollback that it recommended no longer stands; a softer answer must
   first hold for `soften_ticks` triages in a row, so that it does not flap,
+* once when the burst of scores that it set off is complete,
 * at once when it becomes muted or speaks again, is acknowledged or no longer so (`triage.controls`).
 
 It ends with exactly one `resolved` when every firing has recovered; what fires afterwards opens a new incident. Muting
@@ -28,7 +29,7 @@ from triage.chain import Guard, run_chain, run_guarded
 from triage.checks.base import Check
 from triage.controls import NO_CONTROLS, Controls
 from triage.grouping import Grouping
-from triage.incident import Incident, answer_of, gravity, other_cause
+from triage.incident import Incident, answer_of, burst_scores, gravity, other_cause
 from triage.muting import inhibited, silenced
 from triage.registry import build
 from triage.settings import TriageSettings
@@ -175,7 +176,7 @@ class Incidents:
         last, answer = incident.last, answer_of(fresh)
         if last is None or (answer == answer_of(last) and not other_cause(fresh, last)):
             incident.pending, incident.pending_ticks = None, 0
-            return "now" if urgent or last is None else "no"
+            return "now" if urgent or last is None or self._burst_is_news(incident, fresh) else "no"
         withdraws = last.recommendation.kind == "rollback" and answer[3:] != answer_of(last)[3:]
         again = incident.withdrawn and fresh.recommendation.kind == "rollback"
         incident.pending_ticks = incident.pending_ticks + 1 if answer == incident.pending else 1
@@ -186,6 +187,13 @@ class Incidents:
             incident.pending, incident.pending_ticks = None, 0
             return "now"
         return "repeat" if urgent else "no"
+
+    def _burst_is_news(self, incident: Incident, fresh: Verdict) -> bool:
+        """Whether the burst is worth a revision of its own: once, when no more scores came for a triage."""
+        scores = burst_scores(fresh)
+        settled = scores > 0 and scores == incident.burst_seen and not incident.burst_told
+        incident.burst_seen = scores
+        return settled
 
     def _resolve(self, incident: Incident, tick: _Tick) -> Verdict:
         last = incident.last
@@ -232,6 +240,7 @@ class Incidents:
             incident.answered_ms = tick_ms
         incident.last = verdict
         incident.revision += 1
+        incident.burst_told = incident.burst_told or burst_scores(verdict) >= max(incident.burst_seen, 1)
         incident.heard = incident.heard or verdict.muted is None
         incident.told, incident.told_detectors, incident.untold_ms = incident.size, incident.detectors(), None
         return verdict

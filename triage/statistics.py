@@ -88,19 +88,20 @@ def welch_less(recent: ScoreSummary, reference: ScoreSummary, margin: float = 0.
 
 def welch_greater(recent: ScoreSummary, reference: ScoreSummary, margin: float = 0.0, floor: float = 0.0) -> float:
     """P-value of H0 "the recent mean is `margin` points or more below the reference mean": small proves it is not."""
-    flipped = ScoreSummary(recent.count, -recent.mean, recent.variance)
-    return _welch(flipped, ScoreSummary(reference.count, -reference.mean, reference.variance), margin, floor)
+    flipped = ScoreSummary(recent.count, -recent.mean, recent.variance, recent.effective)
+    past = ScoreSummary(reference.count, -reference.mean, reference.variance, reference.effective)
+    return _welch(flipped, past, margin, floor)
 
 
 def _welch(recent: ScoreSummary, reference: ScoreSummary, shift: float, floor: float) -> float:
-    if recent.count < 2 or reference.count < 2:
+    if min(recent.size, reference.size) <= 1 or min(recent.count, reference.count) < 2:
         return 1.0
-    a = max(recent.variance, floor) / recent.count
-    b = max(reference.variance, floor) / reference.count
+    a = max(recent.variance, floor) / recent.size
+    b = max(reference.variance, floor) / reference.size
     difference = recent.mean - reference.mean - shift
     if a + b <= 0.0:
         return 0.0 if difference < 0 else 1.0
-    freedom = (a + b) ** 2 / (a**2 / (recent.count - 1) + b**2 / (reference.count - 1))
+    freedom = (a + b) ** 2 / (a**2 / (recent.size - 1) + b**2 / (reference.size - 1))
     return float(stdtr(freedom, difference / math.sqrt(a + b)))
 
 

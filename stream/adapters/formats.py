@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.base import JsonObject
-from stream.adapters import cloudevents, otlp
+from stream.adapters import cloudevents, foreign_scores, otlp
 from stream.adapters.payload import Payload
 
 
@@ -28,6 +28,8 @@ FORMATS: Final = (
     Format("otlp_protobuf", otlp.is_protobuf, otlp.read),
     Format("cloudevents_structured", cloudevents.is_structured, cloudevents.read_structured),
     Format("otlp_json", otlp.is_json, otlp.read),
+    Format("evaluation_log_record", foreign_scores.is_log_record, foreign_scores.read_log_record),
+    Format("evaluation_result_row", foreign_scores.is_result_row, foreign_scores.read_result_row),
     Format("native", lambda _: True, lambda payload: [payload.object]),
 )
 """Those that look at headers and first bytes stand before those that need the value parsed."""

@@ -25,6 +25,7 @@ from schemas.words import (
     EscalationReason,
     Outcome,
     Pricing,
+    SamplingPurpose,
     ServiceTier,
     StepStatus,
 )
@@ -42,6 +43,7 @@ Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 Milliseconds = Annotated[float, Meta(ge=0, le=MAX_MILLISECONDS)]
 Ratio = Annotated[float, Meta(ge=0, le=1)]
 Percent = Annotated[float, Meta(ge=0, le=100)]
+Rate = Annotated[float, Meta(ge=1e-6, le=1)]
 Score = Annotated[float, Meta(ge=1, le=5)]
 Dollars = Annotated[float, Meta(ge=0, le=1_000_000)]
 Tags = Annotated[dict[Name, Annotated[str, Meta(max_length=MAX_NAME)]], Meta(max_length=50)]
@@ -134,6 +136,15 @@ class Judge(_Part, frozen=True, kw_only=True):
     method: Name
 
 
+class Sampling(_Part, frozen=True, kw_only=True):
+    """How an interaction came to be scored."""
+
+    rate: Rate
+    purpose: SamplingPurpose
+    uniform: bool = True
+    incident_id: Name | None = None
+
+
 class Evaluation(_Event, frozen=True, kw_only=True, tag="evaluation"):
     """One score of one interaction on one criterion, 1 (worst) to 5 (best)."""
 
@@ -144,6 +155,7 @@ class Evaluation(_Event, frozen=True, kw_only=True, tag="evaluation"):
     reasoning: Text | None = None
     interaction_id: Name | None = None
     judge: Judge | None = None
+    sampling: Sampling | None = None
 
 
 class Target(_Part, frozen=True, kw_only=True):

@@ -64,7 +64,11 @@ class BreakerRecord(msgspec.Struct, array_like=True, frozen=True, tag="b", gc=Fa
 
 
 class ScoreRecord(msgspec.Struct, array_like=True, frozen=True, tag="s", gc=False):
-    """One evaluation score, in thousandths of a point."""
+    """One evaluation score, in thousandths of a point.
+
+    `stratum` is its place on the grid of sampling rates, `uniform` whether it belongs to the fair sample without
+    weights. `purpose` is empty where the producer does not say; scores of a burst carry their incident and interaction.
+    """
 
     id: str
     ms: int
@@ -74,6 +78,11 @@ class ScoreRecord(msgspec.Struct, array_like=True, frozen=True, tag="s", gc=Fals
     version: str
     criterion: str
     score: int
+    stratum: int = 0
+    uniform: bool = True
+    purpose: str = ""
+    incident_id: str = ""
+    interaction_id: str = ""
 
 
 class ExemplarRecord(msgspec.Struct, array_like=True, frozen=True, tag="x", gc=False):

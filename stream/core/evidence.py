@@ -39,6 +39,8 @@ BREAKER_HOURS: Final = 48
 READINGS_PER_BREAKER: Final = 100
 BREAKERS_PER_SYSTEM: Final = 500
 EXEMPLAR_MINUTES: Final = 120
+BURST_SCORES_PER_SYSTEM: Final = 200
+BURST_HOURS: Final = 24
 SCORE_IDS: Final = 500_000
 SCORE_ID_MINUTES: Final = 2 * 24 * 60
 """How long a score's id is remembered: a score that is repeated later than this counts again."""
@@ -61,13 +63,14 @@ class Evidence:
         self.breakers: dict[System, dict[BreakerKey, Readings]] = {}
         self.exemplars: dict[SeriesKey, dict[int, list[ExemplarRecord]]] = {}
         self.tags: dict[System, TagsRecord] = {}
+        self.bursts: dict[System, dict[str, ScoreRecord]] = {}
         self.score_ids: dict[str, int] = {}
         self.dropped: Counter[str] = Counter()
         self.controls = ControlBook(self.dropped)
         self._parsed: dict[str, Deployment] = {}
 
     def apply(self, record: Record) -> None:
-        """Take a record in. A score is none of this: it is counted, if `first_time` says so."""
+        """Take a record in. Scores are counted, if `first_time` says so; those of a burst are kept here instead."""
         match record:
             case DeploymentRecord():
                 self._apply_deployment(record)
@@ -79,6 +82,8 @@ class Evidence:
                 self._apply_tags(record)
             case SilenceRecord() | AcknowledgementRecord():
                 self.controls.apply(record)
+            case ScoreRecord(purpose="burst"):
+                self._apply_burst(record)
             case ScoreRecord():
                 pass
 
@@ -115,6 +120,19 @@ class Evidence:
             known.sort(key=lambda r: (r.rank, r.interaction_id, r.trace_id or ""))
             del known[EXEMPLARS_PER_MINUTE:]
 
+    def _apply_burst(self, record: ScoreRecord) -> None:
+        system = (record.environment, record.system)
+        if self._has_room(system, self.bursts, "burst"):
+            known = self.bursts.setdefault(system, {})
+            known[record.id] = record
+            if len(known) > SLACK * BURST_SCORES_PER_SYSTEM:
+                self.bursts[system] = self._cut_bursts(known, 0)
+
+    def _cut_bursts(self, known: dict[str, ScoreRecord], oldest_ms: int) -> dict[str, ScoreRecord]:
+        kept = sorted((r for r in known.values() if r.ms >= oldest_ms), key=lambda r: (r.ms, r.id))
+        self.dropped["burst"] += max(len(kept) - BURST_SCORES_PER_SYSTEM, 0)
+        return {r.id: r for r in kept[-BURST_SCORES_PER_SYSTEM:]}
+
     def _apply_tags(self, record: TagsRecord) -> None:
         system = (record.environment, record.system)
         known = self.tags.get(system)
@@ -145,6 +163,8 @@ class Evidence:
             for series, minutes in self.exemplars.items()
         }
         self.exemplars = _filled(exemplars)
+        oldest_burst = (tick - BURST_HOURS * 60) * MINUTE_MS
+        self.bursts = _filled({system: self._cut_bursts(known, oldest_burst) for system, known in self.bursts.items()})
         self._prune_scores(tick)
         self.controls.prune(tick)
         live = {r.body for known in self.deployments.values() for r in known.values()}
@@ -201,6 +221,8 @@ class Evidence:
                 yield from self.exemplars[series][minute]
         yield from (self.tags[system] for system in sorted(self.tags))
         yield from self.controls.records()
+        for system in sorted(self.bursts):
+            yield from (self.bursts[system][key] for key in sorted(self.bursts[system]))
 
 
 def _newest(readings: Readings, cap: int) -> Readings:

@@ -19,7 +19,7 @@ from costs.budgets import BudgetRule
 from costs.prices import LIST, Called, PriceBook, usd_to_micro
 from costs.tags_spend import SpendTally
 from schemas.canonical import canonical_json
-from schemas.series import SCORE_UNIT, SeriesKey
+from schemas.series import SCORE_UNIT, SeriesKey, stratum_of
 from schemas.words import EventType
 from stream.adapters.native import (
     Authorization,
@@ -210,7 +210,15 @@ def _authorization(place: Place, system: System, event: Authorization, _ms: int)
 
 def _evaluation(place: Place, _system: System, event: Evaluation, ms: int) -> None:
     where = (event.environment, event.system, event.flow, event.version or "", event.criterion)
-    place.records.append(ScoreRecord(event.id, ms, *where, round(event.score * SCORE_UNIT)))
+    score = round(event.score * SCORE_UNIT)
+    drawn = event.sampling
+    if drawn is None:
+        place.records.append(ScoreRecord(event.id, ms, *where, score))
+        return
+    burst = (drawn.incident_id or "", event.interaction_id or "") if drawn.purpose == "burst" else ("", "")
+    place.records.append(
+        ScoreRecord(event.id, ms, *where, score, stratum_of(drawn.rate), drawn.uniform, drawn.purpose, *burst)
+    )
 
 
 def _circuit_breaker(place: Place, _system: System, event: CircuitBreaker, ms: int) -> None:

@@ -7,22 +7,24 @@ from the onset to the tick; `before` is the day that ends at the onset.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
 from detectors.base import MINUTES
 from schemas.events import Deployment
 from schemas.outputs import Exemplar, Firing
-from schemas.series import SCORE_UNIT, SeriesKey, SeriesKind
-from stream.core.deltas import BreakerRecord, DeploymentRecord
+from schemas.series import SCORE_UNIT, SeriesKey, SeriesKind, rate_of
+from stream.core.deltas import BreakerRecord, DeploymentRecord, ScoreRecord
 from stream.core.evidence import Evidence
 from stream.core.ticks import MINUTE_MS, ms_of
 from stream.core.windows import KindWindows
 from triage.case import (
     AgentDenials,
     BreakerReading,
+    BurstScores,
     Case,
     DenialCount,
     DependencyHealth,
@@ -32,12 +34,16 @@ from triage.case import (
     ScoreTrend,
     VersionOutcome,
 )
+from triage.estimates import Stratum, estimate, plain
 
 REFERENCE_MINUTES: Final = 24 * 60
 DEPLOYMENT_LOOK_BACK_MINUTES: Final = 48 * 60
 AGENTS: Final = 20
 TOP: Final = 5
 EXEMPLARS: Final = 5
+
+LOW_SCORE: Final = 3 * SCORE_UNIT
+"""A score below it says that the interaction should not have gone that way."""
 
 
 class Gatherer:
@@ -64,6 +70,7 @@ class Gatherer:
             denials=one.denials(),
             dependencies=one.dependencies(),
             scores=one.scores(),
+            bursts=one.bursts(),
             versions=one.versions(),
             deployments=one.deployments(),
             tags=one.tags(),
@@ -71,6 +78,16 @@ class Gatherer:
             volume_before=one.volume_before(),
             onset_latest_ms=_latest_onset(firing, tick),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _StratumSums:
+    """Count, sum and sum of squares of one version's scores at one sampling rate, in two periods."""
+
+    version: str
+    rate: float
+    recent: list[int]
+    before: list[int]
 
 
 class _OneCase:
@@ -201,19 +218,53 @@ class _OneCase:
         rows = self._rows("score", by_flow=True)
         if not rows:
             return None
+        strata = self._strata()
         versions: dict[tuple[str, str], list[tuple[str, ScoreSummary]]] = {}
         for key, row in self._rows("score_version", by_flow=True):
             flow, criterion, version = key.dims
-            (recent, _), _ = self._spans("score_version", row)
+            (recent, _), (before, _) = self._spans("score_version", row)
             if recent[0]:
-                versions.setdefault((flow, criterion), []).append((version, _summary(recent)))
+                own = [s for s in strata.get((flow, criterion), []) if s.version == version]
+                weighted = _weighted(own, recent[0], before[0])
+                summary = weighted[0] if weighted else plain(*recent)
+                versions.setdefault((flow, criterion), []).append((version, summary))
         found = []
         for key, row in rows:
             flow, criterion = key.dims
             (recent, _), (before, _) = self._spans("score", row)
             by_version = tuple(versions.get((flow, criterion), []))
-            found.append(ScoreTrend(flow, criterion, _summary(recent), _summary(before), by_version))
+            now, then = _weighted(strata.get((flow, criterion), []), recent[0], before[0]) or (
+                plain(*recent),
+                plain(*before),
+            )
+            found.append(ScoreTrend(flow, criterion, now, then, by_version))
         return tuple(found)
+
+    def _strata(self) -> dict[tuple[str, str], list[_StratumSums]]:
+        """Recent and former sums by sampling rate of each flow and criterion, versions together."""
+        found: dict[tuple[str, str], list[_StratumSums]] = {}
+        for key, row in self._rows("score_stratum", by_flow=True):
+            flow, criterion, version, stratum = key.dims
+            (recent, _), (before, _) = self._spans("score_stratum", row)
+            if recent[0] or before[0]:
+                sums = _StratumSums(version, rate_of(int(stratum)), recent, before)
+                found.setdefault((flow, criterion), []).append(sums)
+        return found
+
+    def bursts(self) -> tuple[BurstScores, ...]:
+        """Scores of interactions that the firing's incident is made of."""
+        found: dict[tuple[str, str], list[ScoreRecord]] = {}
+        for record in self.evidence.bursts.get((self.environment, self.system), {}).values():
+            if self.onset <= record.ms // MINUTE_MS < self.tick and self.flow in (None, record.flow):
+                found.setdefault((record.flow, record.criterion), []).append(record)
+        return tuple(
+            BurstScores(
+                *place,
+                plain(len(records), sum(r.score for r in records), sum(r.score**2 for r in records)),
+                sum(r.score < LOW_SCORE for r in records),
+            )
+            for place, records in sorted(found.items())
+        )
 
     def versions(self) -> tuple[VersionOutcome, ...]:
         """Of the firing's flows, and of those that a deployment changed: whether that is another flow shows there."""
@@ -308,11 +359,17 @@ def _total(rates: Iterable[Rate]) -> Rate:
     return Rate(sum(r.hits for r in every), sum(r.total for r in every), max(r.minutes for r in every))
 
 
-def _summary(counters: list[int]) -> ScoreSummary:
-    """Count, mean and unbiased variance from sums in fixed point."""
-    n, total, squares = counters
-    if n == 0:
-        return ScoreSummary(0, 0.0, 0.0)
-    mean = total / n / SCORE_UNIT
-    variance = (squares - total * total / n) / max(n - 1, 1) / SCORE_UNIT**2
-    return ScoreSummary(n, mean, max(variance, 0.0))
+def _weighted(strata: Sequence[_StratumSums], recent: int, before: int) -> tuple[ScoreSummary, ScoreSummary] | None:
+    """The weighted summaries; None while the strata are younger than the windows beside them."""
+    if sum(s.recent[0] for s in strata) < recent or sum(s.before[0] for s in strata) < before:
+        return None
+    return estimate(_by_rate(strata, "recent")), estimate(_by_rate(strata, "before"))
+
+
+def _by_rate(strata: Sequence[_StratumSums], period: Literal["recent", "before"]) -> list[Stratum]:
+    sums: dict[float, list[int]] = {}
+    for one in strata:
+        known = sums.setdefault(one.rate, [0, 0, 0])
+        for index, amount in enumerate(one.recent if period == "recent" else one.before):
+            known[index] += amount
+    return [Stratum(rate, *sums[rate]) for rate in sorted(sums)]

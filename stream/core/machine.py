@@ -33,6 +33,9 @@ from triage.settings import TriageSettings
 
 DAY_TICKS: Final = 24 * 60
 
+BIASED: Final = frozenset({"burst", "anchor"})
+"""Scores of chosen interactions say nothing about all of them: they do not count in windows."""
+
 HOUSEKEEPING_TICKS: Final = 60
 """Ticks between two rounds of forgetting old evidence and expired series."""
 
@@ -167,7 +170,7 @@ class ShardMachine:
     def _fresh_scores(self, delta: Delta) -> Iterable[Count]:
         """The counts of scores that were not counted before."""
         for record in delta.records:
-            if isinstance(record, ScoreRecord):
+            if isinstance(record, ScoreRecord) and record.purpose not in BIASED:
                 if self.evidence.first_time(record):
                     yield from score_counts(record)
                 else:
@@ -250,10 +253,14 @@ class _CountedGather:
 
 
 def score_counts(record: ScoreRecord) -> Iterable[Count]:
-    """What one score adds to its flow and criterion, and to its version."""
+    """Every score counts in its stratum; those of the fair sample in the windows that detectors read, too."""
     amounts = (1, record.score, record.score * record.score)
     minute = record.ms // MINUTE_MS
     where = (record.environment, record.system)
+    stratum = (record.flow, record.criterion, record.version, str(record.stratum))
+    yield Count(KIND_CODE["score_stratum"], *where, stratum, minute, amounts)
+    if not record.uniform:
+        return
     yield Count(KIND_CODE["score"], *where, (record.flow, record.criterion), minute, amounts)
     if record.version:
         dims = (record.flow, record.criterion, record.version)

@@ -20,7 +20,7 @@ from stream.core.deltas import CEILING
 RING: Final = 128
 """Minutes in the ring: the two hours that a view offers, and room to round up to a power of two."""
 
-WIDE: Final[frozenset[SeriesKind]] = frozenset({"budget", "usage", "score", "score_version"})
+WIDE: Final[frozenset[SeriesKind]] = frozenset({"budget", "usage", "score", "score_version", "score_stratum"})
 """Kinds whose counters can outgrow 32 bits within a minute: micro-dollars, tokens, sums of squared scores."""
 
 NARROW_CEILING: Final = 2**30 - 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -49,7 +50,7 @@ def names(schema: dict[str, Any]) -> st.SearchStrategy[str]:
 def numbers(schema: dict[str, Any]) -> st.SearchStrategy[float]:
     """Numbers in the schema's range, integers or not as it says, with its ends preferred."""
     low, high = schema["minimum"], schema["maximum"]
-    integers = st.sampled_from([low, high]) | st.integers(int(low), int(high))
+    integers = st.sampled_from([low, high]) | st.integers(math.ceil(low), int(high))
     if schema["type"] == "integer":
         return integers
     return integers | st.floats(low, high)
@@ -65,9 +66,9 @@ def valid(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         return st.sampled_from(schema["enum"])
     if "anyOf" in schema or "oneOf" in schema:
         return st.one_of([valid(part) for part in schema.get("anyOf") or schema["oneOf"]])
+    if schema["type"] in ("null", "boolean"):
+        return st.none() if schema["type"] == "null" else st.booleans()
     match schema["type"]:
-        case "null":
-            return st.none()
         case "string" if schema.get("format") == "date-time":
             return st.sampled_from(
                 ["2026-01-05T10:00:00Z", "2026-01-05T10:00:00.123456+02:00", "2099-12-31T23:59:59.9Z"]

@@ -4,6 +4,9 @@
 what they should not: critical. Stable means that they are right to escalate: a riskier cohort, legitimate traffic. Each
 flow's scores since the onset are compared with the reference period by Welch's t test with a floor under the variance,
 corrected for the number of trends. Stable is claimed only where a material drop is itself ruled out.
+
+Means are weighted back for the sampling rates (`triage.estimates`). A burst, the scores of the incident's own escalated
+interactions, is told beside the trend and never decides: those interactions were chosen, not drawn.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from schemas.outputs import Evidence, Finding
 from schemas.words import CheckName, FindingSeverity
 from triage.case import Case, ScoreSummary, ScoreTrend
 from triage.checks.base import MAX_LISTED, CheckSettings, evaluated, no_data
+from triage.checks.eval_score_words import Joint, between, burst_evidence, burst_words
+from triage.estimates import interval
 from triage.statistics import bonferroni, rounded, welch_greater, welch_less
 from triage.words import chance, quoted, sentence_number
 
@@ -73,12 +78,15 @@ class EvalScoreTrendCheck:
     def check(self, case: Case) -> Finding:
         """Critical where the deciding criterion drops in the trigger's flow; info where it is stable."""
         if case.scores is None:
-            return no_data(self.name, "No evaluation scores from this system, so its judgement cannot be checked.")
+            said = "No evaluation scores from this system, so its judgement cannot be checked."
+            return no_data(self.name, *self._with_burst(case, said, {"reading": "none"}))
         readings = [self._read(trend, case, len(case.scores)) for trend in case.scores if self._enough(trend)]
         if not any(item.decisive for item in readings):
-            return no_data(self.name, self._too_few(case.scores), {"reading": "none", "trends": _listing(case.scores)})
+            lacking: Evidence = {"reading": "none", "trends": _listing(case.scores)}
+            return no_data(self.name, *self._with_burst(case, self._too_few(case.scores), lacking))
         readings.sort(key=lambda item: (item.p_drop, item.trend.flow, item.trend.criterion))
         answer, reading = self._answer(readings)
+        joint = Joint.of(case, answer, reading.trend.criterion == self.settings.criterion and reading.here)
         evidence: Evidence = {
             "reading": answer,
             "flow": reading.trend.flow,
@@ -87,8 +95,18 @@ class EvalScoreTrendCheck:
             "p_value_stable": rounded(reading.p_stable),
             "change": rounded(_change(reading.trend)),
             "trends": [_trend_evidence(item.trend, item.p_drop) for item in readings[:MAX_LISTED]],
+            **joint.evidence(),
+            **burst_evidence(case.bursts),
         }
-        return evaluated(self.name, _SEVERITY[answer], _words(answer, reading), evidence, case.exemplars)
+        words = " ".join(filter(None, [_words(answer, reading), joint.words(), self._burst_words(case)]))
+        return evaluated(self.name, _SEVERITY[answer], words, evidence, case.exemplars)
+
+    def _burst_words(self, case: Case) -> str:
+        return burst_words(case.bursts, self.settings.criterion)
+
+    def _with_burst(self, case: Case, said: str, evidence: Evidence) -> tuple[str, Evidence]:
+        words = " ".join(filter(None, [said, self._burst_words(case)]))
+        return words, {**evidence, **burst_evidence(case.bursts)}
 
     def _answer(self, readings: list[_Reading]) -> tuple[Answer, _Reading]:
         dropping = [item for item in readings if item.p_drop <= self.settings.alpha]
@@ -138,7 +156,7 @@ class EvalScoreTrendCheck:
 def _words(answer: Answer, reading: _Reading) -> str:
     trend = reading.trend
     numbers = (
-        f"{trend.recent.mean:.2f} over {sentence_number(trend.recent.count, 'score')} "
+        f"{trend.recent.mean:.2f} over {sentence_number(trend.recent.count, 'score')}{between(trend.recent)} "
         f"against {trend.before.mean:.2f} over {trend.before.count:,} before"
     )
     subject = f"{quoted(trend.criterion)} of {quoted(trend.flow)}"
@@ -180,4 +198,14 @@ def _trend_evidence(trend: ScoreTrend, p_value: float | None) -> Evidence:
 
 
 def _summary_evidence(summary: ScoreSummary) -> Evidence:
-    return {"scores": summary.count, "mean": rounded(summary.mean), "variance": rounded(summary.variance)}
+    found: Evidence = {
+        "scores": summary.count,
+        "mean": rounded(summary.mean),
+        "variance": rounded(summary.variance),
+    }
+    if summary.effective is not None:
+        found["effective_scores"] = rounded(summary.effective)
+    bounds = interval(summary)
+    if bounds is not None:
+        found["low"], found["high"] = map(rounded, bounds)
+    return found

@@ -1,0 +1,283 @@
+"""`midwatch evaluate run`: a Faust application that feeds the evaluation plane.
+
+Faust keeps to what it is good at (docs/adr/0004): `concurrency=1`, no tables, no `exactly_once`, no web server, raw
+bytes. Each agent hands records to a bounded number of tasks, so a slow judge slows the reading down, and acknowledges
+them in order (`evaluation.acks`). Kafka away for too long ends the process with an error; its supervisor starts it
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+import faust
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from evaluation.acks import OrderedAcks
+from evaluation.budget import PlaneStore
+from evaluation.burst import Bursts
+from evaluation.criteria import Criterion
+from evaluation.judgement import Judge
+from evaluation.metrics import PlaneMetrics
+from evaluation.plane import Plane
+from evaluation.publish import ScorePublisher
+from evaluation.purse import Purse, budget_of
+from schemas.words import VERDICTS_TOPIC
+from stream.adapters import Decoder
+from stream.adapters.decoder import Limits
+from stream.adapters.native import Interaction
+from stream.adapters.rejection import Rejection
+from stream.assembly import record_limits
+from stream.http import Status, serve_http
+from stream.logs import configure_logs, secret_values
+from stream.settings import Settings
+from stream.settings_clients import kafka_options, redis_client
+
+PUBLISH_SECONDS: Final = 30.0
+WATCH_SECONDS: Final = 2.0
+STOP_SECONDS: Final = 15.0
+BURSTS_AT_ONCE: Final = 2
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.judge")
+
+
+class KafkaAway(RuntimeError):
+    """Kafka did not answer for too long."""
+
+
+def faust_app(settings: Settings) -> faust.App:
+    """The application, connected as every other client of ours."""
+    options = kafka_options(settings.kafka)
+    return faust.App(
+        f"{settings.kafka.group_id}-evaluation",
+        broker=[f"kafka://{server}" for server in options["bootstrap_servers"]],
+        broker_client_id=f"{settings.kafka.client_id}-evaluation",
+        broker_credentials=credentials_of(options),
+        broker_commit_interval=1.0,
+        broker_session_timeout=settings.kafka.session_timeout_ms / 1000,
+        consumer_auto_offset_reset=settings.sampling.start_at,
+        consumer_max_fetch_size=4 * 1024 * 1024,
+        stream_buffer_maxsize=max(16, settings.sampling.concurrency),
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        key_serializer="raw",
+        value_serializer="raw",
+        store="memory://",
+        web_enabled=False,
+        autodiscover=False,
+    )
+
+
+def credentials_of(options: Mapping[str, Any]) -> Any:
+    """Faust's credentials for the options of an aiokafka client; None for plain text."""
+    from faust.auth import SASLCredentials, SSLCredentials
+
+    context = options.get("ssl_context")
+    if "sasl_mechanism" in options:
+        return SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            mechanism=options["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return SSLCredentials(context) if context is not None else None
+
+
+class Feed:
+    """Reads one topic for a handler: at most `most` records at once, acknowledged in order."""
+
+    def __init__(self, handle: Callable[[Any], Awaitable[None]], most: int, metrics: PlaneMetrics) -> None:
+        self._handle = handle
+        self._room = asyncio.Semaphore(most)
+        self._acks = OrderedAcks()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._metrics = metrics
+
+    async def __call__(self, stream: Any) -> None:
+        """The agent."""
+        async for event in stream.noack().events():
+            await self._room.acquire()
+            task = asyncio.create_task(self._one(event, self._acks.begin(event.message.tp, event.ack)))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _one(self, event: Any, done: Callable[[], None]) -> None:
+        self._metrics.in_flight.inc()
+        try:
+            await self._handle(event.message)
+        except Exception:  # a handler that breaks costs its record, not the process
+            self._metrics.failed.labels("handler").inc()
+            log.exception("record_failed")
+        finally:
+            self._metrics.in_flight.dec()
+            self._room.release()
+        done()
+
+    async def drain(self, seconds: float) -> None:
+        """Let the work in flight end; cancel what takes longer. What is cancelled is not acknowledged."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+
+def interactions(plane: Plane, decoder: Decoder) -> Callable[[Any], Awaitable[None]]:
+    """The handler of records that hold interactions, in any format that Midwatch reads."""
+
+    async def handle(message: Any) -> None:
+        headers = _pairs(message.headers)
+        received = -1 if not message.timestamp else round(message.timestamp * 1000)
+        batch = decoder.decode_batch([(message.value, headers, received)])
+        for _, rejection in batch.rejections:
+            _note(plane.metrics, rejection)
+        if received > 0:
+            plane.metrics.lag.set(max(0.0, time.time() - received / 1000))
+        for event in batch.events:
+            if isinstance(event, Interaction):
+                await plane.take(event)
+
+    return handle
+
+
+def _pairs(headers: Any) -> list[tuple[str, bytes]]:
+    pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
+    return [(str(name), value) for name, value in pairs if value is not None]
+
+
+def _note(metrics: PlaneMetrics, rejection: Rejection) -> None:
+    metrics.rejected.labels(rejection.reason).inc()
+
+
+def run_plane(settings: Settings, judge: Judge, criteria: tuple[Criterion, ...]) -> int:
+    """Run until SIGTERM or SIGINT; the exit code."""
+    configure_logs(settings.log, secret_values(settings))
+    for name in ("faust", "mode", "aiokafka"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        asyncio.run(_run(settings, judge, criteria))
+    except (KafkaAway, KafkaError, OSError) as error:
+        log.error("cannot_run", error=type(error).__name__, detail=str(error))  # noqa: TRY400  # expected: no traceback
+        return 1
+    except Exception as error:  # the last line of defence: said in the log, told by the exit code
+        log.exception("plane_failed", error=type(error).__name__, detail=str(error))
+        return 1
+    return 0
+
+
+async def _run(settings: Settings, judge: Judge, criteria: tuple[Criterion, ...]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    sampling, metrics = settings.sampling, PlaneMetrics()
+    owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(judge.aclose)
+        redis = redis_client(settings.redis)
+        stack.push_async_callback(redis.aclose)
+        producer = AIOKafkaProducer(**kafka_options(settings.kafka), acks="all", enable_idempotence=True, linger_ms=2)
+        await asyncio.wait_for(producer.start(), sampling.away_seconds)
+        stack.push_async_callback(producer.stop)
+        store = PlaneStore(redis, settings.redis.namespace, owner, time.monotonic)
+
+        def purse(name: str, tokens: int | None, usd: float | None) -> Purse:
+            budget = budget_of(tokens, usd)
+            return Purse(name, budget, sampling.expected_tokens, sampling.offline_per_hour, store, metrics, time.time)
+
+        plane = Plane(
+            judge, criteria, ScorePublisher(producer, PUBLISH_SECONDS), store,
+            purse("sample", sampling.tokens_per_day, sampling.usd_per_day), sampling, metrics,
+        )  # fmt: skip
+        bursts = Bursts(plane, purse("burst", sampling.burst_tokens_per_day, sampling.burst_usd_per_day))
+
+        async def verdict(message: Any) -> None:
+            await bursts.take(message.value)
+
+        feeds = [
+            Feed(interactions(plane, Decoder(_limits(settings))), sampling.concurrency, metrics),
+            Feed(verdict, BURSTS_AT_ONCE, metrics),
+        ]
+        app = faust_app(settings)
+        app.agent(
+            app.topic(*sampling.topics, value_serializer="raw", key_serializer="raw"),
+            concurrency=1,
+            name="interactions",
+        )(feeds[0].__call__)
+        app.agent(
+            app.topic(VERDICTS_TOPIC, value_serializer="raw", key_serializer="raw"), concurrency=1, name="verdicts"
+        )(feeds[1].__call__)
+        watch = _Watch(app, producer, sampling.away_seconds)
+        http = settings.http.model_copy(update={"port": sampling.http_port})
+        server = await stack.enter_async_context(serve_http(http, metrics.registry, watch.status, watch.status))
+        await _serve(app, feeds, watch, server.url, stop)
+
+
+def _limits(settings: Settings) -> Limits:
+    return record_limits(settings)
+
+
+class _Watch:
+    """Whether Kafka answers, and Faust still stands."""
+
+    def __init__(self, app: faust.App, producer: AIOKafkaProducer, seconds: float) -> None:
+        self._app = app
+        self._producer = producer
+        self._seconds = seconds
+        self._heard = time.monotonic()
+
+    def status(self) -> Status:
+        """For /healthz and /readyz."""
+        silent = time.monotonic() - self._heard
+        return Status(silent < self._seconds, {"kafka_silent_seconds": round(silent, 1)})
+
+    async def run(self) -> None:
+        """Ask Kafka for ever. Raises KafkaAway, or what broke Faust."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if self._app.crashed:
+                raise KafkaAway(f"Faust gave up: {self._app.crash_reason!r}")
+            try:
+                answered = await asyncio.wait_for(self._producer.client.force_metadata_update(), self._seconds)
+            except (KafkaError, OSError, TimeoutError):
+                answered = False
+            if answered:
+                self._heard = time.monotonic()
+            elif time.monotonic() - self._heard > self._seconds:
+                raise KafkaAway(f"Kafka did not answer for {self._seconds:g} s")
+
+
+async def _serve(app: faust.App, feeds: list[Feed], watch: _Watch, url: str, stop: asyncio.Event) -> None:
+    starting = asyncio.create_task(app.start())
+    watching = asyncio.create_task(watch.run())
+    stopping = asyncio.create_task(stop.wait())
+    log.info("plane_started", metrics=f"{url}/metrics", pid=os.getpid())
+    try:
+        waiting = {watching, stopping, starting}
+        while not stopping.done():
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                task.result()
+            waiting -= done
+    finally:
+        watching.cancel()
+        for feed in feeds:
+            await feed.drain(STOP_SECONDS / 3)
+        try:
+            await asyncio.wait_for(app.stop(), STOP_SECONDS)
+        except (TimeoutError, Exception):  # noqa: BLE001  # a stop that hangs or breaks must not keep the process
+            log.warning("faust_did_not_stop")
+        starting.cancel()
+        stopping.cancel()
+        log.info("plane_stopped")

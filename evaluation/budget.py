@@ -1,0 +1,161 @@
+"""The plane's memory in Redis: the day's budget, claims of interactions, and the last escalated interactions.
+
+| key | what |
+|---|---|
+| `{ns:judge}:spent:PURSE:DAY` | hash: tokens and micro-dollars spent or reserved, with expiry |
+| `{ns:judge}:wanted:BUCKET` | hash: what the full rates would have spent in ten minutes, with expiry |
+| `{ns:judge}:claim:HASH` | the owner while an interaction is judged, its results afterwards, with expiry |
+| `{ns:judge}:recent:HASH` | list: the newest escalated interactions of one system, with expiry |
+
+Redis away is no reason to stop or to spend without limit: every call then answers None at once for some seconds, and
+the caller falls back to a small allowance of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from hashlib import blake2b
+from importlib.resources import files
+from typing import Any, Final, TypeVar
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from evaluation.pacing import DAY_SECONDS, Budget, Spent
+
+BUCKET_SECONDS: Final = 600
+BUDGET_TTL_SECONDS: Final = 3 * DAY_SECONDS
+DONE_TTL_SECONDS: Final = 2 * DAY_SECONDS
+"""As long as the engine remembers a score's id: within it a repeat changes nothing, and costs nothing."""
+
+RECENT_TTL_SECONDS: Final = 2 * 3600
+RECENT_PER_SYSTEM: Final = 100
+PAUSE_SECONDS: Final = 5.0
+"""How long Redis is not asked again after it failed."""
+
+_T = TypeVar("_T")
+
+
+class PlaneStore:
+    """Redis as the plane uses it. Nothing here raises for Redis being away; `up` says whether it answered last."""
+
+    def __init__(self, redis: Redis, namespace: str, owner: str, monotonic: Callable[[], float]) -> None:
+        self.up = True
+        self._redis = redis
+        self._prefix = f"{{{namespace}:judge}}"
+        self._owner = owner
+        self._monotonic = monotonic
+        self._retry_at = 0.0
+        self._claims = 0
+        folder = files("evaluation").joinpath("lua")
+        self._reserve = redis.register_script(folder.joinpath("reserve.lua").read_text(encoding="utf-8"))
+        self._claim = redis.register_script(folder.joinpath("claim.lua").read_text(encoding="utf-8"))
+
+    async def _ask(self, question: Callable[[], Awaitable[_T]]) -> _T | None:
+        if self._monotonic() < self._retry_at:
+            return None
+        try:
+            answer = await question()
+        except (RedisError, OSError, TimeoutError):
+            self.up, self._retry_at = False, self._monotonic() + PAUSE_SECONDS
+            return None
+        self.up = True
+        return answer
+
+    async def spent(self, purse: str, day: int) -> Spent | None:
+        """What a purse has spent on a day (counted from 1970); None if Redis is away."""
+        found = await self._ask(lambda: _await(self._redis.hmget(self._purse(purse, day), ["tokens", "micro"])))
+        return None if found is None else Spent(*(int(value or 0) for value in found))
+
+    async def reserve(self, purse: str, day: int, amount: Spent, budget: Budget) -> bool | None:
+        """Take an amount out of a budget, if it is there; None if Redis is away."""
+        limits = [-1 if limit is None else limit for limit in (budget.tokens, budget.micro_usd)]
+        arguments = [amount.tokens, amount.micro_usd, *limits, BUDGET_TTL_SECONDS]
+        answer = await self._ask(lambda: self._reserve(keys=[self._purse(purse, day)], args=arguments))
+        return None if answer is None else bool(answer)
+
+    async def settle(self, purse: str, day: int, reserved: Spent, actual: Spent) -> None:
+        """Put what it really took in the place of what was reserved."""
+        key = self._purse(purse, day)
+
+        async def change() -> bool:
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.hincrby(key, "tokens", actual.tokens - reserved.tokens)
+            pipe.hincrby(key, "micro", actual.micro_usd - reserved.micro_usd)
+            pipe.expire(key, BUDGET_TTL_SECONDS)
+            await pipe.execute()
+            return True
+
+        await self._ask(change)
+
+    async def want(self, now_seconds: float, amount: Spent) -> Spent | None:
+        """Add to the demand of all processes; what a day would take at the demand of the last 10 to 20 minutes."""
+        bucket = int(now_seconds // BUCKET_SECONDS)
+        begun = now_seconds % BUCKET_SECONDS
+
+        async def change() -> list[Any]:
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.hincrby(self._wanted(bucket), "tokens", amount.tokens)
+            pipe.hincrby(self._wanted(bucket), "micro", amount.micro_usd)
+            pipe.expire(self._wanted(bucket), 3 * BUCKET_SECONDS)
+            pipe.hmget(self._wanted(bucket - 1), ["tokens", "micro"])
+            answers: list[Any] = await pipe.execute()
+            return answers
+
+        found = await self._ask(change)
+        if found is None:
+            return None
+        earlier = [int(value or 0) for value in found[3]]
+        # A start, or a backlog that is read within a minute, is no forecast of the day: ten minutes are the least.
+        seconds = BUCKET_SECONDS + (begun if any(earlier) else 0.0)
+        tokens, micro = ((now + then) * DAY_SECONDS / seconds for now, then in zip(found[:2], earlier, strict=True))
+        return Spent(round(tokens), round(micro))
+
+    async def claim(self, identity: str, lease_ms: int) -> bytes | None:
+        """Claim an interaction: empty if it is ours, else who has it or what came of it; None if Redis is away.
+
+        Every claim is somebody else's to the next one, in this process too.
+        """
+        key = self._key("claim", identity)
+        self._claims += 1
+        return await self._ask(lambda: self._claim(keys=[key], args=[f"{self._owner}-{self._claims}", lease_ms]))
+
+    async def done(self, identity: str, results: bytes) -> None:
+        """Say what came of it; a repeat finds it."""
+        await self._ask(lambda: _await(self._redis.set(self._key("claim", identity), results, ex=DONE_TTL_SECONDS)))
+
+    async def release(self, identity: str) -> None:
+        """Give a claim up."""
+        await self._ask(lambda: _await(self._redis.delete(self._key("claim", identity))))
+
+    async def remember(self, system: str, record: bytes) -> None:
+        """Keep an escalated interaction for a burst."""
+        key = self._key("recent", system)
+
+        async def change() -> bool:
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.lpush(key, record)
+            pipe.ltrim(key, 0, RECENT_PER_SYSTEM - 1)
+            pipe.expire(key, RECENT_TTL_SECONDS)
+            await pipe.execute()
+            return True
+
+        await self._ask(change)
+
+    async def recent(self, system: str) -> list[bytes]:
+        """The newest escalated interactions of a system, newest first."""
+        return await self._ask(lambda: _await(self._redis.lrange(self._key("recent", system), 0, -1))) or []
+
+    def _purse(self, purse: str, day: int) -> str:
+        return f"{self._prefix}:spent:{purse}:{day}"
+
+    def _wanted(self, bucket: int) -> str:
+        return f"{self._prefix}:wanted:{bucket}"
+
+    def _key(self, kind: str, identity: str) -> str:
+        return f"{self._prefix}:{kind}:{blake2b(identity.encode(), digest_size=16).hexdigest()}"
+
+
+async def _await(answer: Any) -> Any:
+    """redis-py types its answers as awaitable or not; ours always are."""
+    return await answer

@@ -1,0 +1,80 @@
+"""Commands of the evaluation plane: run, import."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stream.cli_base import FAILED, USAGE, ConfigOption, JsonOption, complain, failures, say, say_json, settings_of
+
+SHOWN_PROBLEMS = 10
+
+evaluate_app = typer.Typer(no_args_is_help=True, help="Judge a sample of the interactions.")
+
+
+@evaluate_app.command("run")
+def run(config: ConfigOption = None) -> None:
+    """Judge a sample of the interactions on Kafka, and publish their scores."""
+    from evaluation.agent import run_plane
+    from evaluation.criteria import CriteriaError, load_criteria
+
+    settings = settings_of(config)
+    try:
+        criteria = load_criteria(None)
+        judge = import_module("evaluation.build").build_judge(settings, os.environ)
+    except ModuleNotFoundError as error:
+        complain(f"there is no judge in this installation ({error.name} is missing)")
+        raise typer.Exit(USAGE) from None
+    except (CriteriaError, ValueError) as error:
+        complain(str(error))
+        raise typer.Exit(USAGE) from None
+    raise typer.Exit(run_plane(settings, judge, criteria))
+
+
+@evaluate_app.command("import")
+def import_scores(  # noqa: PLR0913  # a command line's options
+    file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="JSON or JSON lines.")],
+    config: ConfigOption = None,
+    environment: Annotated[str | None, typer.Option("--environment", "-e", help="For rows that name none.")] = None,
+    system: Annotated[str | None, typer.Option("--system", "-s", help="For rows that name none.")] = None,
+    flow: Annotated[str | None, typer.Option("--flow", "-f", help="For rows that name none.")] = None,
+    version: Annotated[str | None, typer.Option("--version", help="For rows that name none.")] = None,
+    time: Annotated[str | None, typer.Option("--time", help="RFC 3339, for rows without one; now if left out.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and explain; publish nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Publish the scores of other evaluators: rows of azure-ai-evaluation, or gen_ai.evaluation.result records."""
+    from aiokafka.errors import KafkaError
+
+    from evaluation.others import publish, read_rows
+    from schemas.base import format_time
+
+    settings = settings_of(config)
+    given = {"environment": environment, "system": system, "flow": flow, "version": version}
+    defaults = {key: value for key, value in given.items() if value is not None}
+    defaults["time"] = time or format_time(datetime.now(UTC))
+    with failures(KafkaError, UnicodeDecodeError):
+        rows = list(read_rows(file, defaults))
+        events = [event for row in rows for event in row.events]
+        if events and not dry_run:
+            asyncio.run(publish(events, settings.kafka))
+    bad = [row for row in rows if row.problem]
+    for row in bad[:SHOWN_PROBLEMS]:
+        complain(f"{file}, row {row.number}: {row.problem}")
+    if len(bad) > SHOWN_PROBLEMS:
+        complain(f"{len(bad)} rows could not be read, the first {SHOWN_PROBLEMS} are above")
+    if as_json:
+        say_json(
+            {"rows": len(rows), "scores": len(events), "unread": len(bad), "published": 0 if dry_run else len(events)}
+        )
+    else:
+        done = "read, none published" if dry_run else "published"
+        say(f"{len(rows)} rows: {len(events)} scores {done}, {len(bad)} rows could not be read")
+    if not events:
+        raise typer.Exit(FAILED)

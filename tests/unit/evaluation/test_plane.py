@@ -1,0 +1,181 @@
+"""The plane without Kafka: Redis there, away, spent budgets, judges that fail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from evaluation.budget import PlaneStore
+from evaluation.criteria import Criterion, load_criteria
+from evaluation.judgement import Judgement
+from evaluation.metrics import PlaneMetrics
+from evaluation.pacing import Budget, Spent
+from evaluation.plane import Plane
+from evaluation.publish import ScorePublisher
+from evaluation.purse import Purse
+from schemas.events import EVENT, Evaluation
+from schemas.events import Interaction as InteractionModel
+from stream.adapters.native import Interaction
+from stream.settings_sampling import SamplingSettings
+from tests.unit.adapters.events import INTERACTION, accepted, encoded
+
+CRITERIA = load_criteria(None, ["tone"])
+NO_LIMIT = Budget(None, None)
+NOON = 1_767_614_400.0
+
+
+class FakeJudge:
+    """Counts its calls; `error` is raised instead of an answer."""
+
+    def __init__(self, error: Exception | None = None, tokens: int = 100) -> None:
+        self.calls: list[str] = []
+        self.error = error
+        self.tokens = tokens
+
+    async def judge(self, interaction: InteractionModel, criteria: Sequence[Criterion]) -> list[Judgement]:
+        self.calls.append(interaction.id)
+        await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
+        return [
+            Judgement(interaction.id, c.name, "scored", 4.0, "Kind.", None, "m", "v1", "single", self.tokens, 0)
+            for c in criteria
+        ]
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+class FakeProducer:
+    """Keeps what was sent; `away` makes it fail."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.away = False
+
+    async def send(
+        self, topic: str, value: bytes | None = None, key: bytes | None = None, *, timestamp_ms: int | None = None
+    ) -> asyncio.Future[object]:
+        if self.away:
+            raise OSError("away")
+        assert value is not None
+        self.sent.append(json.loads(value))
+        stored: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        stored.set_result(None)
+        return stored
+
+
+class Stand:
+    """A plane with its parts."""
+
+    def __init__(self, url: str, namespace: str, judge: FakeJudge, budget: Budget = NO_LIMIT) -> None:
+        self.redis = Redis.from_url(url, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 0))
+        self.judge, self.producer, self.metrics = judge, FakeProducer(), PlaneMetrics()
+        self.clock = 0.0
+        self.settings = SamplingSettings(
+            resolved_rate=1.0, escalated_rate=1.0, offline_per_hour=3, judge_seconds=1.0, expected_tokens=100
+        )
+        self.store = PlaneStore(self.redis, namespace, "me", lambda: self.clock)
+        purse = Purse("sample", budget, 100, 3, self.store, self.metrics, lambda: NOON)
+        publisher = ScorePublisher(self.producer, 5.0)
+        self.plane = Plane(
+            judge, CRITERIA, publisher, self.store, purse, self.settings, self.metrics, lambda: NOON + self.clock
+        )
+
+    def value(self, name: str, **labels: str) -> float:
+        """A metric."""
+        return self.metrics.registry.get_sample_value(f"midwatch_judge_{name}", labels) or 0.0
+
+
+def interaction(name: str, **more: Any) -> Interaction:
+    event = accepted(encoded(INTERACTION | {"id": name} | more))
+    assert isinstance(event, Interaction)
+    return event
+
+
+@pytest.fixture
+def namespace(request: pytest.FixtureRequest) -> str:
+    return str(request.node.name)[:60].replace("[", "-").replace("]", "-")
+
+
+async def test_a_repeat_is_not_judged_again(embedded_redis: Any, namespace: str) -> None:
+    """The same interaction, again and at once twice: one call, one event, which the contract's model takes."""
+    stand = Stand(embedded_redis.url, namespace, FakeJudge())
+    event = interaction("i-1")
+    await asyncio.gather(stand.plane.take(event), stand.plane.take(event))
+    await stand.plane.take(event)
+    assert stand.judge.calls == ["i-1"]
+    (sent,) = stand.producer.sent
+    read = EVENT.validate_python({**sent, "time": event_time(sent)}, strict=False)
+    assert isinstance(read, Evaluation)
+    assert read.sampling is not None
+    assert (read.sampling.rate, read.interaction_id) == (1.0, "i-1")
+    await stand.redis.aclose()
+
+
+def event_time(sent: dict[str, Any]) -> Any:
+    from datetime import datetime
+
+    return datetime.fromisoformat(sent["time"])
+
+
+async def test_a_spent_budget_stops_and_is_never_overdrawn(embedded_redis: Any, namespace: str) -> None:
+    """Room for five interactions: at most five are judged of forty at once, and what is spent is what they took."""
+    stand = Stand(embedded_redis.url, namespace, FakeJudge(), Budget(500, None))
+    await asyncio.gather(*(stand.plane.take(interaction(f"i-{n}")) for n in range(40)))
+    spent = await stand.store.spent("sample", int(NOON // 86_400))
+    assert spent == Spent(100 * len(stand.judge.calls), 0)
+    assert 1 <= len(stand.judge.calls) <= 5
+    await stand.redis.aclose()
+
+
+async def test_without_redis_a_small_allowance_is_judged_and_nothing_waits(namespace: str) -> None:
+    """Redis away: three interactions an hour, each once, and the rest is let go."""
+    stand = Stand("redis://127.0.0.1:1", namespace, FakeJudge())
+    async with asyncio.timeout(20):
+        for number in (1, 1, 2, 3, 4, 5):
+            await stand.plane.take(interaction(f"i-{number}"))
+    assert stand.judge.calls == ["i-1", "i-2", "i-3"]
+    assert stand.value("interactions_skipped_total", reason="over_budget") == 2
+    assert stand.value("redis_up") == 0
+    await stand.redis.aclose()
+
+
+async def test_a_judge_that_breaks_costs_its_sample_alone(embedded_redis: Any, namespace: str) -> None:
+    """It raises, against its promise: nothing is published, nothing is raised, it is counted."""
+    stand = Stand(embedded_redis.url, namespace, FakeJudge(error=RuntimeError("broken")))
+    await stand.plane.take(interaction("i-1"))
+    assert stand.producer.sent == []
+    assert stand.value("failures_total", part="judge") == 1
+    await stand.redis.aclose()
+
+
+async def test_what_could_not_be_published_may_be_tried_again(embedded_redis: Any, namespace: str) -> None:
+    """Kafka away: the claim is given up, so that the next to see the interaction publishes it."""
+    stand = Stand(embedded_redis.url, namespace, FakeJudge())
+    stand.producer.away = True
+    await stand.plane.take(interaction("i-1"))
+    stand.producer.away = False
+    await stand.plane.take(interaction("i-1"))
+    assert len(stand.producer.sent) == 1
+    await stand.redis.aclose()
+
+
+async def test_a_burst_uses_what_was_judged_before(embedded_redis: Any, namespace: str) -> None:
+    """A sampled interaction of an incident is not paid for again; its burst score has an id of its own."""
+    stand = Stand(embedded_redis.url, namespace, FakeJudge())
+    event = interaction("i-1", outcome="escalated")
+    await stand.plane.take(event)
+    sampling = {"rate": 1.0, "purpose": "burst", "uniform": False, "incident_id": "inc_1"}
+    await stand.plane.score(event, sampling, stand.plane.purse)
+    assert stand.judge.calls == ["i-1"]
+    assert [sent["sampling"]["purpose"] for sent in stand.producer.sent] == ["sample", "burst"]
+    assert len({sent["id"] for sent in stand.producer.sent}) == 2
+    await stand.redis.aclose()

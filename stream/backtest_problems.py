@@ -25,17 +25,17 @@ def file_error(path: Path, problems: Iterable[str]) -> BacktestError:
     return BacktestError(f"{path} (rows count from 1, without the heading):\n" + "\n".join(f"  {p}" for p in problems))
 
 
-def explain_csv(path: Path, read: Any, types: dict[str, Any], error: Exception) -> BacktestError:
+def explain_csv(path: Path, read: Any, types: dict[str, Any], error: Exception, parse: Any = None) -> BacktestError:
     """All columns whose values cannot be converted to `types`, each with its first bad row; else `error` itself.
 
-    `read` are the options that the file was read with.
+    `read` and `parse` are the options that the file was read with.
     """
     columns = list(types)
     convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), include_columns=columns)
     problems: dict[str, str] = {}
     row = 0
     try:
-        for batch in pa.csv.open_csv(path, read, convert_options=convert):
+        for batch in pa.csv.open_csv(str(path), read, parse, convert):
             for name in columns:
                 if name not in problems:
                     problems |= explain_column(name, batch.column(name), types[name], row)

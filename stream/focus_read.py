@@ -118,5 +118,5 @@ def _csv(path: Path) -> Iterator[pa.RecordBatch]:
         for batch in pa.csv.open_csv(str(path), read, parse, convert):
             yield pa.RecordBatch.from_arrays(batch.columns, names)
     except pa.ArrowInvalid as error:
-        costs = [old for old, new in zip(given, names, strict=True) if new in COSTS]
-        raise FocusError(explain_csv(path, costs, types, error)) from error
+        costs = {old: types[old] for old, new in zip(given, names, strict=True) if new in COSTS}
+        raise FocusError(explain_csv(path, read, costs, error, parse)) from error

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from typer.testing import CliRunner
 
 from schemas.canonical import canonical_json
@@ -159,8 +160,10 @@ async def test_each_topic_takes_its_own_alone(parts: Parts, tmp_path: Path) -> N
     }
     event = traffic._interaction(1, ms, "refunds", False)
     async with Reader(parts.bootstrap, [DEAD_LETTERS_TOPIC]) as reader, engine(config):
-        records = [("agent.usage", 0, canonical_json(forged), ms), (CONTROLS_TOPIC, 0, canonical_json(event), ms)]
-        await send(parts.bootstrap, records)
+        async with AIOKafkaProducer(bootstrap_servers=parts.bootstrap, acks="all") as producer:
+            await producer.send_and_wait("agent.usage", canonical_json(forged), timestamp_ms=ms)
+            # A compacted topic takes no record without a key.
+            await producer.send_and_wait(CONTROLS_TOPIC, canonical_json(event), key=b"any", timestamp_ms=ms)
         await reader.until(lambda found: len(found) == 2)
     letters = {letter["topic"]: letter for letter in (json.loads(record.value) for record in reader.records)}
     assert {letter["reason"] for letter in letters.values()} == {"unknown_type"}

@@ -80,12 +80,13 @@ def other(seeds: Sequence[int], console: Console) -> list[Goal]:
     _print(console, "Escalation rate, second family", [*naive, warning, page], len(page.labels()))
     careful = naive[1]
     return [
-        Goal("second family, page: false alarms (a fifth of the careful rule's)", page.false_alarms, "<=",
-             careful.false_alarms / 5),
-        Goal("second family, page: recall of the detectable (the careful rule's)", page.detectable(), ">=",
-             careful.detectable()),
-        Goal("second family, page: minutes to detect (the careful rule's)", page.delay(), "<=", careful.delay()),
-    ]  # fmt: skip
+        Goal("second family, warning: recall (the careful rule's)", warning.recall(), ">=", careful.recall()),
+        Goal(
+            "second family, warning: false alarms (half of its)", warning.false_alarms, "<=", careful.false_alarms / 2
+        ),
+        Goal("second family, page: false alarms (a fifth of its)", page.false_alarms, "<=", careful.false_alarms / 5),
+        Goal("second family, page: minutes to detect (its)", page.delay(), "<=", careful.delay()),
+    ]
 
 
 def other_kinds(seeds: Sequence[int], console: Console) -> list[Goal]:

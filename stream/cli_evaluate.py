@@ -29,7 +29,8 @@ def run(config: ConfigOption = None) -> None:
         criteria = load_criteria(None)
         judge = import_module("evaluation.build").build_judge(settings, os.environ)
     except ModuleNotFoundError as error:
-        complain(f"there is no judge in this installation ({error.name} is missing)")
+        missing = f"this version cannot judge yet ({error.name} is missing)"
+        complain(f"{missing}; `midwatch evaluate import` brings in others' scores")
         raise typer.Exit(USAGE) from None
     except (CriteriaError, ValueError) as error:
         complain(str(error))

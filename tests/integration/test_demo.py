@@ -124,6 +124,8 @@ async def test_an_interrupt_ends_everything_that_was_started(tmp_path: Path, num
         stdout=asyncio.subprocess.PIPE,
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(tmp_path)},
+        # A shell starts what runs in its background with SIGINT ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     async for line in process.stdout:

@@ -28,6 +28,7 @@ from evaluation.acks import OrderedAcks
 from evaluation.budget import PlaneStore
 from evaluation.burst import Bursts
 from evaluation.criteria import Criterion
+from evaluation.judge_metrics import JudgeMetrics
 from evaluation.judgement import Judge
 from evaluation.metrics import PlaneMetrics
 from evaluation.plane import Plane
@@ -220,8 +221,16 @@ async def _run(settings: Settings, judge: Judge, criteria: tuple[Criterion, ...]
         )(feeds[1].__call__)
         watch = _Watch(app, producer, sampling.away_seconds)
         http = settings.http.model_copy(update={"port": sampling.http_port})
+        _show_judge(judge, metrics)
         server = await stack.enter_async_context(serve_http(http, metrics.registry, watch.status, watch.status))
         await _serve(app, feeds, watch, server.url, stop)
+
+
+def _show_judge(judge: Judge, metrics: PlaneMetrics) -> None:
+    """Let /metrics tell of the judge as well, if it keeps metrics."""
+    own = getattr(judge, "metrics", None)
+    if isinstance(own, JudgeMetrics):
+        metrics.registry.register(own.registry)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -22,17 +21,14 @@ evaluate_app = typer.Typer(no_args_is_help=True, help="Judge a sample of the int
 def run(config: ConfigOption = None) -> None:
     """Judge a sample of the interactions on Kafka, and publish their scores."""
     from evaluation.agent import run_plane
+    from evaluation.build import JudgeConfigError, build_judge
     from evaluation.criteria import CriteriaError, load_criteria
 
     settings = settings_of(config)
     try:
-        criteria = load_criteria(None)
-        judge = import_module("evaluation.build").build_judge(settings, os.environ)
-    except ModuleNotFoundError as error:
-        missing = f"this version cannot judge yet ({error.name} is missing)"
-        complain(f"{missing}; `midwatch evaluate import` brings in others' scores")
-        raise typer.Exit(USAGE) from None
-    except (CriteriaError, ValueError) as error:
+        criteria = load_criteria(settings.judge.criteria_file, settings.judge.criteria)
+        judge = build_judge(settings, os.environ)
+    except (CriteriaError, JudgeConfigError) as error:
         complain(str(error))
         raise typer.Exit(USAGE) from None
     raise typer.Exit(run_plane(settings, judge, criteria))

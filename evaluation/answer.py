@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -25,7 +25,8 @@ class Scored(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     reasoning: Annotated[str, Field(description="One sentence: what decided the score.")]
-    score: Annotated[Literal[1, 2, 3, 4, 5], Field(description="1 is worst, 5 is best.")]
+    # No Literal: pydantic finds true among its values, as 1.
+    score: Annotated[int, Field(ge=1, le=5, description="1 is worst, 5 is best.")]
 
 
 _ANSWER: Final = TypeAdapter(dict[str, Scored])

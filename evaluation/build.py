@@ -11,6 +11,7 @@ import openai
 from evaluation.calls import Caller, ChatCaller, ResponsesCaller
 from evaluation.judgement import Judge
 from evaluation.judging import ModelJudge
+from evaluation.retrying import FIRST_SECONDS
 from evaluation.scripted import ScriptedJudge
 from stream.settings import Settings
 from stream.settings_judge import JudgeSettings
@@ -24,13 +25,15 @@ class JudgeConfigError(ValueError):
     """The judge cannot be built from this configuration; says what is missing and where to give it."""
 
 
-def build_judge(settings: Settings, environ: Mapping[str, str]) -> Judge:
+def build_judge(
+    settings: Settings, environ: Mapping[str, str], first_pause_seconds: float = FIRST_SECONDS
+) -> Judge:
     """The judge that `[judge]` describes. Raises `JudgeConfigError`."""
     section = settings.judge
     if section.provider == "scripted":
         return ScriptedJudge()
     client = _client(section, environ)
-    return ModelJudge(_caller(section, client), section, client.close)
+    return ModelJudge(_caller(section, client), section, client.close, first_pause_seconds=first_pause_seconds)
 
 
 def _caller(section: JudgeSettings, client: openai.AsyncOpenAI) -> Caller:

@@ -19,6 +19,9 @@ _KEPT: Final = frozenset("\n\t")
 _SELECTORS: Final = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef\u034f\u115f\u1160\u3164\uffa0]")
 """Variation selectors, which can carry bytes, and fillers, which show as nothing; neither is of a category above."""
 
+_LINE_ENDS: Final = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+"""All that some reader takes for the end of a line. As a line feed it is escaped in JSON, which the others are not."""
+
 _RESERVED: Final = re.compile(
     r"<\||\|>"  # <|im_start|>, <|endoftext|>, <|eot_id|>
     r"|</?s>|\[/?INST\]|<</?SYS>>|\[/?(?:AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|SYSTEM_PROMPT)\]"
@@ -38,7 +41,7 @@ def clean(text: str, limit: int) -> str:
 
 def visible(text: str) -> str:
     """The characters that a reader sees, and line feeds and tabs."""
-    text = _SELECTORS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = _SELECTORS.sub("", _LINE_ENDS.sub("\n", text))
     if text.isascii() and text.isprintable():
         return text
     return "".join(char for char in text if char in _KEPT or unicodedata.category(char) not in _UNSEEN)

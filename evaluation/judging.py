@@ -67,7 +67,7 @@ class ModelJudge:
         self._caller = caller
         self._settings = settings
         self._close = close
-        self._prompt = prompt
+        self.prompt = prompt
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._retrying = Retrying(settings.attempts, random.random, self._note, first_pause_seconds)
         self._logprobs = settings.logprobs
@@ -121,7 +121,7 @@ class ModelJudge:
 
         async def once() -> _Answer:
             # A boundary of its own for each call, a repeated one as well.
-            prompt = self._prompt(interaction, criteria, secrets.token_hex(16), self._settings.max_text_chars)
+            prompt = self.prompt(interaction, criteria, secrets.token_hex(16), self._settings.max_text_chars)
             try:
                 async with self._slots:
                     with self.metrics.in_flight.track_inprogress():

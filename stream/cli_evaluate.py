@@ -1,4 +1,4 @@
-"""Commands of the evaluation plane: run, import."""
+"""Commands of the evaluation plane: run, import, calibrate."""
 
 from __future__ import annotations
 
@@ -74,4 +74,36 @@ def import_scores(  # noqa: PLR0913  # a command line's options
         done = "read, none published" if dry_run else "published"
         say(f"{len(rows)} rows: {len(events)} scores {done}, {len(bad)} rows could not be read")
     if not events:
+        raise typer.Exit(FAILED)
+
+
+@evaluate_app.command("calibrate")
+def calibrate(
+    file: Annotated[
+        Path, typer.Argument(metavar="LABELLED.jsonl", exists=True, dir_okay=False, help="Labels, with scores or not.")
+    ],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how far the judge agrees with people's labels, by criterion."""
+    from evaluation.build import JudgeConfigError
+    from evaluation.calibration import calibrate as compare
+    from evaluation.calibration import text_of
+    from evaluation.criteria import CriteriaError
+    from evaluation.labelled import LabelledFileError
+
+    settings = settings_of(config)
+    try:
+        with failures(LabelledFileError):
+            found = compare(file, settings, os.environ)
+    except (CriteriaError, JudgeConfigError) as error:
+        complain(str(error))
+        raise typer.Exit(USAGE) from None
+    if as_json:
+        say_json(found.to_json())
+    else:
+        for line in text_of(found):
+            say(line)
+    if not found.agreements:
+        complain(f"{file} gave no pair of label and score")
         raise typer.Exit(FAILED)

@@ -42,3 +42,17 @@ class JudgeMetrics:
             "1 if log-probabilities were asked for and the model gives none, so that samples are averaged.",
             registry=self.registry,
         )
+        self.anchor_error = self._by_criterion(
+            "midwatch_judge_anchor_error", "Mean distance of the anchors' scores from the known ones, in points."
+        )
+        self.anchor_shift = self._by_criterion(
+            "midwatch_judge_anchor_shift", "Mean shift of the anchors' scores since the first round, in points."
+        )
+        self.changed = self._by_criterion(
+            "midwatch_judge_changed", "1 if that shift is larger than a wavering judge's would be."
+        )
+        self.anchor_rounds = Counter("midwatch_judge_anchor_rounds_total", "Rounds of anchors.", registry=self.registry)
+
+    def _by_criterion(self, name: str, text: str) -> Gauge:
+        """Criteria with known scores are the shipped ones: a closed set."""
+        return Gauge(name, text, ("criterion",), registry=self.registry)

@@ -59,6 +59,9 @@ class JudgeSettings(Section):
     max_text_chars: int = Field(
         12_000, ge=500, le=65_536, description="Longest request, response or context; its middle is left out beyond."
     )
+    anchor_minutes: float = Field(
+        240.0, ge=0, le=10_080, description="Minutes between two rounds of anchors, which measure the judge; 0: none."
+    )
 
     @model_validator(mode="after")
     def _reachable(self) -> JudgeSettings:

@@ -19,7 +19,7 @@ class JudgeMetrics:
             registry=self.registry,
         )
         self.no_data = Counter(
-            "midwatch_judge_no_data_total", "Judgements without a score.", ("reason",), registry=self.registry
+            "midwatch_judge_unscored_total", "Judgements without a score.", ("reason",), registry=self.registry
         )
         self.failures = Counter(
             "midwatch_judge_call_failures_total",
@@ -28,7 +28,10 @@ class JudgeMetrics:
             registry=self.registry,
         )
         self.tokens = Counter(
-            "midwatch_judge_tokens_total", "Tokens spent, also for no score.", ("direction",), registry=self.registry
+            "midwatch_judge_call_tokens_total",
+            "Tokens spent, also for no score.",
+            ("direction",),
+            registry=self.registry,
         )
         self.seconds = Histogram(
             "midwatch_judge_seconds",

@@ -6,10 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 
 from evaluation.build import JudgeConfigError, build_judge
 from evaluation.criteria import shipped
+from evaluation.judge_metrics import JudgeMetrics
 from evaluation.judgement import Judgement
+from evaluation.metrics import PlaneMetrics
 from evaluation.scripted import ScriptedJudge
 from evaluation.scripted_server import Fault, ScriptedServer, scripted_server
 from stream.settings import SettingsError, load_settings
@@ -85,7 +88,7 @@ async def test_what_goes_wrong_has_no_data_and_a_reason(api: str, kind: Any, rea
         server.always = Fault(kind)
         judgements = await judge.judge(talk(), CRITERIA)
         value = judge.metrics.registry.get_sample_value
-        assert value("midwatch_judge_no_data_total", {"reason": reason}) == len(CRITERIA)
+        assert value("midwatch_judge_unscored_total", {"reason": reason}) == len(CRITERIA)
         assert value("midwatch_judge_call_failures_total", {"reason": reason}) == calls
     assert _reasons(judgements) == {reason}
     assert len(server.requests) == calls
@@ -199,3 +202,14 @@ async def test_the_scripted_judge_says_that_it_is_none() -> None:
     judgements = await judge.judge(talk(), CRITERIA)
     assert {judgement.method for judgement in judgements} == {"scripted"}
     assert _reasons(await judge.judge(talk(request=None, response=None), CRITERIA)) == {"no_text"}
+
+
+def test_the_planes_metrics_and_the_judges_have_different_names() -> None:
+    """Both are shown on one page, where a name that came twice would make all of it unreadable."""
+    judges, planes = JudgeMetrics().registry, PlaneMetrics().registry
+    assert not {one.name for one in judges.collect()} & {one.name for one in planes.collect()}
+    planes.register(judges)
+    page = generate_latest(planes).decode()
+    types = [line.split()[2] for line in page.splitlines() if line.startswith("# TYPE")]
+    assert len(set(types)) == len(types)
+    assert "midwatch_judge_anchor_rounds_total" in types

@@ -13,6 +13,7 @@ COPY detectors detectors
 COPY triage triage
 COPY costs costs
 COPY stream stream
+COPY evaluation evaluation
 COPY scenarios scenarios
 RUN python -m hatchling build -t wheel -d wheels \
     && /opt/midwatch/bin/pip install --quiet --no-deps --no-index wheels/*.whl

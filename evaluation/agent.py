@@ -25,9 +25,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from evaluation.acks import OrderedAcks
+from evaluation.anchor_watch import AnchorWatch
 from evaluation.budget import PlaneStore
 from evaluation.burst import Bursts
 from evaluation.criteria import Criterion
+from evaluation.judge_metrics import JudgeMetrics
 from evaluation.judgement import Judge
 from evaluation.metrics import PlaneMetrics
 from evaluation.plane import Plane
@@ -220,8 +222,22 @@ async def _run(settings: Settings, judge: Judge, criteria: tuple[Criterion, ...]
         )(feeds[1].__call__)
         watch = _Watch(app, producer, sampling.away_seconds)
         http = settings.http.model_copy(update={"port": sampling.http_port})
+        _watch_judge(judge, criteria, settings, metrics, stack)
         server = await stack.enter_async_context(serve_http(http, metrics.registry, watch.status, watch.status))
         await _serve(app, feeds, watch, server.url, stop)
+
+
+def _watch_judge(
+    judge: Judge, criteria: tuple[Criterion, ...], settings: Settings, metrics: PlaneMetrics, stack: AsyncExitStack
+) -> None:
+    """Let /metrics tell of the judge as well, and have it judge anchors, if it keeps metrics to tell by."""
+    own = getattr(judge, "metrics", None)
+    if not isinstance(own, JudgeMetrics):
+        return
+    metrics.registry.register(own.registry)
+    if settings.judge.anchor_minutes:
+        rounds = asyncio.create_task(AnchorWatch(judge, criteria, own).run(settings.judge.anchor_minutes * 60))
+        stack.callback(rounds.cancel)
 
 
 def _limits(settings: Settings) -> Limits:

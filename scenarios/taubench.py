@@ -12,7 +12,8 @@ What the file does not say is decided here, the same way in every run:
   telemetry does not know the gold answer. One that was cut off at the turn limit is `abandoned`.
 - Reason of an escalation. `customer_request` if the customer's last words ask for a person, else `policy`.
 
-Command line: `python -m scenarios.taubench FILE > events.jsonl`, or with `--labels` for the labels instead.
+Command line: `python -m scenarios.taubench FILE > events.jsonl`, with `--labels` for the labels instead, with
+`--labelled` for both in the form that `midwatch evaluate calibrate` takes.
 """
 
 from __future__ import annotations
@@ -116,6 +117,13 @@ def label(trajectory: JsonObject) -> Label:
     return Label(interaction_id(trajectory), wanted, outcome(trajectory["traj"]) == "escalated")
 
 
+def labelled(trajectories: Sequence[JsonObject]) -> Iterator[JsonObject]:
+    """Each interaction with its label for `escalation_appropriateness`: 5 for what was wanted, 1 for the opposite."""
+    for event, gold in zip(interactions(trajectories), map(label, trajectories), strict=True):
+        right = gold.wanted == gold.escalated
+        yield {"interaction": event, "labels": {"escalation_appropriateness": 5 if right else 1}}
+
+
 def _steps(messages: Sequence[JsonObject]) -> Iterator[JsonObject]:
     """The tool calls. A tool that answered with an error is a step with status `error`."""
     for position, message in enumerate(messages):
@@ -172,6 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scenarios.taubench", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("file", type=Path, help="historical_trajectories/gpt-4o-airline.json of tau-bench")
     parser.add_argument("--labels", action="store_true", help="print the gold labels instead of the events")
+    parser.add_argument("--labelled", action="store_true", help="print events with labels for evaluate calibrate")
     options = parser.parse_args(arguments)
     try:
         trajectories = load(options.file)
@@ -184,6 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             {"interaction_id": gold.interaction_id, "wanted": gold.wanted, "escalated": gold.escalated}
             for gold in map(label, trajectories)
         )
+    if options.labelled:
+        lines = labelled(trajectories)
     for line in lines:
         sys.stdout.buffer.write(canonical_json(line) + b"\n")
     sys.stdout.flush()

@@ -1,11 +1,10 @@
-"""Commands of the evaluation plane: run, import."""
+"""Commands of the evaluation plane: run, import, calibrate."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -22,17 +21,14 @@ evaluate_app = typer.Typer(no_args_is_help=True, help="Judge a sample of the int
 def run(config: ConfigOption = None) -> None:
     """Judge a sample of the interactions on Kafka, and publish their scores."""
     from evaluation.agent import run_plane
+    from evaluation.build import JudgeConfigError, build_judge
     from evaluation.criteria import CriteriaError, load_criteria
 
     settings = settings_of(config)
     try:
-        criteria = load_criteria(None)
-        judge = import_module("evaluation.build").build_judge(settings, os.environ)
-    except ModuleNotFoundError as error:
-        missing = f"this version cannot judge yet ({error.name} is missing)"
-        complain(f"{missing}; `midwatch evaluate import` brings in others' scores")
-        raise typer.Exit(USAGE) from None
-    except (CriteriaError, ValueError) as error:
+        criteria = load_criteria(settings.judge.criteria_file, settings.judge.criteria)
+        judge = build_judge(settings, os.environ)
+    except (CriteriaError, JudgeConfigError) as error:
         complain(str(error))
         raise typer.Exit(USAGE) from None
     raise typer.Exit(run_plane(settings, judge, criteria))
@@ -78,4 +74,36 @@ def import_scores(  # noqa: PLR0913  # a command line's options
         done = "read, none published" if dry_run else "published"
         say(f"{len(rows)} rows: {len(events)} scores {done}, {len(bad)} rows could not be read")
     if not events:
+        raise typer.Exit(FAILED)
+
+
+@evaluate_app.command("calibrate")
+def calibrate(
+    file: Annotated[
+        Path, typer.Argument(metavar="LABELLED.jsonl", exists=True, dir_okay=False, help="Labels, with scores or not.")
+    ],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how far the judge agrees with people's labels, by criterion."""
+    from evaluation.build import JudgeConfigError
+    from evaluation.calibration import calibrate as compare
+    from evaluation.calibration import text_of
+    from evaluation.criteria import CriteriaError
+    from evaluation.labelled import LabelledFileError
+
+    settings = settings_of(config)
+    try:
+        with failures(LabelledFileError):
+            found = compare(file, settings, os.environ)
+    except (CriteriaError, JudgeConfigError) as error:
+        complain(str(error))
+        raise typer.Exit(USAGE) from None
+    if as_json:
+        say_json(found.to_json())
+    else:
+        for line in text_of(found):
+            say(line)
+    if not found.agreements:
+        complain(f"{file} gave no pair of label and score")
         raise typer.Exit(FAILED)

@@ -29,6 +29,7 @@ from stream.settings_costs import (
     cost_problems,
     flat_parts,
 )
+from stream.settings_judge import JudgeSettings
 from stream.settings_plugins import detectors_section
 from stream.settings_problems import Problem, SettingsError, find_problems
 from stream.settings_sampling import SamplingSettings
@@ -78,6 +79,7 @@ class Settings(Section):
     http: HttpSettings = Field(default_factory=HttpSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     sampling: SamplingSettings = Field(default_factory=SamplingSettings)
+    judge: JudgeSettings = Field(default_factory=JudgeSettings)
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
 
     @model_validator(mode="after")

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.calibration import calibrate
 from scenarios import azure_trace, taubench
 from schemas.base import JsonObject
 from schemas.canonical import canonical_json
 from schemas.events import Interaction, Usage
+from stream.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 TAU = Path("tau-bench") / "gpt-4o-airline.json"
@@ -101,6 +103,17 @@ def replayed(events: Iterable[JsonObject], directory: Path) -> JsonObject:
     done = subprocess.run(command, check=True, capture_output=True, cwd=ROOT, env=environment)
     said: JsonObject = json.loads(done.stdout)
     return said
+
+
+def test_calibrating_on_taubench_gives_its_gold_labels(tmp_path: Path) -> None:
+    """52 of 200 handovers or their lack were wrong (42 unneeded, 10 missed), and all 200 are compared."""
+    path = tmp_path / "labelled.jsonl"
+    lines = taubench.labelled(taubench.load(data(TAU)))
+    path.write_bytes(b"\n".join(canonical_json(line) for line in lines))
+    settings = load_settings(None, {"MIDWATCH_JUDGE__PROVIDER": "scripted"})
+    (found,) = calibrate(path, settings, {}).agreements
+    assert (found.criterion, found.pairs) == ("escalation_appropriateness", 200)
+    assert [sum(row) for row in found.confusion] == [42 + 10, 0, 0, 0, 142 + 6]
 
 
 def test_replay_counts_200_interactions_and_48_escalations(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "never": models.Never,
     "fires": models.Fires,
     "roll_back": models.RollBack,
+    "heard": models.Heard,
 }
 
 

@@ -56,8 +56,8 @@ def run_story(entry: Entry) -> Run:
     """Play a story. Raises StoryError where it names what it does not have, or acknowledges what is not open."""
     story = entry.story
     try:
-        world = world_of(story)
         _check_times(story)
+        world = world_of(story)
         check_controls(story)
     except ValueError as error:
         raise StoryError(entry.path, [str(error)]) from None

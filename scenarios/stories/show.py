@@ -47,8 +47,9 @@ def show_story(console: Console, run: Run, marks: Sequence[Mark]) -> None:
     grid.add_column()
     for clock, content in _timeline(run):
         grid.add_row(clock, content)
-    console.print(grid)
-    console.print()
+    if grid.row_count:
+        console.print(grid)
+        console.print()
     show_marks(console, marks)
 
 

@@ -80,7 +80,7 @@ def fit_growth(days: NDArray[np.int64], totals: Floats, confidence: float = 0.8)
     days, totals = days[busy], totals[busy]
     if len(days) < MIN_DAYS:
         whole = f"{len(days)} whole day{'s' if len(days) != 1 else ''}"
-        raise TooLittleHistory(f"{whole} of traffic are too few to see growth: {MIN_DAYS} are needed")
+        raise TooLittleHistory(f"{whole} of traffic, too few to see growth: {MIN_DAYS} are needed")
     t = (days - days[0]).astype(np.float64)
     logs = np.log(totals)
     x = np.column_stack([np.ones_like(t), t, _weekdays(days)])

@@ -6,15 +6,16 @@ story is about comes as events, one JSON line each, tick by tick, the way `midwa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from scenarios.fleet import Fleet, encode
 from scenarios.fleet_counts import HourCounts
 from scenarios.fleet_model import HOUR_MS, MINUTE_MS
 from schemas.outputs import Firing
-from stream.adapters import Decoder, Rejection
+from stream.adapters import Decoder, Rejection, decode_controls
 from stream.assembly import machine_factory, record_limits
+from stream.core.controls import record_of
 from stream.core.deltas import Count, Delta
 from stream.core.fold import Batch, PartitionFold, ShardMap
 from stream.core.gather import Gatherer
@@ -28,6 +29,10 @@ FINE_HOURS = 3
 HISTORY_TICKS = (25, 30, 55, 60)
 """Minutes of an hour at which history is evaluated: two ticks for each half hour are the fewest that let baselines
 learn how far their half hours scatter."""
+
+
+Controls = Callable[[int], Sequence[bytes]]
+"""Gives the controls that a tick is the first to see, a JSON object each; asked when all ticks before it are known."""
 
 
 class Heart:
@@ -59,15 +64,26 @@ class Heart:
                 traffic = fleet.traffic(system, flow, hour)
                 yield from HourCounts(system, flow, effects, traffic, budgets, by_hour=by_hour).counts()
 
-    def live(self, lines: Sequence[bytes], start_ms: int, end_ms: int) -> Iterator[Outcome]:
+    def live(
+        self, lines: Sequence[bytes], start_ms: int, end_ms: int, controls: Controls | None = None
+    ) -> Iterator[Outcome]:
         """Evaluate every tick behind `start_ms` up to `end_ms`, given the events in the order of their arrival."""
         inboxes = self._fold(lines, round(self._settings.engine.lateness_seconds * 1000))
         for tick in range(start_ms // MINUTE_MS + 1, end_ms // MINUTE_MS + 1):
-            yield self._machine.step(tick, inboxes.get(tick, ()))
+            told = self._told(controls(tick)) if controls is not None else ()
+            yield self._machine.step(tick, [*inboxes.get(tick, ()), *told])
 
     def gather(self, firing: Firing) -> Case:
         """The case that triage would get for `firing` at the last tick."""
         return Gatherer(self._machine.windows, self._machine.evidence).gather(firing)
+
+    def _told(self, lines: Sequence[bytes]) -> Iterable[Delta]:
+        """What people said, as their topic would bring it."""
+        if not lines:
+            return ()
+        found = decode_controls([(line, (), 0) for line in lines], self._decoder.limits, self._decoder.counters)
+        self.rejections += [rejection for _, rejection in found.rejections]
+        return (Delta(records=tuple(record_of(control) for control in found.controls)),)
 
     def _fold(self, lines: Sequence[bytes], lateness_ms: int) -> dict[int, list[Delta]]:
         """What becomes visible by tick, as one source partition would show it."""

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 def backtest(  # noqa: PLR0913  # a command has as many arguments as it has options
     counts: Annotated[
-        Path, typer.Option("--counts", metavar="FILE", dir_okay=False, help="Counts by minute, .parquet or .csv.")
+        Path,
+        typer.Option(
+            "--counts",
+            metavar="FILE",
+            dir_okay=False,
+            help="Counts by minute, .parquet or .csv; docs/backtest.md has the columns.",
+        ),
     ],
     detector: Annotated[
         str,

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stream.unreachable import unreachable
+
 if TYPE_CHECKING:
     from stream.settings import Settings
 
@@ -56,8 +58,13 @@ def failures(*kinds: type[Exception]) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
     except expected as error:
-        complain(str(error) or type(error).__name__)
+        found = unreachable(error)
+        complain(f"{found[0]}: {found[1]}; `midwatch doctor` looks closer" if found else _words(error))
         raise typer.Exit(FAILED) from None
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def complain(text: str) -> None:

@@ -34,8 +34,10 @@ def add(  # noqa: PLR0913 - one for each option
     flow: Annotated[Matcher, typer.Option("--flow", metavar="F", help="This flow alone.")] = None,
     agent: Annotated[Matcher, typer.Option("--agent", metavar="A", help="This agent alone.")] = None,
     budget: Annotated[Matcher, typer.Option("--budget", metavar="B", help="This budget alone.")] = None,
-    detector: Annotated[Matcher, typer.Option("--detector", metavar="D", help="This detector's firings alone.")] = None,
-    length: Annotated[str | None, typer.Option("--for", metavar="2h", help="How long: 90m, 2h, 1d12h.")] = None,
+    detector: Annotated[
+        Matcher, typer.Option("--detector", metavar="D", help="This detector's firings alone, e.g. escalation_rate.")
+    ] = None,
+    length: Annotated[str | None, typer.Option("--for", metavar="LENGTH", help="How long: 90m, 2h, 1d12h.")] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="T", help="Until, e.g. 2026-03-01T06:00Z.")] = None,
     starts: Annotated[str | None, typer.Option("--starts", metavar="T", help="From when on; else at once.")] = None,
     maintenance: Annotated[bool, typer.Option("--maintenance", help="It is a planned maintenance window.")] = False,

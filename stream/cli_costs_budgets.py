@@ -25,7 +25,7 @@ SHOWN_BAD_LINES = 10
 
 def prices(
     model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="As in the events; without it, your contracts.")
+        str | None, typer.Argument(metavar="MODEL", help="As in the events; without it, your contracts.")
     ] = None,
     provider: Annotated[
         str | None, typer.Option("--provider", metavar="P", help="As in the events, e.g. azure.")
@@ -42,6 +42,7 @@ def prices(
 ) -> None:
     """What a model costs, and where the price is from: a contract of the configuration, or the list."""
     from costs.prices import Called
+    from costs.prices_near import meant
     from schemas.words import ServiceTier
     from stream.settings_costs import day_of
 
@@ -55,9 +56,11 @@ def prices(
     named = None if tier == "standard" else cast("ServiceTier", tier)
     quote = settings.price_book().quote(Called(model, provider, deployment, named), day)
     if quote is None:
+        near = meant(model, provider)
         complain(
-            f"no price of {model}{f' at {provider}' if provider else ''} is known: its usage is counted as unpriced, "
-            "with 0 dollars (midwatch_usage_unpriced_total); give it a price in [prices]"
+            f"no price of {model}{f' at {provider}' if provider else ''} is known"
+            f"{f'; did you mean {near}?' if near else '.'} Its usage is counted as unpriced, with 0 dollars "
+            "(midwatch_usage_unpriced_total), until it has a price in [prices]"
         )
         raise typer.Exit(FAILED)
     _say_quote(model, tier, quote, as_json=as_json)

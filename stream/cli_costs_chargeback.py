@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from stream.settings import Settings
 
 SHOWN_BAD_RECORDS = 10
+SHOWN_TAGS = 10
 
 
 class Format(StrEnum):
@@ -63,16 +64,18 @@ def chargeback(  # noqa: PLR0913 - each is an option
     ] = None,
     bills: Annotated[
         list[Path] | None,
-        typer.Option("--reconcile", metavar="FOCUS", exists=True, dir_okay=False, help="The bill: .csv or .parquet."),
+        typer.Option(
+            "--reconcile", metavar="FILE", exists=True, dir_okay=False, help="The bill, as FOCUS: .csv or .parquet."
+        ),
     ] = None,
     cost: Annotated[
         Cost, typer.Option("--cost", help="effective: what use is worth. billed: what the invoice says.")
     ] = Cost.EFFECTIVE,
     tolerance: Annotated[
-        float, typer.Option("--tolerance", min=0, max=1, help="Share by which two amounts may differ.")
+        float, typer.Option("--tolerance", metavar="SHARE", min=0, max=1, help="Share by which two amounts may differ.")
     ] = 0.01,
     tolerance_usd: Annotated[
-        float, typer.Option("--tolerance-usd", min=0, max=1e9, help="Or the dollars by which they may.")
+        float, typer.Option("--tolerance-usd", metavar="USD", min=0, help="Or the dollars by which they may.")
     ] = 0.01,
     all_services: Annotated[
         bool, typer.Option("--all-services", help="Compare all of the bill, not its AI services alone.")
@@ -111,6 +114,7 @@ def chargeback(  # noqa: PLR0913 - each is an option
             found = read_bill(report, bills, cost.value, allowed, all_services, keep_duplicates)
         _write(report, form, out, quiet=as_json)
     _say_bad_records(read)
+    _say_unknown_names(names, {name for key in book.charges for name, _ in key.tags})
     if as_json:
         shown: dict[str, Any] = {**report.to_json(), "rejected": read.rejected}
         if found is not None:
@@ -151,6 +155,17 @@ def _names(text: str) -> list[str]:
         complain(f"--by '{text}': name one or more different tags, with commas between them")
         raise typer.Exit(USAGE)
     return names
+
+
+def _say_unknown_names(names: list[str], borne: set[str]) -> None:
+    """A tag that no call bears was probably misspelt."""
+    from costs.tags import fold, shown
+
+    known = {fold(name) for name in borne}
+    for name in names:
+        if fold(name) not in known:
+            there = ", ".join(shown(one) for one in sorted(borne)[:SHOWN_TAGS]) or "none at all"
+            complain(f"--by {name}: no call bears this tag; they bear {there}")
 
 
 def _tolerance(relative: float, usd: float) -> Tolerance:

@@ -36,11 +36,18 @@ def compare(  # noqa: PLR0913  # an argument for each option
     ] = None,
     ptu_monthly_cost: Annotated[
         Decimal | None,
-        typer.Option("--ptu-monthly-cost", parser=options.amount, metavar="USD", help="Simple form: PTU, a month."),
+        typer.Option(
+            "--ptu-monthly-cost", parser=options.amount, metavar="USD", help="Simple form: what the PTU cost a month."
+        ),
     ] = None,
     payg_per_1k: Annotated[
         Decimal | None,
-        typer.Option("--payg-per-1k", parser=options.amount, metavar="USD", help="Simple form: 1,000 tokens."),
+        typer.Option(
+            "--payg-per-1k",
+            parser=options.amount,
+            metavar="USD",
+            help="Simple form: what 1,000 tokens cost pay-as-you-go.",
+        ),
     ] = None,
     usage: options.UsageOption = None,
     from_redis: options.RedisOption = False,
@@ -83,14 +90,15 @@ def compare(  # noqa: PLR0913  # an argument for each option
 ) -> None:
     """Provisioned throughput (PTU) against pay-as-you-go: by a simple formula, or over real traffic.
 
-    Simple: --monthly-tokens, --ptu-monthly-cost, --payg-per-1k. Measured: --usage. Described: --rpm, --peak, --input,
-    --cached, --output, --model.
+    Simple: --monthly-tokens, --ptu-monthly-cost, --payg-per-1k. Measured: --usage or --from-redis. Described: --model,
+    --rpm, --peak, --input, --cached, --output.
     """
     simple = {"--monthly-tokens": monthly_tokens, "--ptu-monthly-cost": ptu_monthly_cost, "--payg-per-1k": payg_per_1k}
     alike = {"--rpm": rpm, "--input": input_tokens, "--output": output_tokens}
     forms = [_any(simple), bool(usage), from_redis, _any(alike)]
     if sum(forms) != 1:
         _misused(
+            f"{'these do not go together: ' + ', '.join(_given(forms)) + '; ' if any(forms) else ''}"
             "say what to compare in one of these forms: --monthly-tokens N --ptu-monthly-cost USD --payg-per-1k USD; "
             "--usage FILE; --from-redis; or --model M --rpm N --input N --output N"
         )
@@ -110,6 +118,12 @@ def compare(  # noqa: PLR0913  # an argument for each option
     with _complaints():
         compared, read = given.compared(usage or [], load)
         _say_comparisons(compared, read, plot, as_json=as_json)
+
+
+def _given(forms: list[bool]) -> list[str]:
+    """The forms of `compare` that are given, by an option that each is known by."""
+    names = ("the simple form", "--usage", "--from-redis", "described calls (--rpm)")
+    return [name for name, given in zip(names, forms, strict=True) if given]
 
 
 def crossover(  # noqa: PLR0913  # an argument for each option

@@ -76,15 +76,19 @@ PercentileOption = Annotated[
     typer.Option("--percentile", parser=percentile, metavar="N", help="Size for this percentile of the minutes."),
 ]
 HourlyOption = Annotated[
-    Decimal | None, typer.Option("--ptu-hourly", parser=amount, metavar="USD", help="A PTU for an hour.")
+    Decimal | None, typer.Option("--ptu-hourly", parser=amount, metavar="USD", help="Price of a PTU for an hour.")
 ]
 MonthlyOption = Annotated[
     Decimal | None,
-    typer.Option("--ptu-monthly", parser=amount, metavar="USD", help="A PTU for a month, reserved by the month."),
+    typer.Option(
+        "--ptu-monthly", parser=amount, metavar="USD", help="Price of a PTU for a month, reserved by the month."
+    ),
 ]
 YearlyOption = Annotated[
     Decimal | None,
-    typer.Option("--ptu-yearly", parser=amount, metavar="USD", help="A PTU for a month, reserved by the year."),
+    typer.Option(
+        "--ptu-yearly", parser=amount, metavar="USD", help="Price of a PTU for a month, reserved by the year."
+    ),
 ]
 TpmOption = Annotated[
     Decimal | None,

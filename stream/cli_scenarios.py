@@ -10,6 +10,7 @@ from stream.cli_base import FAILED, USAGE, JsonOption, complain, failures, say, 
 
 if TYPE_CHECKING:
     from scenarios.stories.files import Entry
+    from scenarios.stories.run import Run
 
 scenarios_app = typer.Typer(
     no_args_is_help=True, help="Labelled stories of incidents and quiet nights, played through the engine's heart."
@@ -32,12 +33,13 @@ def list_scenarios(as_json: JsonOption = False) -> None:
 
 @scenarios_app.command("run")
 def run_scenarios(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Scenarios; all if none.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Names from the list, or .toml files; all if none.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Play scenarios and judge what is said. One tells its story minute by minute; all, one line each."""
     from scenarios.stories.judge import judge
-    from scenarios.stories.run import run_story
     from scenarios.stories.show import make_console, show_line, show_story, to_json
 
     entries = _choose(names or [])
@@ -46,7 +48,7 @@ def run_scenarios(
     results, failed = [], 0
     with failures(ValueError):
         for number, entry in enumerate(entries):
-            run = run_story(entry)
+            run = _run(entry)
             marks = judge(run)
             failed += any(not mark.met for mark in marks)
             if as_json:
@@ -63,6 +65,18 @@ def run_scenarios(
         say(f"{len(entries)} scenarios, {f'{failed} of them not' if failed else 'all'} as expected")
     if failed:
         raise typer.Exit(FAILED)
+
+
+def _run(entry: Entry) -> Run:
+    """The story, played; or the end of the command: exit 2, for one that contradicts itself."""
+    from scenarios.stories.files import StoryError
+    from scenarios.stories.run import run_story
+
+    try:
+        return run_story(entry)
+    except StoryError as error:
+        complain(str(error))
+        raise typer.Exit(USAGE) from None
 
 
 def _choose(names: list[str]) -> list[Entry]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from schemas.words import CAUSES
 from stream.cli_base import USAGE, ConfigOption, JsonOption, complain, failures, say, say_json, settings_of
 from stream.cli_controls import ByOption, person
 
@@ -18,7 +19,10 @@ verdicts_app = typer.Typer(invoke_without_command=True, help="Print the verdicts
 IncidentArgument = Annotated[str, typer.Argument(metavar="INCIDENT_ID", help="The incident (or one of its verdicts).")]
 VerdictArgument = Annotated[str, typer.Argument(metavar="VERDICT_OR_INCIDENT_ID", help="What is judged.")]
 NoteOption = Annotated[str | None, typer.Option("--note", metavar="TEXT", help="A remark.")]
-CauseOption = Annotated[str | None, typer.Option("--cause", metavar="C", help="The cause that was found.")]
+CauseOption = Annotated[
+    str | None,
+    typer.Option("--cause", metavar="CAUSE", help=f"What it was: {', '.join(CAUSES[:-1])} or {CAUSES[-1]}."),
+]
 
 
 @verdicts_app.callback()

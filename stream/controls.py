@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from schemas.base import format_time
 from schemas.canonical import canonical_json, content_id, jsonable
-from schemas.controls import CONTROL, Acknowledgement, Silence
+from schemas.controls import CONTROL, LONGEST, Acknowledgement, Silence
 from schemas.outputs import Verdict
 from schemas.words import CONTROLS_TOPIC, HEARTBEATS_TOPIC
 from stream.core.controls import ControlBook, record_of
@@ -63,6 +63,14 @@ def make_silence(order: SilenceOrder, now: datetime) -> Silence:
     ends = order.ends_at if isinstance(order.ends_at, datetime) else starts + order.ends_at
     if ends <= now:
         raise OrderError(f"it would end at {format_time(ends)}, which is over: it is {format_time(now)} now")
+    if ends <= starts:
+        raise OrderError(f"it would end at {format_time(ends)}, before it starts at {format_time(starts)}")
+    if ends - now > LONGEST:
+        latest = format_time(now + LONGEST)
+        raise OrderError(
+            f"it would end at {format_time(ends)}; a silence ends at most {LONGEST.days} days from now ({latest}): "
+            "silence for less, and again if need be"
+        )
     body = {
         "time": now,
         "environment": order.environment,

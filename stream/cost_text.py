@@ -33,7 +33,7 @@ def render(parts: Iterable[RenderableType]) -> str:
 
 def table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> Table:
     """A table whose first `left` columns are words, the others numbers."""
-    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="none", pad_edge=False)
+    made = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, title_style="none", pad_edge=False)
     for place, name in enumerate(head):
         made.add_column(name, justify="left" if place < left else "right")
     for row in rows:
@@ -77,7 +77,7 @@ def comparison_parts(found: Comparison, curve: CostCurve) -> Iterator[Renderable
     at = "at the peak" if found.sizing.percentile >= 100 else f"in the {found.sizing.percentile:g} % minute"
     yield (
         f"pay-as-you-go {dollars(load.payg_usd)} a month; {load.mean_tpm:,.0f} normalised tokens a minute on average, "
-        f"{found.peak_tpm:,.0f} {at}\n"
+        f"{found.peak_tpm:,.0f} {at}"
     )
     head = ("term", "a PTU", "worth it from", "for the peak", "a month", "used", "with spillover", "a month", "used")
     rows = []
@@ -121,12 +121,12 @@ def crossover_parts(found: Crossover) -> Iterator[RenderableType]:
     traffic = found.comparison.traffic
     yield f"{traffic.model}, {found.comparison.sizing.kind}: {tokens(found.monthly_tokens)} tokens a month now"
     if found.growth is None:
-        yield f"no date can be given: {found.why}\n"
+        yield f"no date can be given: {found.why}"
     else:
         growth, low, high = found.growth.monthly_percent
         yield (
             f"growth {growth:+.1f} % a month ({found.growth.confidence:.0%}: {low:+.1f} to {high:+.1f} %), "
-            f"from {found.growth.days} days\n"
+            f"from {found.growth.days} days"
         )
     rows = [
         (

@@ -21,6 +21,7 @@ from stream.settings import Settings
 from stream.settings_clients import kafka_options, redis_client
 from stream.settings_sections import EngineSettings
 from stream.topics import DAY_MS, TopicReport, TopicsError, inspect_topics, plan_topics
+from stream.unreachable import KAFKA_REMEDY, REDIS_REMEDY, unreachable
 
 Level = Literal["ok", "warn", "fail"]
 Clock = Callable[[], int]
@@ -57,14 +58,15 @@ async def examine(settings: Settings, clock: Clock) -> list[Line]:
 async def examine_kafka(settings: Settings, clock: Clock) -> list[Line]:
     """Reachable, topics, partitions, retention, compaction, and records stamped in the future."""
     address = settings.kafka.bootstrap_servers
-    remedy = "check kafka.bootstrap_servers, security_protocol and that the brokers are up"
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             return await _examine_kafka(settings, clock)
     except TimeoutError:
-        return [Line("fail", "kafka", f"no answer from {address} within {TIMEOUT_SECONDS:.0f} s", remedy)]
+        return [Line("fail", "kafka", f"no answer from {address} within {TIMEOUT_SECONDS:.0f} s", KAFKA_REMEDY)]
     except (KafkaError, TopicsError, OSError) as error:
-        return [Line("fail", "kafka", str(error) or f"{address}: {type(error).__name__}", remedy)]
+        down = unreachable(error)
+        detail = down[0] if down is not None else str(error) or f"{address}: {type(error).__name__}"
+        return [Line("fail", "kafka", detail, KAFKA_REMEDY)]
 
 
 async def _examine_kafka(settings: Settings, clock: Clock) -> list[Line]:
@@ -160,14 +162,14 @@ async def examine_redis(settings: Settings, clock: Clock) -> list[Line]:
     except TimeoutError:
         return [_redis_down(settings, f"no answer within {TIMEOUT_SECONDS:.0f} s")]
     except (RedisError, OSError) as error:
-        return [_redis_down(settings, f"{type(error).__name__}: {error}")]
+        reason = "it cannot be reached" if unreachable(error) else f"{type(error).__name__}: {error}"
+        return [_redis_down(settings, reason)]
     finally:
         await client.aclose()
 
 
 def _redis_down(settings: Settings, reason: str) -> Line:
-    remedy = "check redis.url, username and password, and that the server is up"
-    return Line("fail", "redis", f"{settings.redis.url}: {reason}", remedy)
+    return Line("fail", "redis", f"{settings.redis.url}: {reason}", REDIS_REMEDY)
 
 
 async def _examine_redis(client: Redis, clock: Clock) -> list[Line]:

@@ -48,7 +48,7 @@ def focus_batches(path: Path) -> Iterator[pa.RecordBatch]:
     except UnicodeDecodeError:
         raise FocusError(f"{path}: the file is not UTF-8 text; is it a CSV file?") from None
     except pa.ArrowInvalid as error:
-        raise FocusError(f"{path}: {str(error)[:300]}") from error
+        raise FocusError(f"{path}: {str(error)[:300]}. A bill is a FOCUS file, .csv or .parquet") from error
 
 
 def version_of(names: list[str]) -> str:

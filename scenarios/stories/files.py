@@ -27,6 +27,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "never": models.Never,
     "fires": models.Fires,
     "roll_back": models.RollBack,
+    "heard": models.Heard,
 }
 
 
@@ -101,9 +102,11 @@ def _find(name: str, known: dict[str, Path]) -> Path:
         return known[name]
     if name.endswith(".toml") and Path(name).is_file():
         return Path(name)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or [one for one in known if name in one][:3]
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    raise UnknownStoryError(f"there is no scenario named {name}{hint} `midwatch scenarios list` shows all")
+    if name.endswith(".toml"):
+        raise UnknownStoryError(f"there is no file {name}")
+    near = difflib.get_close_matches(name, known, n=3) or [one for one in known if name in one][:3]
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise UnknownStoryError(f"there is no scenario named {name}; {hint}`midwatch scenarios list` shows all")
 
 
 def _entry(path: Path) -> Entry:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from schemas.words import ChangeKind, EscalationReason
+from schemas.words import ChangeKind, DetectorName, EscalationReason
 
 Clock = Annotated[
     str,
@@ -199,6 +199,54 @@ class Duplicates(Lasting):
         return f"{self.share_percent:g} % of the events come twice"
 
 
+class Mutes(Happens):
+    """Nobody is paged for what it covers, `until` a time, from `starts` on (from `at`, when it is made, if not given).
+
+    It covers what fires in its system and flow, and of the agent, budget and detector that it names.
+    """
+
+    what: str
+    starts: Clock | None = None
+    until: Clock
+    agent: str | None = None
+    budget: str | None = None
+    detector: DetectorName | None = None
+    reason: str = Field(min_length=1, max_length=1000)
+
+    def words(self) -> str:
+        """As a sentence."""
+        named = {"agent": self.agent, "budget": self.budget, "detector": self.detector}
+        about = "".join(f" of {name} {value}" for name, value in named.items() if value is not None)
+        begins = f" from {self.starts}" if self.starts is not None else ""
+        return f"{self.what}{about}{begins} until {self.until}: {self.reason}"
+
+
+class Silence(Mutes):
+    """Somebody silences the pager."""
+
+    what: Literal["silence"]
+
+
+class MaintenanceWindow(Mutes):
+    """The same, planned."""
+
+    what: Literal["maintenance window"]
+
+
+class Acknowledgement(Happens):
+    """Somebody takes the incident in hand that is open then, or, `withdrawn`, gives it back."""
+
+    what: Literal["acknowledgement"]
+    by: str = Field(min_length=1)
+    note: str | None = Field(None, min_length=1, max_length=1000)
+    withdrawn: bool = False
+
+    def words(self) -> str:
+        """As a sentence."""
+        note = f": {self.note}" if self.note else ""
+        return f"{self.by} {'gives back' if self.withdrawn else 'acknowledges'} the incident{note}"
+
+
 Happening = Annotated[
     Deployment
     | Rollback
@@ -211,6 +259,9 @@ Happening = Annotated[
     | SpendingChanges
     | ClockSkew
     | LateEvents
-    | Duplicates,
+    | Duplicates
+    | Silence
+    | MaintenanceWindow
+    | Acknowledgement,
     Field(discriminator="what"),
 ]

@@ -143,6 +143,29 @@ def _details(expect: Expect, verdict: Verdict) -> Iterator[Mark]:
     if expect.series_at_least is not None:
         seen = len(verdict.related)
         yield Mark(f"it lists {expect.series_at_least} other series or more", seen >= expect.series_at_least, str(seen))
+    yield from _controlled(expect, verdict)
+
+
+def _controlled(expect: Expect, verdict: Verdict) -> Iterator[Mark]:
+    """What people, or an earlier incident, have to do with it."""
+    muted = verdict.muted.by if verdict.muted else "none"
+    acknowledged = verdict.acknowledged.by if verdict.acknowledged else "none"
+    for word, wanted, by in (
+        ("muted", expect.muted_by, muted),
+        ("acknowledged", expect.acknowledged_by, acknowledged),
+    ):
+        if wanted is not None:
+            yield Mark(_by(word, wanted), by == wanted, _by(word, by))
+    if expect.inhibited is not None:
+        wanted_flows = sorted(expect.inhibited)
+        flows = sorted({scope.flow or "no flow" for scope in verdict.inhibited or ()})
+        yield Mark(
+            f"explains {', '.join(wanted_flows) or 'nothing'}", flows == wanted_flows, ", ".join(flows) or "nothing"
+        )
+
+
+def _by(word: str, who: str) -> str:
+    return f"not {word}" if who == "none" else f"{word} by {who}"
 
 
 def _course(story: Story, expect: Expect, mine: list[Verdict]) -> Iterator[Mark]:
@@ -155,6 +178,7 @@ def _course(story: Story, expect: Expect, mine: list[Verdict]) -> Iterator[Mark]
         yield Mark(
             f"{expect.revisions_at_most} revisions at most", len(mine) <= expect.revisions_at_most, str(len(mine))
         )
+    yield from _heard(story, expect, mine)
     last = mine[-1]
     ended = f"resolved at {_clock(last.decided_at.timestamp())}" if last.status == "resolved" else "open"
     if expect.resolved_by is not None:
@@ -162,6 +186,19 @@ def _course(story: Story, expect: Expect, mine: list[Verdict]) -> Iterator[Mark]
         yield Mark(f"resolved by {expect.resolved_by}", in_time, ended)
     if expect.open_at_end:
         yield Mark("still open at the end", last.status != "resolved", ended)
+
+
+def _heard(story: Story, expect: Expect, mine: list[Verdict]) -> Iterator[Mark]:
+    """Whether and when somebody is paged: by the first verdict that is not muted."""
+    first = next((one for one in mine if one.muted is None), None)
+    found = "not heard" if first is None else f"{first.status} at {_clock(first.decided_at.timestamp())}"
+    if expect.never_heard:
+        yield Mark("nobody is paged", first is None, found)
+    if expect.heard is not None:
+        begins, by = expect.heard.not_before, expect.heard.by
+        at = -1.0 if first is None or first.status != "firing" else first.decided_at.timestamp() * 1000
+        in_time = (story.ms(begins) if begins else 0) <= at <= story.ms(by)
+        yield Mark(f"it is heard {f'not before {begins}, ' if begins else ''}by {by}", in_time, found)
 
 
 def _never(story: Story, run: Run) -> Iterator[Mark]:
@@ -174,6 +211,7 @@ def _never(story: Story, run: Run) -> Iterator[Mark]:
         "top_cause": [(v.decided_at.timestamp(), v.causes[0].cause) for v in spoken],
         "recommendation": [(v.decided_at.timestamp(), v.recommendation.kind) for v in spoken],
         "severity": [(v.decided_at.timestamp(), v.severity) for v in spoken],
+        "muted_by": [(v.decided_at.timestamp(), v.muted.by) for v in spoken if v.muted],
     }
     for field, words in said.items():
         for unwanted in getattr(story.never, field):

@@ -16,6 +16,7 @@ from schemas.words import (
     Action,
     Cause,
     DetectorName,
+    MutedBy,
     Pricing,
     RecommendationKind,
     Severity,
@@ -73,6 +74,13 @@ class Fires(Part):
     version: str | None = None
 
 
+class Heard(Part):
+    """When a human first hears of an incident: the first verdict of it that is not muted."""
+
+    by: Clock
+    not_before: Clock | None = None
+
+
 class RollBack(Part):
     """The target that the verdict must name."""
 
@@ -108,6 +116,14 @@ class Expect(Part):
     revisions_at_most: int | None = Field(None, ge=1)
     resolved_by: Clock | None = None
     open_at_end: bool = False
+    muted_by: MutedBy | Literal["none"] | None = None
+    acknowledged_by: str | None = Field(None, min_length=1)
+    """Who has it in hand; `none` for nobody."""
+    inhibited: list[str] | None = None
+    """The flows whose later firings it explains."""
+    heard: Heard | None = None
+    never_heard: bool = False
+    """Every verdict of it is muted."""
 
 
 class Never(Part):
@@ -119,6 +135,7 @@ class Never(Part):
     top_cause: list[Cause] = Field(default_factory=list)
     recommendation: list[RecommendationKind] = Field(default_factory=list)
     severity: list[Severity] = Field(default_factory=list)
+    muted_by: list[MutedBy] = Field(default_factory=list)
 
 
 class Story(Part):

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from scenarios.fleet import Fleet
 from scenarios.fleet_model import HOUR_MS
 from scenarios.heart import Heart
+from scenarios.stories.controls import People, check_controls
 from scenarios.stories.delivery import deliver
 from scenarios.stories.files import Entry, StoryError
-from scenarios.stories.happenings import DependencyFails, Happening
+from scenarios.stories.happenings import DependencyFails, Happening, Mutes
 from scenarios.stories.model import Story
 from scenarios.stories.world import world_of
 from schemas.outputs import Firing, Verdict
@@ -52,11 +53,12 @@ class Run:
 
 
 def run_story(entry: Entry) -> Run:
-    """Play a story. Raises StoryError where it names what it does not have."""
+    """Play a story. Raises StoryError where it names what it does not have, or acknowledges what is not open."""
     story = entry.story
     try:
-        world = world_of(story)
         _check_times(story)
+        world = world_of(story)
+        check_controls(story)
     except ValueError as error:
         raise StoryError(entry.path, [str(error)]) from None
     heart = Heart(settings_of(story))
@@ -65,11 +67,12 @@ def run_story(entry: Entry) -> Run:
     for _ in heart.remember(fleet, begins - story.history_days * 24 * HOUR_MS, begins):
         pass  # What was said before the story began is not part of it.
     lines = deliver(story, fleet.events(begins, ends))
-    moments = [
-        Moment(outcome.tick * MINUTE_MS, outcome.firings, outcome.verdicts)
-        for outcome in heart.live(lines, begins, ends)
-        if outcome.firings or outcome.verdicts
-    ]
+    people = People(entry)
+    moments: list[Moment] = []
+    for outcome in heart.live(lines, begins, ends, people.say):
+        people.hear(outcome.verdicts)
+        if outcome.firings or outcome.verdicts:
+            moments.append(Moment(outcome.tick * MINUTE_MS, outcome.firings, outcome.verdicts))
     return Run(entry, tuple(moments), len(lines), (ends - begins) // MINUTE_MS, tuple(heart.rejections))
 
 
@@ -94,6 +97,8 @@ def told(story: Story) -> Iterator[tuple[int, str]]:
         place = "/".join(name for name in (happening.system, happening.flow) if name is not None)
         words = f"{place}: {_named(happening, story).words()}" if place else _named(happening, story).words()
         found.append((story.ms(happening.at), words))
+        if isinstance(happening, Mutes) and happening.starts is not None:
+            found.append((story.ms(happening.starts), f"begins: {words}"))
         until = getattr(happening, "until", None)
         if until is not None:
             found.append((story.ms(until), f"over: {words}"))

@@ -17,10 +17,16 @@ from scenarios.stories.run import Moment, Run, told
 from schemas.base import JsonObject
 from schemas.canonical import jsonable
 from schemas.outputs import Finding, Firing, Scope, Verdict
+from schemas.words import MutedBy
 
 WIDTH = 120
 _SEVERITY = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 _FINDING = {"none": ("·", "dim"), "info": ("i", "cyan"), "warning": ("!", "yellow"), "critical": ("✗", "bold red")}
+_MUTED: dict[MutedBy, str] = {
+    "silence": "a silence",
+    "maintenance": "a maintenance window",
+    "inhibition": "an earlier incident that explains it",
+}
 _TIER = {"page": "bold red", "warning": "yellow"}
 
 
@@ -41,8 +47,9 @@ def show_story(console: Console, run: Run, marks: Sequence[Mark]) -> None:
     grid.add_column()
     for clock, content in _timeline(run):
         grid.add_row(clock, content)
-    console.print(grid)
-    console.print()
+    if grid.row_count:
+        console.print(grid)
+        console.print()
     show_marks(console, marks)
 
 
@@ -140,6 +147,8 @@ def _verdict(verdict: Verdict, before: Verdict | None) -> Iterator[RenderableTyp
         (f"{word}{verdict.severity.upper()}", _SEVERITY[verdict.severity]),
         f": {_answer(verdict)}",
     )
+    for note in _notes(verdict):
+        yield _indented(Text(note, style="magenta"), 4)
     if not told_before:
         for finding in verdict.findings:
             yield _indented(_finding(finding), 4)
@@ -148,6 +157,18 @@ def _verdict(verdict: Verdict, before: Verdict | None) -> Iterator[RenderableTyp
     yield Padding(
         Text(f"do: {verdict.recommendation.kind}. {verdict.recommendation.reason}"), (0, 0, 0, 4), expand=False
     )
+
+
+def _notes(verdict: Verdict) -> Iterator[str]:
+    """Why nobody is paged, who has it in hand, which symptoms it explains."""
+    muted, acknowledged = verdict.muted, verdict.acknowledged
+    if muted is not None:
+        reason = f": {muted.reason}" if muted.reason else ""
+        yield f"muted by {_MUTED[muted.by]}{reason}; nobody is paged"
+    if acknowledged is not None:
+        yield f"acknowledged by {acknowledged.by}{f': {acknowledged.note}' if acknowledged.note else ''}"
+    if verdict.inhibited:
+        yield f"explains what fires later: {', '.join(sorted({_where(scope) for scope in verdict.inhibited}))}"
 
 
 def _answer(verdict: Verdict) -> str:

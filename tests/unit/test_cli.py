@@ -86,7 +86,7 @@ def test_no_cluster(arguments: list[str]) -> None:
     environ = {"MIDWATCH_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1", "MIDWATCH_REDIS__URL": "redis://127.0.0.1:1"}
     result = runner.invoke(app, arguments, env=environ)
     assert result.exit_code == 1
-    assert "Unable to bootstrap" in result.output
+    assert "no Kafka can be reached at 127.0.0.1:1" in result.output
     assert "Traceback" not in result.output
 
 

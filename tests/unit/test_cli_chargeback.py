@@ -154,6 +154,16 @@ def test_what_is_wrong_goes_to_standard_error(
     assert said in " ".join(result.stderr.replace("│", " ").split())
 
 
+def test_a_tag_that_no_call_bears_is_named(usage: Path) -> None:
+    """All of it would be untagged without a word: the tags that there are stand on standard error."""
+    result = run(usage, "--by", "costcenter")
+    assert result.exit_code == 0
+    assert "(untagged)" in result.stdout
+    assert "--by costcenter: no call bears this tag; they bear " in result.stderr
+    assert "'cost-center'" in result.stderr
+    assert "bears this tag" not in run(usage, "--by", "Cost-Center").stderr
+
+
 def test_usage_has_to_come_from_somewhere() -> None:
     """Files or Kafka."""
     result = runner.invoke(app, ["costs", "chargeback", "--month", "2026-10"])

@@ -88,7 +88,7 @@ def test_prices_on_the_command_line_go_before_all_others() -> None:
     [
         ((), 2, "one of these forms"),
         (("--monthly-tokens", 1), 2, "also needs --ptu-monthly-cost, --payg-per-1k"),
-        (("--monthly-tokens", 1, *GPT_5), 2, "one of these forms"),
+        (("--monthly-tokens", 1, *GPT_5), 2, "do not go together: the simple form, described calls (--rpm); say what"),
         (("--monthly-tokens", "nan", "--ptu-monthly-cost", 1, "--payg-per-1k", 1), 2, "give a number from 0 up"),
         (("--monthly-tokens", -1, "--ptu-monthly-cost", 1, "--payg-per-1k", 1), 2, "give a number from 0 up"),
         (("--monthly-tokens", 1, "--ptu-monthly-cost", 1, "--payg-per-1k", 0), 2, "above zero"),
@@ -105,6 +105,21 @@ def test_what_makes_no_sense_is_said(arguments: tuple[object, ...], code: int, s
     result = costs("compare", *arguments)
     assert (result.exit_code, result.stdout) == (code, "")
     assert said in " ".join(result.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (("gpt-40",), "did you mean gpt-4, gpt-4o or "),
+        (("gpt-4o", "--provider", "azur"), "no price of gpt-4o at azur is known; did you mean provider azure?"),
+        (("xyzzy",), "no price of xyzzy is known. Its usage"),
+    ],
+)
+def test_an_unknown_model_says_what_was_meant(arguments: tuple[object, ...], meant: str) -> None:
+    """Names that are near, or the provider; nothing where nothing is near."""
+    result = costs("prices", *arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert meant in result.stderr
 
 
 def test_a_trace_is_compared(tmp_path: Path) -> None:

@@ -64,13 +64,32 @@ def test_a_wrong_expectation_ends_with_a_failure(tmp_path: Path) -> None:
     assert "✗" in result.stdout
 
 
-@pytest.mark.parametrize(("name", "hint"), [("brekaer-fails", "breaker-fails"), ("nothing.toml", "no scenario named")])
+@pytest.mark.parametrize(
+    ("name", "hint"), [("brekaer-fails", "breaker-fails"), ("nothing.toml", "there is no file nothing.toml")]
+)
 def test_an_unknown_name_is_a_wrong_command_line(name: str, hint: str) -> None:
     """Exit 2, nothing on standard output, the nearest name on standard error."""
     result = runner.invoke(app, ["scenarios", "run", name])
     assert result.exit_code == 2
     assert result.stdout == ""
     assert hint in result.stderr
+
+
+def test_a_name_like_none_other_brings_no_guess() -> None:
+    """Only where something is near is it offered; the way to the list is always said."""
+    result = runner.invoke(app, ["scenarios", "run", "xyzzy"])
+    assert result.exit_code == 2
+    assert result.stderr == "midwatch: there is no scenario named xyzzy; `midwatch scenarios list` shows all\n"
+
+
+def test_a_story_that_contradicts_itself_is_a_wrong_command_line(tmp_path: Path) -> None:
+    """Exit 2 as for any file that is no scenario, with the place in it."""
+    path = tmp_path / "mine.toml"
+    late = '[[happens]]\nat = "09:00"\nwhat = "denials"\nper_interaction = 1.0\n[[expect]]'
+    path.write_text(WRONG.replace("[[expect]]", late), encoding="utf-8")
+    result = runner.invoke(app, ["scenarios", "run", str(path)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "happens[1] (denials) is at 09:00, after the end (02:00)" in result.stderr
 
 
 def test_a_file_that_is_no_story_is_refused(tmp_path: Path) -> None:

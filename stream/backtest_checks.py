@@ -81,7 +81,7 @@ class _Table:
             for row, column in first
         )
         unit = "minutes" if self.step == 1 else "hours"
-        yield f"{what} in {rows.size:,} {unit}: {', '.join(places)}{_more(rows.size)}. {advice}"
+        yield f"{what}; {unit}: {rows.size:,}, at {', '.join(places)}{_more(rows.size)}. {advice}"
 
 
 def uncovered(covered: NDArray[np.integer[Any]], step: int) -> Iterator[str]:

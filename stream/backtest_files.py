@@ -20,6 +20,7 @@ _FINE_TIME: Final = pa.timestamp("ns", "UTC")
 """For text, which may have more digits than counts."""
 
 _PARQUET_MAGIC: Final = b"PAR1"
+_UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _BATCH_ROWS: Final = 1 << 20
 _CSV_BLOCK: Final = 1 << 24
 
@@ -45,7 +46,10 @@ def batches(path: Path, layout: Layout, notes: list[str]) -> Iterator[pa.RecordB
 
 def _same_as_named(path: Path, suffix: str) -> None:
     with path.open("rb") as file:
-        is_parquet = file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
+        head = file.read(len(_PARQUET_MAGIC))
+    is_parquet = head == _PARQUET_MAGIC
+    if suffix == ".csv" and head[:2] in _UTF16_MARKS:
+        raise BacktestError(f"{path}: it is UTF-16 text; save it as UTF-8")
     if is_parquet and suffix == ".csv":
         raise BacktestError(f"{path}: it holds Parquet; name it .parquet")
     if not is_parquet and suffix == ".parquet":
@@ -134,10 +138,13 @@ def _csv(path: Path, layout: Layout) -> Iterator[pa.RecordBatch]:
     convert = pa.csv.ConvertOptions(
         column_types=types, include_columns=columns, strings_can_be_null=True, null_values=[""]
     )
-    options = pa.csv.ReadOptions(block_size=_CSV_BLOCK, column_names=names, skip_rows=1)
+    options = pa.csv.ReadOptions(block_size=_CSV_BLOCK, column_names=names, skip_rows=1, use_threads=False)
     try:
         for batch in pa.csv.open_csv(path, options, convert_options=convert):
             place = batch.schema.get_field_index("time")
             yield batch.set_column(place, "time", batch.column(place).cast(UTC_TIME, safe=False))
     except pa.ArrowInvalid as error:
+        if "Could not skip" in str(error):
+            # There is a heading and nothing below it, not even the end of its line.
+            return
         raise explain_csv(path, options, types, error) from error

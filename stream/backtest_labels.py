@@ -44,12 +44,12 @@ def load_labels(path: Path, layout: Layout, view: ArrayView, since: int | None =
             f"{path}: no label lies in what is measured, {at(first)} to {at(last)}; they run from "
             f"{at(min(label.start for label in labels))} to {at(max(label.end for label in labels))}"
         )
-    notes = []
+    notes = [] if labels else [f"{path} has no labels: nothing can be found, and every firing is a false alarm"]
     if len(within) < len(labels):
-        notes.append(f"{len(labels) - len(within)} labels lie outside {at(first)} to {at(last)} and were left out")
+        notes.append(f"labels outside {at(first)} to {at(last)}: {len(labels) - len(within)}; they were left out")
     unique = tuple(dict.fromkeys(within))
     if len(unique) < len(within):
-        notes.append(f"{len(within) - len(unique)} labels repeat another and were counted once")
+        notes.append(f"labels that repeat another: {len(within) - len(unique)}; they were counted once")
     known = set(view.keys)
     unknown = sorted({label.key for label in unique} - known)
     if unknown:

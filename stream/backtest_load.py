@@ -34,6 +34,9 @@ _LAST_MINUTE: Final = 2**26
 _MOST_CELLS: Final = 400_000_000
 """Most counters that are held in memory: 3.2 GB."""
 
+_MOST_TICKS: Final = 3 * 366 * 1440
+"""Most columns of a history: three years of minutes. What is longer has a time of another year in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class History:
@@ -61,7 +64,7 @@ class _Problem:
     times: int
 
     def __str__(self) -> str:
-        return self.text + (f"; so are {self.times - 1:,} more rows" if self.times > 1 else "")
+        return self.text + (f"; {self.times:,} rows in all" if self.times > 1 else "")
 
 
 @dataclass
@@ -122,7 +125,7 @@ class _Rows:
         self.notes += uncovered(covered, step)
         silent = len(self.codes) - len(order)
         if silent:
-            self.notes.append(f"{silent} series count nothing in the whole history and are left out")
+            self.notes.append(f"series that count nothing in the whole history: {silent}; they are left out")
         return (HourView if hourly else ArrayView)(self.layout.kind, keys, counts, start)
 
     def _order(self) -> list[tuple[str, ...]]:
@@ -135,10 +138,10 @@ class _Rows:
 
     def _counts(self, path: Path, order: list[tuple[str, ...]], start: int, length: int, step: int) -> Counts:
         """[S, length, C] the sums of the rows, which are freed one batch at a time."""
-        if len(order) * length * self.layout.width > _MOST_CELLS:
+        if len(order) * length * self.layout.width > _MOST_CELLS or length > _MOST_TICKS:
             raise BacktestError(
-                f"{path}: {len(order)} series over {length:,} {'hours' if step > 1 else 'minutes'} do not fit in "
-                f"memory ({at(start)} to {at(start + length * step)}): split the history by series or by time, or "
+                f"{path}: {len(order)} series over {length:,} {'hours' if step > 1 else 'minutes'} are too much "
+                f"({at(start)} to {at(start + length * step)}): split the history by series or by time, or "
                 "look for a row with a time of another year"
             )
         row_of = np.zeros(len(self.codes), dtype=np.int64)
@@ -160,7 +163,7 @@ class _Rows:
                 rows += len(cell)
         again = rows - int(np.count_nonzero(taken))
         if again:
-            self.notes.append(f"{again:,} rows repeat the series and minute of another: their counts were added")
+            self.notes.append(f"rows that repeat the series and minute of another: {again:,}; their counts were added")
         return counts
 
     def _minutes(self, time: Any, good: NDArray[np.bool_]) -> NDArray[np.int32]:

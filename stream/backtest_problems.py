@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,32 +25,48 @@ def file_error(path: Path, problems: Iterable[str]) -> BacktestError:
     return BacktestError(f"{path} (rows count from 1, without the heading):\n" + "\n".join(f"  {p}" for p in problems))
 
 
-def explain_csv(path: Path, read: Any, types: dict[str, Any], error: Exception, parse: Any = None) -> BacktestError:
+def explain_csv(
+    path: Path,
+    read: Any,
+    types: dict[str, Any],
+    error: Exception,
+    parse: Any = None,
+    nulls: Sequence[str] = (),
+) -> BacktestError:
     """All columns whose values cannot be converted to `types`, each with its first bad row; else `error` itself.
 
-    `read` and `parse` are the options that the file was read with.
+    `read` and `parse` are the options that the file was read with, `nulls` the words that may stand for nothing.
     """
     columns = list(types)
-    convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), include_columns=columns)
+    convert = pa.csv.ConvertOptions(
+        column_types=dict.fromkeys(columns, pa.string()),
+        include_columns=columns,
+        null_values=list(nulls),
+        strings_can_be_null=bool(nulls),
+    )
     problems: dict[str, str] = {}
     row = 0
     try:
         for batch in pa.csv.open_csv(str(path), read, parse, convert):
             for name in columns:
-                if name not in problems:
-                    problems |= explain_column(name, batch.column(name), types[name], row)
+                problems = explain_column(name, batch.column(name), types[name], row) | problems
             row += batch.num_rows
     except pa.ArrowInvalid as broken:
         error = broken
-    return file_error(path, problems.values() or [_plain(str(error))])
+    return file_error(path, [problems[name] for name in sorted(problems)] or [_plain(str(error))])
 
 
 def explain_column(name: str, column: Any, wanted: Any, row: int = 0) -> dict[str, str]:
-    """`{name: problem}` where a column of text that begins at `row` holds something that is no `wanted`."""
+    """What is wrong, by a key of its own, where a column of text that begins at `row` holds what is no `wanted`."""
+    problems = {}
+    empty = pc.index(column, pa.scalar("", column.type)).as_py()
+    if empty >= 0:
+        problems[f"{name} empty"] = f"column {name}, row {row + empty + 1}: is empty"
+        column = pc.if_else(pc.equal(column, ""), None, column)
     bad = _first_bad(column, wanted)
-    if bad is None:
-        return {}
-    return {name: f"column {name}, row {row + bad[0] + 1}: {bad[1]!r} {_why(name, bad[1])}"}
+    if bad is not None:
+        problems[name] = f"column {name}, row {row + bad[0] + 1}: {bad[1]!r} {_why(name, bad[1])}"
+    return problems
 
 
 def _why(name: str, text: str) -> str:

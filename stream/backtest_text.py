@@ -33,7 +33,8 @@ def text(found: Backtest) -> str:
     console.print(_head(report), soft_wrap=True)
     console.print(_firings(report))
     if report.metrics is not None:
-        console.print(_missed(report) if _unfound(report) else "every labelled incident pages\n")
+        if report.labels:
+            console.print(_missed(report) if _unfound(report) else "every labelled incident pages\n")
         for table in _measures(report):
             console.print(table)
     if found.comparison is not None:

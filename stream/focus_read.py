@@ -25,6 +25,8 @@ PARQUET_ROWS: Final = 1 << 15
 COLUMN_BYTES: Final = 1 << 18
 """What is read at once of each column of a Parquet file."""
 
+_NULLS: Final = ("", "NULL", "null")
+
 COSTS: Final = ("BilledCost", "EffectiveCost", "x_BilledCostInUsd", "x_EffectiveCostInUsd")
 
 KNOWN: Final = (
@@ -110,7 +112,7 @@ def _csv(path: Path) -> Iterator[pa.RecordBatch]:
     names = _named(path, given)
     text = pa.dictionary(pa.int32(), pa.string())
     types = {old: pa.float64() if new in COSTS else text for old, new in zip(given, names, strict=True)}
-    convert = pa.csv.ConvertOptions(column_types=types, strings_can_be_null=True, null_values=["", "NULL", "null"])
+    convert = pa.csv.ConvertOptions(column_types=types, strings_can_be_null=True, null_values=_NULLS)
     # A description may hold a line break. One thread: the blocks that are read ahead count against the memory.
     parse = pa.csv.ParseOptions(newlines_in_values=True)
     read = pa.csv.ReadOptions(block_size=BLOCK_BYTES, use_threads=False)
@@ -119,4 +121,4 @@ def _csv(path: Path) -> Iterator[pa.RecordBatch]:
             yield pa.RecordBatch.from_arrays(batch.columns, names)
     except pa.ArrowInvalid as error:
         costs = {old: types[old] for old, new in zip(given, names, strict=True) if new in COSTS}
-        raise FocusError(explain_csv(path, read, costs, error, parse)) from error
+        raise FocusError(explain_csv(path, read, costs, error, parse, _NULLS)) from error

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from detectors.arrays import ArrayView, append_rows, take_rows, walk
-from detectors.base import Claim, State
+from detectors.base import Claim, Sighted, State
 from detectors.registry import DETECTORS, build
 from schemas.series import COUNTERS, SeriesKey
 from tests.support.detectors import SICK, START, Case, Counts, cases, keys_of, run, same, view_of
@@ -61,6 +61,25 @@ def test_an_incident_opens_once_and_recovers_once(case: Case):
     assert changes.count("opened") == changes.count("recovered") == 1
     assert all(tick > START + case.onset for tick, _, _ in claims)
     assert len({claim.fired_minute for _, _, claim in claims}) == 1
+
+
+@EACH
+def test_what_is_drawn_is_what_decided(case: Case):
+    """Where a tier opens, the score that is drawn has reached its line; looking changes no memory."""
+    view = case.view(case.sick)
+    seen = 0
+    assert isinstance(case.detector, Sighted)
+    for _, state, claims in walk(case.detector, view, around(case)):
+        for claim in claims:
+            before = copy(state)
+            sight = case.detector.sight(view, state, claim.series)
+            assert same(before, state)
+            if claim.change != "recovered":
+                seen += 1
+                assert sight.score >= (sight.page if claim.tier == "page" else sight.warning)
+            else:
+                assert sight.score < sight.page
+    assert seen
 
 
 @EACH

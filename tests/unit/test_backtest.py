@@ -169,7 +169,7 @@ def test_every_problem_of_a_history_is_listed(tmp_path: Path):
     for part in (
         "column interactions, row 2: is negative (-3)",
         "column escalations, row 3: is not a whole number (0.5)",
-        f"column escalations is more than interactions in 1 minutes: {time(3)[:-1]}.000Z prod/shop/f0 (10000 of",
+        f"column escalations is more than interactions; minutes: 1, at {time(3)[:-1]}.000Z prod/shop/f0 (10000 of",
         "column flow, row 5: is empty",
     ):
         assert part in message

@@ -14,9 +14,11 @@ import os
 import secrets
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, Final
 
 import faust
@@ -58,8 +60,8 @@ class KafkaAway(RuntimeError):
     """Kafka did not answer for too long."""
 
 
-def faust_app(settings: Settings) -> faust.App:
-    """The application, connected as every other client of ours."""
+def faust_app(settings: Settings, datadir: Path) -> faust.App:
+    """The application, connected as every other client of ours. It keeps nothing, but wants a folder to keep it in."""
     options = kafka_options(settings.kafka)
     return faust.App(
         f"{settings.kafka.group_id}-evaluation",
@@ -76,6 +78,7 @@ def faust_app(settings: Settings) -> faust.App:
         key_serializer="raw",
         value_serializer="raw",
         store="memory://",
+        datadir=datadir,
         web_enabled=False,
         autodiscover=False,
     )
@@ -211,7 +214,8 @@ async def _run(settings: Settings, judge: Judge, criteria: tuple[Criterion, ...]
             Feed(interactions(plane, Decoder(_limits(settings))), sampling.concurrency, metrics),
             Feed(verdict, BURSTS_AT_ONCE, metrics),
         ]
-        app = faust_app(settings)
+        datadir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="midwatch-evaluation-")))
+        app = faust_app(settings, datadir)
         app.agent(
             app.topic(*sampling.topics, value_serializer="raw", key_serializer="raw"),
             concurrency=1,

@@ -20,6 +20,7 @@ from evaluation.judgement import Judgement
 from schemas.events import Interaction
 from stream.settings import load_settings
 
+ROOT = Path(__file__).parents[2]
 CRITERION = "escalation_appropriateness"
 
 
@@ -48,13 +49,20 @@ class FileJudge:
 
 @asynccontextmanager
 async def plane(config: Path, judged: Path, mode: str = "steady") -> AsyncIterator[asyncio.subprocess.Process]:
-    """The plane's process; ended with SIGTERM, its log kept beside the configuration."""
-    log = config.with_name(f"plane-{os.urandom(4).hex()}.log")
+    """The plane's process; ended with SIGTERM, its log kept beside the configuration.
+
+    It runs in an empty folder, and leaves nothing in it.
+    """
+    name = f"plane-{os.urandom(4).hex()}"
+    log, home = config.with_name(f"{name}.log"), config.with_name(name)
+    home.mkdir()
     with log.open("wb") as sink:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.support.plane", str(config), str(judged), mode),
             stdout=sink,
             stderr=asyncio.subprocess.STDOUT,
+            cwd=home,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
     try:
         yield process
@@ -62,6 +70,7 @@ async def plane(config: Path, judged: Path, mode: str = "steady") -> AsyncIterat
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
             await asyncio.wait_for(process.wait(), 40)
+    assert not list(home.iterdir())
 
 
 if __name__ == "__main__":

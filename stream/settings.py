@@ -29,6 +29,7 @@ from stream.settings_costs import (
     cost_problems,
     flat_parts,
 )
+from stream.settings_dashboard import DashboardSettings
 from stream.settings_judge import JudgeSettings
 from stream.settings_plugins import detectors_section
 from stream.settings_problems import Problem, SettingsError, find_problems
@@ -77,6 +78,7 @@ class Settings(Section):
     costs: CostsSettings = Field(default_factory=CostsSettings)
     chargeback: ChargebackSettings = Field(default_factory=ChargebackSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
+    dashboard: DashboardSettings = Field(default_factory=DashboardSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     sampling: SamplingSettings = Field(default_factory=SamplingSettings)
     judge: JudgeSettings = Field(default_factory=JudgeSettings)

@@ -1,0 +1,95 @@
+"""The section of the configuration for the on-call page: where it listens, who may read it, who may act."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, model_validator
+
+from stream.settings_sections import Port, Section, is_loopback
+
+SHORTEST_TOKEN: Final = 16
+Token = Annotated[SecretStr, Field(min_length=SHORTEST_TOKEN)]
+
+
+class DashboardSettings(Section):
+    """The on-call page. On loopback it needs no token; beyond it a token, and TLS or a trusted proxy."""
+
+    enabled: bool = Field(default=True, description="Whether `midwatch run` serves the page.")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; beyond loopback it needs a token.")
+    port: Port = Field(9460, description="Port of the page; 0 takes a free one.")
+    public_url: str | None = Field(
+        None, description="Where people reach the page, e.g. https://midwatch.example.com; pagers link to it."
+    )
+    operator_token: Token | None = Field(None, description="Token of those who may act. At least 16 characters.")
+    operator_token_file: Path | None = Field(None, description="File that holds the token of those who may act.")
+    reader_token: Token | None = Field(None, description="Token of those who may only look. At least 16 characters.")
+    reader_token_file: Path | None = Field(None, description="File that holds the token of those who may only look.")
+    tls_certfile: Path | None = Field(None, description="Certificate (PEM), with its chain, to serve HTTPS.")
+    tls_keyfile: Path | None = Field(None, description="Private key of the certificate (PEM, not encrypted).")
+    proxy_addresses: tuple[str, ...] = Field(
+        (), description="Addresses or networks of proxies that do the TLS, and whose user header is believed."
+    )
+    user_header: str | None = Field(
+        None, description="Header in which such a proxy names the user, e.g. X-Forwarded-User; for the audit trail."
+    )
+    groups_header: str | None = Field(
+        None, description="Header in which such a proxy names the user's groups, separated by commas."
+    )
+    operator_groups: tuple[str, ...] = Field((), description="Groups of that header whose members may act.")
+    incidents: int = Field(1000, ge=10, le=20_000, description="Most incidents that the page remembers.")
+
+    @model_validator(mode="after")
+    def _guarded(self) -> DashboardSettings:
+        if wrong := list(self._problems()):
+            raise ValueError("\n  ".join(wrong))
+        return self
+
+    def _problems(self) -> list[str]:
+        wrong: list[str] = []
+        if (self.tls_certfile is None) != (self.tls_keyfile is None):
+            wrong.append("tls_certfile and tls_keyfile go together: give both or neither")
+        if not is_loopback(self.host):
+            wrong.extend(self._unguarded())
+        if (self.user_header or self.groups_header) and not self.proxy_addresses:
+            wrong.append("user_header and groups_header are believed from proxies alone: name them in proxy_addresses")
+        if self.operator_groups and self.groups_header is None:
+            wrong.append("operator_groups needs groups_header, which says who is in them")
+        for address in self.proxy_addresses:
+            try:
+                ipaddress.ip_network(address)
+            except ValueError:
+                wrong.append(f"proxy_addresses: {address} is no IP address or network")
+        if self.public_url is not None and not _is_base(self.public_url):
+            wrong.append("public_url must be https://host or http://host, without user, query or fragment")
+        return wrong
+
+    def _unguarded(self) -> list[str]:
+        wrong = []
+        if self.operator_token is None and self.reader_token is None and not self.proxy_addresses:
+            wrong.append(
+                f"host {self.host} is reachable from outside, and there is no token: "
+                "set operator_token_file or MIDWATCH_DASHBOARD__OPERATOR_TOKEN, or listen on 127.0.0.1"
+            )
+        if self.tls_certfile is None and not self.proxy_addresses:
+            wrong.append(
+                f"host {self.host} is reachable from outside, and there is no TLS: "
+                "set tls_certfile and tls_keyfile, or name the proxy that does it in proxy_addresses"
+            )
+        return wrong
+
+    def incident_url(self, incident_id: str) -> str | None:
+        """The address of an incident's page for those who are paged; None where `public_url` is not set."""
+        return f"{self.public_url.rstrip('/')}/incidents/{incident_id}" if self.public_url is not None else None
+
+
+def _is_base(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    plain = not (parts.query or parts.fragment or parts.username or parts.password)
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and plain

@@ -14,7 +14,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from schemas.base import JsonObject
-from schemas.controls import CONTROL, CONTROL_MODELS, Acknowledgement, Silence
+from schemas.controls import CONTROL, CONTROL_MODELS, Acknowledgement, Approval, Silence
 from schemas.words import CONTROL_TYPES, CONTROLS_TOPIC
 from stream.adapters.decoder import Counters, Limits, Record
 from stream.adapters.explain import check_age, reject_errors
@@ -32,11 +32,15 @@ _NAMES: Final[dict[str, frozenset[str]]] = {
 
 @dataclass(slots=True)
 class DecodedControls:
-    """A batch of controls. `controls[i]` came from the record at `positions[i]` of the batch."""
+    """A batch of controls. `controls[i]` came from the record at `positions[i]` of the batch.
+
+    `approvals` counts the valid ones, which are for those who act on verdicts and change none.
+    """
 
     controls: list[Control] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     rejections: list[tuple[int, Rejection]] = field(default_factory=list)
+    approvals: int = 0
 
 
 def decode_controls(records: Iterable[Record], limits: Limits, counters: Counters) -> DecodedControls:
@@ -55,8 +59,12 @@ def decode_controls(records: Iterable[Record], limits: Limits, counters: Counter
         except RejectedRecord as rejected:
             found.rejections.append((position, rejected.rejection))
             continue
-        found.controls += controls
-        found.positions += [position] * len(controls)
+        for control in controls:
+            if isinstance(control, Approval):
+                found.approvals += 1
+            else:
+                found.controls.append(control)
+                found.positions.append(position)
     return found
 
 
@@ -66,7 +74,7 @@ def _read(value: bytes, headers: Headers, limits: Limits) -> list[JsonObject]:
     return read_events(Payload(without_registry_prefix(value), headers, limits.max_depth))
 
 
-def _control(plain: JsonObject, received_ms: int, limits: Limits, counters: Counters) -> Control:
+def _control(plain: JsonObject, received_ms: int, limits: Limits, counters: Counters) -> Control | Approval:
     kind = _check_type(plain)
     unknown = sorted(plain.keys() - _NAMES[kind])
     try:
@@ -83,7 +91,7 @@ def _control(plain: JsonObject, received_ms: int, limits: Limits, counters: Coun
 
 
 def _check_type(plain: JsonObject) -> str:
-    wanted = f"{CONTROLS_TOPIC} takes {' and '.join(CONTROL_TYPES)}, telemetry goes to its own topics"
+    wanted = f"{CONTROLS_TOPIC} takes {', '.join(CONTROL_TYPES)}; telemetry goes to its own topics"
     if "type" not in plain:
         raise RejectedRecord("missing_type", f"the record has no `type`; {wanted}")
     said = plain["type"]

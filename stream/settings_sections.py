@@ -150,6 +150,9 @@ class HttpSettings(Section):
     port: Port = Field(9464, description="Port of the first worker, one more for each further one; 0 takes free ones.")
     token: SecretStr | None = Field(None, description="Bearer token that readers must send.")
     token_file: Path | None = Field(None, description="File that holds the token.")
+    series_metrics: int = Field(
+        200, ge=0, le=10_000, description="Series of each kind that /metrics shows: those that fire, then the busiest."
+    )
 
     @model_validator(mode="after")
     def _guarded(self) -> HttpSettings:

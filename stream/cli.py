@@ -14,6 +14,7 @@ from stream.cli_controls import silences_app
 from stream.cli_costs import costs_app
 from stream.cli_costs_chargeback import chargeback, tags
 from stream.cli_evaluate import evaluate_app
+from stream.cli_grafana import grafana_app
 from stream.cli_look import triage
 from stream.cli_run import demo, replay, run
 from stream.cli_scenarios import scenarios_app
@@ -60,6 +61,7 @@ app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(topics_app, name="topics")
 app.add_typer(schemas_app, name="schemas")
 app.add_typer(costs_app, name="costs")
+app.add_typer(grafana_app, name="grafana")
 costs_app.command("chargeback")(chargeback)
 costs_app.command("tags")(tags)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +105,9 @@ def test_export_says_where_it_cannot_write(tmp_path: Path) -> None:
 
 def test_the_mixin_holds_every_rule_and_board(tmp_path: Path) -> None:
     """By its convention: prometheusAlerts, prometheusRules and grafanaDashboards, and a switch for the incidents."""
-    for part in ("mixin", "prometheus"):
-        (tmp_path / part).mkdir()
-    (tmp_path / "prometheus/rules").symlink_to(RULES[0].parent)
-    (tmp_path / "mixin/mixin.libsonnet").symlink_to(ROOT / "deploy/mixin/mixin.libsonnet")
+    shutil.copytree(RULES[0].parent, tmp_path / "prometheus/rules")
+    (tmp_path / "mixin").mkdir()
+    shutil.copy(ROOT / "deploy/mixin/mixin.libsonnet", tmp_path / "mixin")
     CliRunner().invoke(app, ["grafana", "export", str(tmp_path / "mixin/dashboards")])
     mixin = f"(import '{tmp_path}/mixin/mixin.libsonnet')"
 

@@ -86,9 +86,11 @@ def faust_app(settings: Settings, datadir: Path) -> faust.App:
 
 def credentials_of(options: Mapping[str, Any]) -> Any:
     """Faust's credentials for the options of an aiokafka client; None for plain text."""
-    from faust.auth import SASLCredentials, SSLCredentials
+    from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 
     context = options.get("ssl_context")
+    if "sasl_oauth_token_provider" in options:
+        return OAuthCredentials(oauth_cb=options["sasl_oauth_token_provider"], ssl_context=context)
     if "sasl_mechanism" in options:
         return SASLCredentials(
             username=options["sasl_plain_username"],

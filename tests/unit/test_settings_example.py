@@ -28,4 +28,4 @@ def test_every_commented_key_can_be_used() -> None:
     model = settings_model()
     assert set(table) == set(model.model_fields)
     kafka = set(table["kafka"])
-    assert kafka == set(type(load_settings(None, {}).kafka).model_fields) - {"sasl_password"}
+    assert kafka == set(type(load_settings(None, {}).kafka).model_fields) - {"sasl_password", "oauth_client_secret"}

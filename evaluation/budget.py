@@ -5,6 +5,7 @@
 | `{ns:judge}:spent:PURSE:DAY` | hash: tokens and micro-dollars spent or reserved, with expiry |
 | `{ns:judge}:wanted:BUCKET` | hash: what the full rates would have spent in ten minutes, with expiry |
 | `{ns:judge}:claim:HASH` | the owner while an interaction is judged, its results afterwards, with expiry |
+| `{ns:judge}:anchors:NAME` | hash: the anchors' first scores, which later rounds are compared with, with expiry |
 | `{ns:judge}:recent:HASH` | list: the newest escalated interactions of one system, with expiry |
 
 Redis away is no reason to stop or to spend without limit: every call then answers None at once for some seconds, and
@@ -13,7 +14,7 @@ the caller falls back to a small allowance of its own.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from hashlib import blake2b
 from importlib.resources import files
 from typing import Any, Final, TypeVar
@@ -27,6 +28,9 @@ BUCKET_SECONDS: Final = 600
 BUDGET_TTL_SECONDS: Final = 3 * DAY_SECONDS
 DONE_TTL_SECONDS: Final = 2 * DAY_SECONDS
 """As long as the engine remembers a score's id: within it a repeat changes nothing, and costs nothing."""
+
+REFERENCE_TTL_SECONDS: Final = 366 * DAY_SECONDS
+"""How long the anchors' first scores are kept after the last round."""
 
 RECENT_TTL_SECONDS: Final = 2 * 3600
 RECENT_PER_SYSTEM: Final = 100
@@ -127,6 +131,28 @@ class PlaneStore:
     async def release(self, identity: str) -> None:
         """Give a claim up."""
         await self._ask(lambda: _await(self._redis.delete(self._key("claim", identity))))
+
+    async def reference(self, name: str, scores: Mapping[str, float]) -> dict[str, float] | None:
+        """Keep the scores of anchors that have none yet, and give all that have; None if Redis is away."""
+        key = f"{self._prefix}:anchors:{name}"
+
+        async def change() -> dict[bytes, bytes]:
+            pipe = self._redis.pipeline(transaction=True)
+            for field, score in scores.items():
+                pipe.hsetnx(key, field, repr(score))
+            pipe.expire(key, REFERENCE_TTL_SECONDS)
+            pipe.hgetall(key)
+            answers: list[Any] = await pipe.execute()
+            found: dict[bytes, bytes] = answers[-1]
+            return found
+
+        found = await self._ask(change)
+        return None if found is None else {field.decode(): float(score) for field, score in found.items()}
+
+    async def forget_reference(self, name: str) -> bool | None:
+        """Drop a reference: the next round begins a new one. Whether there was one; None if Redis is away."""
+        answer = await self._ask(lambda: _await(self._redis.delete(f"{self._prefix}:anchors:{name}")))
+        return None if answer is None else bool(answer)
 
     async def remember(self, system: str, record: bytes) -> None:
         """Keep an escalated interaction for a burst."""

@@ -7,6 +7,7 @@ is there so that the real client and everything behind it can be tested and show
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -24,6 +25,9 @@ MAX_BODY: Final = 4 * 1024 * 1024
 KEPT: Final = 1000
 """Requests that are kept to be looked at."""
 
+PIECE_BYTES: Final = 65_536
+BOMB_BYTES: Final = 20_000_000
+
 Kind: TypeAlias = Literal[
     "rate_limit",
     "quota",
@@ -39,6 +43,8 @@ Kind: TypeAlias = Literal[
     "content_filter",
     "azure_filter",
     "half_closed",
+    "runaway",
+    "bomb",
 ]
 
 Opinion: TypeAlias = Callable[[str, str, Sequence[str]], dict[str, int]]
@@ -86,6 +92,7 @@ class ScriptedServer:
         self.paths: deque[str] = deque(maxlen=KEPT)
         self.keys: deque[str] = deque(maxlen=KEPT)
         self.url = ""
+        self.written = 0
         self._closing = asyncio.Event()
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
@@ -140,9 +147,25 @@ class ScriptedServer:
             return web.json_response({"choices": "none", "output": 7})
         if kind == "hang":
             await self._closing.wait()
+        if kind == "runaway":
+            return await self._endlessly(request)
+        if kind == "bomb":
+            return web.Response(body=gzip.compress(b" " * BOMB_BYTES), headers={"Content-Encoding": "gzip"})
         if kind in {"half_closed", "trickle"}:
             return await self._slowly(request, json.dumps(answer).encode(), whole=kind == "trickle")
         return web.json_response(answer)
+
+    async def _endlessly(self, request: web.Request) -> web.StreamResponse:
+        """A body without an end, as fast as it is read; `written` counts its bytes."""
+        stream = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await stream.prepare(request)
+        while not self._closing.is_set():
+            try:
+                await stream.write(b" " * PIECE_BYTES)
+            except ConnectionError:
+                break
+            self.written += PIECE_BYTES
+        return stream
 
     async def _slowly(self, request: web.Request, data: bytes, *, whole: bool) -> web.StreamResponse:
         """A body that comes byte by byte until the server closes, or ends in its middle with the connection."""

@@ -30,7 +30,7 @@ from stream.settings_costs import (
     flat_parts,
 )
 from stream.settings_dashboard import DashboardSettings
-from stream.settings_judge import JudgeSettings
+from stream.settings_judge import JudgeSettings, judge_problems
 from stream.settings_plugins import detectors_section
 from stream.settings_problems import Problem, SettingsError, find_problems
 from stream.settings_sampling import SamplingSettings
@@ -169,7 +169,11 @@ def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """
     model = settings_model()
     source = read_source(path, environ, model)
-    problems = [*source.problems, *find_problems(model, source.data, source.variables)]
+    problems = [
+        *source.problems,
+        *find_problems(model, source.data, source.variables),
+        *judge_problems(source.data, source.variables),
+    ]
     if problems:
         raise SettingsError(problems, path)
     return model.model_validate_json(json.dumps(source.data, default=str))

@@ -5,6 +5,7 @@
 | `{ns:judge}:spent:PURSE:DAY` | hash: tokens and micro-dollars spent or reserved, with expiry |
 | `{ns:judge}:wanted:BUCKET` | hash: what the full rates would have spent in ten minutes, with expiry |
 | `{ns:judge}:claim:HASH` | the owner while an interaction is judged, its results afterwards, with expiry |
+| `{ns:judge}:batch...` | see `evaluation.batch_store` |
 | `{ns:judge}:anchors:NAME` | hash: the anchors' first scores, which later rounds are compared with, with expiry |
 | `{ns:judge}:recent:HASH` | list: the newest escalated interactions of one system, with expiry |
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import blake2b
 from importlib.resources import files
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -46,7 +47,7 @@ class PlaneStore:
     def __init__(self, redis: Redis, namespace: str, owner: str, monotonic: Callable[[], float]) -> None:
         self.up = True
         self._redis = redis
-        self._prefix = f"{{{namespace}:judge}}"
+        self._prefix = judge_prefix(namespace)
         self._owner = owner
         self._monotonic = monotonic
         self._retry_at = 0.0
@@ -178,8 +179,22 @@ class PlaneStore:
     def _wanted(self, bucket: int) -> str:
         return f"{self._prefix}:wanted:{bucket}"
 
-    def _key(self, kind: str, identity: str) -> str:
-        return f"{self._prefix}:{kind}:{blake2b(identity.encode(), digest_size=16).hexdigest()}"
+    def _key(self, kind: Literal["claim", "recent"], identity: str) -> str:
+        return _hashed(self._prefix, kind, identity)
+
+
+def judge_prefix(namespace: str) -> str:
+    """What all keys begin with: one hash tag, so that scripts may touch several in a cluster."""
+    return f"{{{namespace}:judge}}"
+
+
+def claim_key(prefix: str, identity: str) -> str:
+    """The key of an interaction's claim."""
+    return _hashed(prefix, "claim", identity)
+
+
+def _hashed(prefix: str, kind: str, identity: str) -> str:
+    return f"{prefix}:{kind}:{blake2b(identity.encode(), digest_size=16).hexdigest()}"
 
 
 async def _await(answer: Any) -> Any:

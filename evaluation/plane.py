@@ -65,13 +65,7 @@ class Plane:
         self.metrics = metrics
         self.store = store
         self.purse = purse
-        self.rates: dict[Kind, float] = {
-            "resolved": settings.resolved_rate,
-            "escalated": settings.escalated_rate,
-            "failed": settings.failed_rate,
-            "abandoned": settings.abandoned_rate,
-            "denied": settings.denied_rate,
-        }
+        self.rates: dict[Kind, float] = settings.rates()
         self.judge = judge
         self._criteria = tuple(criteria)
         self._publisher = publisher

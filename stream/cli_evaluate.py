@@ -1,4 +1,4 @@
-"""Commands of the evaluation plane: run, import, calibrate."""
+"""Commands of the evaluation plane: run, import, calibrate, trends, batch."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from typing import Annotated
 import typer
 
 from stream.cli_base import FAILED, USAGE, ConfigOption, JsonOption, complain, failures, say, say_json, settings_of
+from stream.cli_evaluate_batch import batch_app
 
 SHOWN_PROBLEMS = 10
 
 evaluate_app = typer.Typer(no_args_is_help=True, help="Judge a sample of the interactions.")
+evaluate_app.add_typer(batch_app, name="batch")
 
 
 @evaluate_app.command("run")

@@ -150,11 +150,6 @@ class PlaneStore:
         found = await self._ask(change)
         return None if found is None else {field.decode(): float(score) for field, score in found.items()}
 
-    async def forget_reference(self, name: str) -> bool | None:
-        """Drop a reference: the next round begins a new one. Whether there was one; None if Redis is away."""
-        answer = await self._ask(lambda: _await(self._redis.delete(f"{self._prefix}:anchors:{name}")))
-        return None if answer is None else bool(answer)
-
     async def remember(self, system: str, record: bytes) -> None:
         """Keep an escalated interaction for a burst."""
         key = self._key("recent", system)

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from evaluation.anchor_reference import reference_name
 from evaluation.anchor_watch import AnchorWatch
 from evaluation.anchors import MIN_SHIFT, anchor_errors, judge_anchors, judge_shifts, shipped_anchors
+from evaluation.anchors_command import look
 from evaluation.budget import PlaneStore
 from evaluation.criteria import shipped
 from evaluation.judge_metrics import JudgeMetrics
@@ -24,9 +24,11 @@ from evaluation.pacing import Budget
 from evaluation.purse import Purse
 from evaluation.scripted import ScriptedJudge
 from evaluation.scripted_server import Fault, by_rules, scripted_server
+from stream.settings import load_settings
 from tests.support.judges import judge_at
 
 CRITERIA = shipped()
+NAMESPACE = {"MIDWATCH_REDIS__NAMESPACE": "anchors-restart"}
 ROOT = Path(__file__).parents[3]
 NAMES = [f"a{number}" for number in range(8)]
 
@@ -144,7 +146,10 @@ async def test_a_restart_does_not_forget_what_the_drift_is_measured_against(embe
             if harsh:
                 server.opinion = _harsher
             if harsh == "reset":
-                assert await store.forget_reference(reference_name("gpt-4.1-mini", shipped_anchors()))
+                settings = load_settings(None, {"MIDWATCH_REDIS__URL": embedded_redis.url, **NAMESPACE})
+                known = await look(settings, reset=True)
+                assert [number for number, _ in known.means.values()] == [8, 8, 8]
+                assert not (await look(settings, reset=False)).means
             async with judge_at(server, total_seconds=50) as judge:
                 await AnchorWatch(judge, CRITERIA, judge.metrics, None, store).round()
                 found = judge.metrics.registry.get_sample_value("midwatch_judge_changed", changed)

@@ -29,6 +29,8 @@ from aiokafka.errors import KafkaError
 
 from evaluation.acks import OrderedAcks
 from evaluation.anchor_watch import AnchorWatch
+from evaluation.batch_store import BatchStore
+from evaluation.batch_watch import watch_batches
 from evaluation.budget import PlaneStore
 from evaluation.burst import Bursts
 from evaluation.criteria import Criterion
@@ -214,6 +216,8 @@ async def _run(settings: Settings, judge: Judge, criteria: tuple[Criterion, ...]
         producer = AIOKafkaProducer(**kafka_options(settings.kafka), acks="all", enable_idempotence=True, linger_ms=2)
         await asyncio.wait_for(producer.start(), sampling.away_seconds)
         stack.push_async_callback(_bounded, "producer", producer.stop, CANCEL_SECONDS)
+        batches = asyncio.create_task(watch_batches(BatchStore(redis, settings.redis.namespace), metrics))
+        stack.callback(batches.cancel)
         store = PlaneStore(redis, settings.redis.namespace, owner, time.monotonic)
 
         def purse(name: str, tokens: int | None, usd: float | None) -> Purse:

@@ -118,7 +118,11 @@ class Collection:
             async with self._provider.lines(file_id, self._most_line) as lines:
                 async for line in lines:
                     results.take(line)
-        return await self._ended(batch, plan, progress, results), progress
+        ended = await self._ended(batch, plan, progress, results)
+        if batch.open and progress.input_file:
+            # It holds the texts, and is of no more use; the results are needed to collect again.
+            await self._provider.forget(progress.input_file)
+        return ended, progress
 
     async def _adopted(self, batch: Batch) -> Batch:
         """A batch whose beginning nobody heard of: found by its name, given up, or left for a while."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import IO, Final, Literal, cast
+from typing import IO, Any, Final, Literal, cast
 
 import httpx2
 import openai
@@ -19,6 +19,9 @@ METADATA: Final = "midwatch_batch"
 
 LISTED: Final = 300
 """Newest batches that are looked through for it."""
+
+_KEPT: Final[Any] = {"anchor": "created_at", "seconds": 30 * 86_400}
+"""How long providers keep files that nobody deletes: the texts of interactions stand in them."""
 
 FILE_NAME: Final = "midwatch-batch.jsonl"
 PROCESSED_SECONDS: Final = 300.0
@@ -45,6 +48,7 @@ class Progress:
     done: int = 0
     failed: int = 0
     files: tuple[str, ...] = ()
+    input_file: str | None = None
     codes: tuple[str, ...] = field(default=())
     """Why the provider refused the whole batch."""
 
@@ -65,7 +69,7 @@ class Provider:
     async def upload(self, file: IO[bytes]) -> str:
         """The id of the input file, once it can be used. Raises `BatchError`."""
         with _said("uploading the batch"):
-            made = await self._patient.files.create(file=(FILE_NAME, file), purpose="batch")
+            made = await self._patient.files.create(file=(FILE_NAME, file), purpose="batch", expires_after=_KEPT)
             # Azure takes a while; OpenAI has it at once.
             async with asyncio.timeout(PROCESSED_SECONDS):
                 while made.status in {"pending", "running", "uploaded", "notRunning"} and self._may_wait(made.status):
@@ -88,6 +92,7 @@ class Provider:
                 endpoint=cast("Literal['/v1/chat/completions']", endpoint),
                 completion_window="24h",
                 metadata={METADATA: name},
+                output_expires_after=_KEPT,
             )
             return _id_of(begun)
 
@@ -166,6 +171,7 @@ def _progress(batch: ProviderBatch) -> Progress:
         done=int(counts.completed or 0) if counts else 0,
         failed=int(counts.failed or 0) if counts else 0,
         files=tuple(file for file in (batch.output_file_id, batch.error_file_id) if file),
+        input_file=batch.input_file_id or None,
         codes=tuple(dict.fromkeys(str(error.code)[:64] for error in errors or ())),
     )
 

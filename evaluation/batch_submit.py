@@ -159,19 +159,22 @@ class Submission:
         try:
             provider_id = await provider.begin(file_id, plan.endpoint, batch.name)
         except BatchError as error:
-            provider_id = await self._found(batch, mine, provider, error)
+            provider_id = await self._found(batch, mine, provider, error, file_id)
         return await self._store.save(replace(batch, state="out", provider_id=provider_id))
 
     async def _reserve(self, batch: Batch) -> None:
         if not await self._store.reserve(batch.day, batch.reserved, self._budget):
             raise BatchError("another batch took what was left of the day's budget: begin again")
 
-    async def _found(self, batch: Batch, mine: Sequence[Chosen[Drawing]], provider: Provider, error: BatchError) -> str:
+    async def _found(
+        self, batch: Batch, mine: Sequence[Chosen[Drawing]], provider: Provider, error: BatchError, file_id: str
+    ) -> str:
         """The provider's id after all, where it had begun and its answer was lost. Raises `BatchError`."""
         try:
             return await provider.find(batch.name)
         except LookedInVain:
             await self._undo(batch, mine, reserved=True, why=str(error))
+            await provider.forget(file_id)
             raise error from None
         except BatchError:
             raise BatchError(

@@ -53,6 +53,9 @@ class ScriptedBatches:
         """Looks at a file until it is processed, as Azure has it."""
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
+        self.expiries: list[str] = []
+        """How long each file, and the results of each batch, are to be kept, as was asked."""
+        self._made_files = 0
         self._answer = answer
         self._looked: dict[str, int] = {}
 
@@ -68,6 +71,7 @@ class ScriptedBatches:
             fields[str(part.name)] = bytes(data)  # type: ignore[union-attr]
         if fields.get("purpose") != b"batch":
             return _refused(400)
+        self.expiries.append(fields.get("expires_after[seconds]", b"").decode())
         return web.json_response(self._file(self._kept(fields["file"])))
 
     async def look_at_file(self, request: web.Request) -> web.StreamResponse:
@@ -101,6 +105,7 @@ class ScriptedBatches:
         refused = self.faults.begin
         if refused is not None and not self.faults.begins_all_the_same:
             return _refused(refused)
+        self.expiries.append(str((body.get("output_expires_after") or {}).get("seconds")))
         name = f"batch_{len(self.batches) + 1}"
         self.batches[name] = self._made(name, body)
         self._looked[name] = 0
@@ -184,7 +189,8 @@ class ScriptedBatches:
         return {**batch, **waiting, "status": "in_progress" if self._looked[name] else "validating"}
 
     def _kept(self, data: bytes) -> str:
-        name = f"file-{len(self.files) + 1}"
+        self._made_files += 1
+        name = f"file-{self._made_files}"
         self.files[name] = data
         return name
 

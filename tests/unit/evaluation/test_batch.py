@@ -8,6 +8,7 @@ import pytest
 
 from evaluation.anchors import shipped_anchors
 from evaluation.batch_provider import BatchError
+from evaluation.batch_watch import tell_batches
 from evaluation.criteria import shipped
 from evaluation.metrics import PlaneMetrics
 from evaluation.pacing import Budget, Spent
@@ -88,14 +89,14 @@ async def test_a_batch_gives_the_events_that_live_judging_gives(
         assert spent.tokens > 0
 
 
-async def test_while_a_batch_is_out_nobody_else_judges_its_interactions(embedded_redis: Any, namespace: str) -> None:
+async def test_while_a_batch_is_out_nobody_else_judges_its_interactions(redis_server: Any, namespace: str) -> None:
     """Neither the live plane nor a second batch; and whoever was judged live is not in a batch."""
     events = interactions(6)
-    async with scripted_server() as server, bench(server, embedded_redis.url, namespace) as stand:
-        await _live(server, embedded_redis.url, namespace, events[:2])
+    async with scripted_server() as server, bench(server, redis_server.url, namespace) as stand:
+        await _live(server, redis_server.url, namespace, events[:2])
         submitted = await stand.submit(events)
         assert (submitted.chosen, submitted.judged_before) == (4, 2)
-        assert await _live(server, embedded_redis.url, namespace, events) == []
+        assert await _live(server, redis_server.url, namespace, events) == []
         again = await stand.submit(events)
         assert (again.batch, again.judged_before) == (None, 6)
 
@@ -302,6 +303,36 @@ async def test_a_model_that_refuses_log_probabilities_is_told_as_such(embedded_r
         batch, _ = await stand.collect((await stand.submit(interactions(2))).batch)
         assert batch.result["codes"] == {"logprobs_refused": 2 + ANCHORS}
         assert batch.result["given_back"] == 2
+
+
+async def test_metrics_tell_how_batches_stand(embedded_redis: Any, namespace: str) -> None:
+    """How many are out and since when, and how many came back."""
+    async with scripted_server() as server, bench(server, embedded_redis.url, namespace) as stand:
+        first = (await stand.submit(interactions(1))).batch
+        stand.clock = 100.0
+        await stand.submit(interactions(2))
+        metrics = PlaneMetrics()
+        value = metrics.registry.get_sample_value
+        for collected in (0, 1):
+            await tell_batches(stand.store, metrics, lambda: NOON + 150)
+            assert value("midwatch_judge_batches", {"state": "out"}) == 2 - collected
+            assert value("midwatch_judge_batches", {"state": "collected"}) == collected
+            assert value("midwatch_judge_batch_open_seconds") == (50 if collected else 150)
+            await stand.collect(first)
+
+
+async def test_texts_do_not_stay_where_they_are_not_needed(embedded_redis: Any, namespace: str) -> None:
+    """Redis holds none; the provider's input file is deleted once the batch has ended, and expires in any case."""
+    async with scripted_server() as server, bench(server, embedded_redis.url, namespace) as stand:
+        submitted = await stand.submit(interactions(2))
+        assert submitted.batch is not None
+        kept = b"".join((await stand.store.rows(submitted.batch.name)).values())
+        assert b"i-1" in kept
+        assert b"refund?" not in kept
+        (uploaded,) = [name for name, data in server.batches.files.items() if b"refund?" in data]
+        await stand.collect(submitted.batch)
+        assert uploaded not in server.batches.files
+        assert server.batches.expiries == ["2592000"] * 2
 
 
 async def test_two_processes_do_not_collect_the_same_batch(embedded_redis: Any, namespace: str) -> None:

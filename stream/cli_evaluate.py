@@ -17,7 +17,6 @@ from stream.cli_evaluate_trends import trends
 SHOWN_PROBLEMS = 10
 
 evaluate_app = typer.Typer(no_args_is_help=True, help="Judge a sample of the interactions.")
-evaluate_app.command("trends")(trends)
 evaluate_app.add_typer(batch_app, name="batch")
 
 
@@ -138,3 +137,6 @@ def anchors(
         say(f"{found.model} has no reference yet: its next round of anchors becomes it")
     elif reset:
         say("forgotten: the next round of anchors becomes the reference")
+
+
+evaluate_app.command("trends")(trends)

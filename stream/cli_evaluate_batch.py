@@ -253,11 +253,12 @@ def _json_of(begun: Begun) -> dict[str, Any]:
 def _text_of(begun: Begun, *, dry_run: bool) -> list[str]:
     read, submitted = begun.read, begun.submitted
     thinned = f", thinned to {submitted.factor:.3g} of the rates by the budget" if submitted.factor < 1 else ""
-    lines = [f"{read.interactions:,} interactions read, {submitted.chosen:,} drawn{thinned}"]
+    drawn = submitted.chosen + submitted.judged_before
+    lines = [f"{read.interactions:,} interactions read, {drawn:,} drawn{thinned}"]
     if begun.draw.without_text:
         lines.append(f"{begun.draw.without_text:,} drawn ones have no text and were left out")
     if submitted.judged_before:
-        lines.append(f"{submitted.judged_before:,} were judged before, or are being judged")
+        lines.append(f"{submitted.judged_before:,} of them were judged before, or are being judged")
     if not submitted.chosen:
         return [*lines, "nothing to judge: no batch was begun"]
     usd = f", ${submitted.expected.micro_usd / 1e6:.4f}" if submitted.priced else ""

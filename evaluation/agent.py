@@ -58,6 +58,9 @@ STOP_SECONDS: Final = 15.0
 CANCEL_SECONDS: Final = 2.0
 """How long what was cancelled, or is closed, is waited for."""
 
+LAST_SECONDS: Final = 5.0
+"""How long whatever is left at the end of the process is."""
+
 BURSTS_AT_ONCE: Final = 2
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.judge")
@@ -191,7 +194,7 @@ async def _to_the_end(settings: Settings, judge: Judge, criteria: tuple[Criterio
     except Exception as error:  # the last line of defence: said in the log, told by the exit code
         log.exception("plane_failed", error=type(error).__name__, detail=str(error))
         code = 1
-    left = await give_up(asyncio.all_tasks() - {asyncio.current_task()}, CANCEL_SECONDS)
+    left = await give_up(asyncio.all_tasks() - {asyncio.current_task()}, LAST_SECONDS)
     if left:
         # The event loop would wait for them for ever, and so would whoever sent the signal.
         names = sorted({getattr(task.get_coro(), "__qualname__", "?") for task in left})
@@ -261,7 +264,7 @@ def _watch_judge(plane: Plane, criteria: tuple[Criterion, ...], settings: Settin
         return
     plane.metrics.registry.register(own.registry)
     if settings.judge.anchor_minutes:
-        watch = AnchorWatch(plane.judge, criteria, own, plane.purse, plane.store)
+        watch = AnchorWatch(plane.judge, criteria, own, plane.purse, plane.store, plane.settings.judge_seconds)
         rounds = asyncio.create_task(watch.run(settings.judge.anchor_minutes * 60))
         stack.callback(rounds.cancel)
 

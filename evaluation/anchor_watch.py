@@ -10,6 +10,7 @@ import structlog
 from evaluation.anchor_reference import Judged, Memory, shifts_of
 from evaluation.anchors import Anchor, Scores, Shift, anchor_errors, scores_of, shipped_anchors, wanted
 from evaluation.criteria import Criterion
+from evaluation.giving_up import Patience
 from evaluation.judge_metrics import JudgeMetrics
 from evaluation.judgement import Judge, Judgement
 from evaluation.purse import Purse
@@ -20,7 +21,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.judge")
 class AnchorWatch:
     """Compares each round with the known scores, and with the reference in `memory`, or this process's first round.
 
-    Anchors are paid for out of `purse`, like everything that is judged; one that it cannot pay for is left out.
+    Anchors are paid for out of `purse`, like everything that is judged; one that it cannot pay for is left out, and one
+    for which the judge takes more than `seconds`.
     """
 
     def __init__(
@@ -30,12 +32,15 @@ class AnchorWatch:
         metrics: JudgeMetrics,
         purse: Purse | None = None,
         memory: Memory | None = None,
+        seconds: float = 60.0,
     ) -> None:
         self._judge = judge
         self._criteria = criteria
         self._metrics = metrics
         self._purse = purse
         self._memory = memory
+        self._seconds = seconds
+        self._patience = Patience()
         self._first: Scores = {}
 
     async def run(self, every_seconds: float) -> None:
@@ -57,16 +62,23 @@ class AnchorWatch:
         # An anchor counts from the first time that it had a score.
         self._first = {**scores_of(judged), **self._first}
 
+    async def _asked(self, anchor: Anchor) -> Sequence[Judgement]:
+        try:
+            asked = self._judge.judge(anchor.interaction(), wanted(anchor, self._criteria))
+            return await self._patience(asked, self._seconds)
+        except TimeoutError:
+            return ()
+
     async def _judged(self, anchor: Anchor) -> Sequence[Judgement]:
         if self._purse is None:
-            return await self._judge.judge(anchor.interaction(), wanted(anchor, self._criteria))
+            return await self._asked(anchor)
         reserved = await self._purse.reserve()
         if reserved is None:
             self._metrics.anchors_skipped.inc()
             return ()
         judgements: Sequence[Judgement] = ()
         try:
-            judgements = await self._judge.judge(anchor.interaction(), wanted(anchor, self._criteria))
+            judgements = await self._asked(anchor)
         finally:
             await self._purse.settle(reserved, judgements)
         return judgements

@@ -46,6 +46,7 @@ Kind: TypeAlias = Literal[
     "half_closed",
     "runaway",
     "bomb",
+    "compressed",
 ]
 
 Opinion: TypeAlias = Callable[[str, str, Sequence[str]], dict[str, int]]
@@ -153,6 +154,11 @@ class ScriptedServer:
             return await self._endlessly(request)
         if kind == "bomb":
             return web.Response(body=gzip.compress(b" " * BOMB_BYTES), headers={"Content-Encoding": "gzip"})
+        if kind == "compressed":
+            return web.Response(
+                body=gzip.compress(json.dumps(answer).encode()),
+                headers={"Content-Encoding": "gzip", "Content-Type": "application/json"},
+            )
         if kind in {"half_closed", "trickle"}:
             return await self._slowly(request, json.dumps(answer).encode(), whole=kind == "trickle")
         return web.json_response(answer)

@@ -36,6 +36,13 @@ async def test_an_answer_within_the_bound_is_read() -> None:
         assert {one.status for one in await judge.judge(talk(), CRITERIA)} == {"scored"}
 
 
+async def test_a_server_that_compresses_though_not_asked_is_understood() -> None:
+    """Its answers are unpacked, within the bound."""
+    async with scripted_server() as server, judge_at(server, max_answer_bytes=100_000) as judge:
+        server.always = Fault("compressed")
+        assert {one.status for one in await judge.judge(talk(), CRITERIA)} == {"scored"}
+
+
 class _Stubborn:
     """Ends when it is let go, not when it is cancelled."""
 

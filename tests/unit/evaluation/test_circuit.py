@@ -70,6 +70,20 @@ def test_a_probe_that_is_given_up_leaves_its_place_to_the_next() -> None:
     assert circuit.admit(10.0) is not None
 
 
+def test_calls_of_before_say_nothing_about_now() -> None:
+    """Three that began before it opened fail after it has closed again: they are no three failures in a row of now."""
+    circuit, _ = _circuit()
+    old = [ticket for _ in range(3) if (ticket := circuit.admit(0.0)) is not None]
+    for _ in range(3):
+        _fail(circuit, 0.0)
+    probe = circuit.admit(10.0)
+    assert probe is not None
+    circuit.answered(probe)
+    for ticket in old:
+        circuit.failed(ticket, 11.0)
+    assert circuit.state == "closed"
+
+
 @given(st.lists(st.tuples(st.sampled_from(["ask", "answer", "fail", "leave"]), st.integers(0, 5)), max_size=80))
 def test_whatever_comes_in_whatever_order_one_probe_is_out_at_the_most(steps: list[tuple[str, int]]) -> None:
     """Open admits nobody before its time; half open never a second; late results of earlier calls change nothing."""

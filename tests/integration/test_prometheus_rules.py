@@ -36,6 +36,7 @@ CALM: Final = {
     f'midwatch_usage_untagged_usd_total{{{JOB}, tag="cost-center"}}': f"0+0.4x{MINUTES}",
     'midwatch_budget_spent_usd{budget="b", environment="p", system="s"}': f"900x{MINUTES}",
     'midwatch_budget_amount_usd{budget="b", environment="p", system="s"}': f"1000x{MINUTES}",
+    'midwatch_judge_circuit{midwatch_judge_circuit="closed"}': f"1x{MINUTES}",
     'midwatch_judge_changed{criterion="tone"}': f"0x{MINUTES}",
     'midwatch_judge_anchor_error{criterion="tone"}': f"0.6x{MINUTES}",
     'midwatch_judge_unscored_total{reason="timeout"}': f"0+4x{MINUTES}",
@@ -76,6 +77,7 @@ TROUBLE: Final[dict[str, dict[str, str | None]]] = {
     "MidwatchBudgetOverrun": {
         'midwatch_budget_spent_usd{budget="b", environment="p", system="s"}': f"1001x{MINUTES}",
     },
+    "MidwatchJudgeDown": {'midwatch_judge_circuit{midwatch_judge_circuit="closed"}': f"0x{MINUTES}"},
     "MidwatchJudgeChanged": {'midwatch_judge_changed{criterion="tone"}': f"1x{MINUTES}"},
     "MidwatchJudgeFarFromAnchors": {'midwatch_judge_anchor_error{criterion="tone"}': f"1.4x{MINUTES}"},
     "MidwatchJudgeSilent": {'midwatch_judge_unscored_total{reason="timeout"}': f"0+6x{MINUTES}"},

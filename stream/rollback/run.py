@@ -68,8 +68,15 @@ class RollbackMetrics:
             "midwatch_rollback_round_timestamp_seconds", "When a round was last finished.", registry=self.registry
         )
 
-    def seen(self, step: ActionTaken) -> None:
-        """Count a step."""
+    def seen(self, step: ActionTaken, why_not: str | None) -> None:
+        """Count a step that counts, and say it in the log."""
+        level = log.warning if step.needs_attention else log.info
+        level(
+            "action", status=step.status, reason=step.reason, mode=step.mode, incident=step.incident_id,
+            key=step.idempotency_key, executor=step.executor, detail=step.detail, does_not_count=why_not,
+        )  # fmt: skip
+        if why_not is not None:
+            return
         self.actions.labels(status=step.status, mode=step.mode).inc()
         if step.needs_attention:
             self.attention.inc()

@@ -12,8 +12,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from schemas.actions import ActionTaken
 from schemas.outputs import Verdict
 from stream.rollback.book import ApprovalBook
@@ -31,8 +29,6 @@ MOST_STEPS: Final = 8
 
 PAUSES: Final = (1.0, 3.0)
 """Seconds before the second and the third try."""
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.rollback")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +48,8 @@ class Surroundings:
     """Called before each try, so that `book` holds what has been said since."""
     announce: Callable[[ActionTaken], Awaitable[None]] | None = None
     """Called with the start of an action that succeeded, before that is said; may be called again."""
-    seen: Callable[[ActionTaken], None] | None = None
-    """Called with each step that was written."""
+    seen: Callable[[ActionTaken, str | None], None] | None = None
+    """Called with each step that was written, and why it does not count, if so."""
 
 
 class Subscriber:
@@ -132,13 +128,8 @@ class Subscriber:
 
     async def _write(self, step: ActionTaken) -> str | None:
         why = await self._journal.append(step)
-        level = log.warning if step.needs_attention else log.info
-        level(
-            "action", status=step.status, reason=step.reason, mode=step.mode, incident=step.incident_id,
-            key=step.idempotency_key, executor=step.executor, detail=step.detail, counts=why is None,
-        )  # fmt: skip
-        if self._around.seen is not None and why is None:
-            self._around.seen(step)
+        if self._around.seen is not None:
+            self._around.seen(step, why)
         return why
 
     async def _act(self, step: ActionTaken, start: Start, deadline: datetime) -> None:

@@ -81,7 +81,6 @@ def verdict(number: int = 1, revision: int = 1, **more: Any) -> Verdict:
         "engine": Engine(version="0", config_hash="cfg"),
     }
     for key, value in more.items():
-        next(part for part in (advice, target, scope, body | {"muted": None}) if key in part)
         part = next((part for part in (advice, target, scope) if key in part), body)
         part[key] = value
     given = None if body.pop("target", True) is None else RollbackTarget(**target)

@@ -20,6 +20,9 @@ line = " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]])
 for start, answer in table:
     if line.startswith(start):
         time.sleep(answer.get("sleep", 0))
+        if "then" in answer:
+            with open(os.path.join(folder, "answers.json"), "w") as answers:
+                json.dump(answer["then"], answers)
         out = answer.get("out", "")
         sys.stdout.write(out if isinstance(out, str) else json.dumps(out))
         sys.stderr.write(answer.get("err", ""))
@@ -30,7 +33,10 @@ sys.exit(99)
 
 
 class Programs:
-    """A folder of such programs. `answers` are (how the call begins, what it gets), the first that fits."""
+    """A folder of such programs. Answers are (how the call begins, what it gets), the first that fits.
+
+    An answer has an exit `code`, `out` and `err`, a `sleep` before it, and `then`, the answers from there on.
+    """
 
     def __init__(self, folder: Path, *names: str) -> None:
         self.folder = folder

@@ -26,6 +26,11 @@ Decision = Literal["approve", "refuse"]
 OPEN: Final = frozenset({"proposed", "awaiting_approval", "approved", "started"})
 """Statuses of an action about which something is still to come."""
 
+TAKEN: Final = frozenset({"started", "succeeded", "failed", "verified", "not_verified"})
+"""Statuses of an action behind which no word about it matters: it is taken once."""
+
+SEE: Final = "midwatch actions list"
+
 
 def actions_in(values: Iterable[bytes]) -> list[ActionTaken]:
     """The steps among some records, in their order."""
@@ -41,6 +46,12 @@ def actions_in(values: Iterable[bytes]) -> list[ActionTaken]:
 async def read_actions(settings: Settings) -> list[ActionTaken]:
     """All steps on the topic, in their order. Raises KafkaError."""
     return actions_in(await read_values(ACTIONS_TOPIC, kafka_options(settings.kafka)))
+
+
+async def last_step_of(settings: Settings, key: str) -> ActionTaken | None:
+    """The last step of an action; a live one before one of a dry run. Raises KafkaError."""
+    found = [one for one in last_steps(await read_actions(settings)) if one.idempotency_key == key]
+    return max(found, key=lambda one: one.mode == "live", default=None)
 
 
 def last_steps(steps: Iterable[ActionTaken]) -> list[ActionTaken]:
@@ -83,6 +94,10 @@ async def decide_action(
     """
     verdict = await _asked_for(settings, identity)
     advice = verdict.recommendation
+    last_step = await last_step_of(settings, advice.idempotency_key)
+    if last_step is not None and last_step.status in TAKEN and last_step.mode == "live":
+        when = format_time(last_step.time)
+        raise ControlError(f"{advice.idempotency_key} is taken already: {last_step.status} at {when}; see: {SEE}")
     now = await engine_now(settings)
     if decision == "approve" and verdict.muted is not None:
         raise ControlError(f"incident {verdict.incident_id} is muted, and nobody acts on a muted verdict")
@@ -121,7 +136,7 @@ async def lift(settings: Settings, environment: str, system: str, by: str, note:
     _, book = await read_approvals(settings)
     known = [one for one in book.halts(at) if (one.environment, one.system) == (environment, system)]
     if not known:
-        raise ControlError(f"nothing is halted for {environment}/{system}; see: midwatch actions list")
+        raise ControlError(f"nothing is halted for {environment}/{system}; see: {SEE}")
     at = max(at, known[0].time + MOMENT)
     approval = _approval(_standing(environment, system, by, note) | {"time": at, "expires_at": at})
     await publish_control(settings, approval)
@@ -163,7 +178,7 @@ async def _asked_for(settings: Settings, identity: str) -> Verdict:
         if identity in (verdict.incident_id, verdict.verdict_id, verdict.recommendation.idempotency_key):
             incident = verdict.incident_id
     if incident is None:
-        raise ControlError(f"no verdict, incident or action {identity} is on the topic; see: midwatch actions list")
+        raise ControlError(f"no verdict, incident or action {identity} is on the topic; see: {SEE}")
     found = newest[incident]
     if found.status == "resolved":
         raise ControlError(f"incident {incident} is over since {format_time(found.decided_at)}")

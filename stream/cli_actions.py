@@ -171,9 +171,29 @@ def _decide(
     from stream.approvals import decide_action
 
     valid = _length(length) if length is not None else None
-    done = _written(decide_action(settings_of(config), identity, decision, *said, valid_for=valid))
+    settings = settings_of(config)
+    done = _written(decide_action(settings, identity, decision, *said, valid_for=valid))
     words = {"approve": "approved", "refuse": "refused"}[decision]
     _tell(done, f"{words}: {done.idempotency_key} of incident {done.incident_id}, by {done.by}", as_json=as_json)
+    if decision == "approve":
+        _warn(settings, done.idempotency_key)
+
+
+def _warn(settings: Settings, key: str) -> None:
+    """Say on standard error where an approval alone will not do."""
+    from aiokafka.errors import KafkaError
+
+    from stream.approvals import last_step_of
+    from stream.verdicts_text import printable
+
+    with failures(KafkaError):
+        step = asyncio.run(last_step_of(settings, key))
+    if step is None:
+        complain("no subscriber has said anything about it yet; is one running (midwatch rollback run)?")
+    elif step.mode == "dry_run":
+        complain("the subscriber is in a dry run: it will do nothing")
+    elif step.status == "skipped":
+        complain(printable(f"before that the subscriber said: {step.reason}: {step.detail}"))
 
 
 def _written(work: Coroutine[Any, Any, Approval]) -> Approval:

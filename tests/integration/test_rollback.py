@@ -175,6 +175,7 @@ async def test_two_subscribers_and_a_person_roll_back_once(bootstrap: str, progr
             assert (said["decision"], said["idempotency_key"]) == ("approve", "act_1")
             done = await stage.step("succeeded")
             assert (done.executor, done.needs_attention) == ("prod", False)
+            assert "taken already: succeeded" in await stage.cli("actions", "refuse", "act_1", exit_code=1)
             await stage.publish(over(given))
             verified = await stage.step("verified")
             assert verified.evidence["version"] == "rolled_back"

@@ -46,7 +46,7 @@ def verdict(number: int = 1, revision: int = 1, **more: Any) -> Verdict:
     """
     incident = more.pop("incident_id", f"inc_{number}")
     decided = more.pop("decided_at", START)
-    target = {
+    target: dict[str, Any] = {
         "kind": "argo_rollout",
         "ref": {"namespace": "agents", "name": f"flow-{number}"},
         "component": f"flow-{number}",
@@ -57,7 +57,7 @@ def verdict(number: int = 1, revision: int = 1, **more: Any) -> Verdict:
         "deployed_at": START,
         "deployment_event_id": "dep_1",
     }
-    advice = {
+    advice: dict[str, Any] = {
         "kind": "rollback",
         "confidence": 0.99,
         "reason": "It is the deployment.",
@@ -65,8 +65,8 @@ def verdict(number: int = 1, revision: int = 1, **more: Any) -> Verdict:
         "not_after": decided + 15 * MINUTE,
         "idempotency_key": f"act_{number}",
     }
-    scope = {"environment": "production", "system": "refunds", "flow": f"flow-{number}"}
-    body = {
+    scope: dict[str, Any] = {"environment": "production", "system": "refunds", "flow": f"flow-{number}"}
+    body: dict[str, Any] = {
         "verdict_id": f"vrd_{number}_{revision}",
         "incident_id": incident,
         "revision": revision,

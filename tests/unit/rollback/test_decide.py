@@ -23,7 +23,7 @@ PLAN = Plan("prod", "roll it back")
 def ask(
     given: Verdict, ledger: Ledger | None = None, book: ApprovalBook | None = None, rules: Rules = RULES, **more: Any
 ) -> Decision:
-    fields = {"plan": PLAN, "now": START + MINUTE, "stopped": None} | more
+    fields: dict[str, Any] = {"plan": PLAN, "now": START + MINUTE, "stopped": None} | more
     known = ledger if ledger is not None else Ledger(rules)
     words = book if book is not None else ApprovalBook()
     return decide(given, fields["plan"], known, words, rules, fields["now"], stopped=fields["stopped"])
@@ -159,7 +159,7 @@ def test_the_target_cools_down_and_the_hour_fills() -> None:
     """One action in 20 minutes on a component, two in an hour in all."""
     ledger = Ledger(RULES)
     told(ledger, verdict(1), Said("started", "x"))
-    later = {"decided_at": START + 10 * MINUTE}
+    later: dict[str, Any] = {"decided_at": START + 10 * MINUTE}
     same = ask(verdict(2, component="flow-1", **later), ledger, now=START + 11 * MINUTE)
     other = ask(verdict(3, **later), ledger, now=START + 11 * MINUTE)
     assert isinstance(same, Said)

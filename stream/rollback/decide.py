@@ -64,7 +64,9 @@ def decide(
     `stopped` says why nothing may be done at all, whatever anybody recommends (the kill switch's file).
     """
     entry = ledger.entries.get(verdict.recommendation.idempotency_key)
-    if verdict.recommendation.kind != "rollback" or (entry is not None and (entry.is_over or entry.is_open)):
+    if verdict.recommendation.kind != "rollback" or verdict.status == "resolved":
+        return None
+    if entry is not None and (entry.is_over or entry.is_open):
         return None
     refusal = _refusal(verdict, plan, ledger, book, rules, now, stopped)
     if refusal is not None:

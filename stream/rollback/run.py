@@ -123,8 +123,10 @@ class Service:
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set. Raises JournalError, WatchError, KafkaError, OSError where it cannot start."""
         async with AsyncExitStack() as stack:
-            for part in (self._journal, self._controls, self._watch):
+            parts = (self._journal, self._controls, self._watch)
+            for part in parts:
                 stack.push_async_callback(part.stop)
+            for part in parts:
                 await part.start()
             self._round_at = time.monotonic()
             http = await stack.enter_async_context(

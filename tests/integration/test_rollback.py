@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from typer.testing import CliRunner
 
 from schemas.actions import ActionTaken
@@ -23,7 +24,10 @@ from schemas.canonical import canonical_json
 from schemas.outputs import Recommendation, Verdict
 from schemas.words import ACTIONS_TOPIC, CONTROLS_TOPIC, VERDICTS_TOPIC
 from stream.cli import app
-from stream.embedded import EmbeddedKafkaProcess
+from stream.embedded import EmbeddedKafkaProcess, free_port
+from stream.rollback.executors.registry import build
+from stream.rollback.journal import JournalError
+from stream.rollback.run import Service
 from stream.settings import Settings, load_settings
 from tests.support.engine import Reader, make_topics
 from tests.support.programs import Programs
@@ -99,6 +103,21 @@ async def subscriber(config: Path) -> AsyncIterator[asyncio.subprocess.Process]:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
             assert await asyncio.wait_for(process.wait(), 30) == 0, log.read_text()
+
+
+@asynccontextmanager
+async def running(config: Path) -> AsyncIterator[None]:
+    """A subscriber in this process, which starts in no time."""
+    settings = load_settings(config, {})
+    executors, problems = build(settings.rollback, settings.rollback_executors)
+    assert not problems
+    stop = asyncio.Event()
+    task = asyncio.create_task(Service(settings, executors).run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, 30)
 
 
 class Stage:
@@ -182,7 +201,7 @@ async def test_two_subscribers_and_a_person_roll_back_once(bootstrap: str, progr
         # Both are gone; the same verdict, by a later revision, is asked for again.
         again = given.model_copy(update={"revision": 3, "decided_at": now(), "status": "updated"})
         other = verdict(2, decided_at=now(), confidence=0.5)
-        async with subscriber(config):
+        async with running(config):
             await stage.publish(again)
             await stage.publish(other)
             await stage.until(lambda steps: any(one.idempotency_key == "act_2" for one in steps))
@@ -204,28 +223,34 @@ def embedded() -> Iterator[str]:
 
 
 async def test_the_kill_switch_and_the_refusal(embedded: str, programs: Programs, tmp_path: Path) -> None:
-    """Nothing is done while it is halted; a refusal holds; what is over is over, and what is unknown is said."""
+    """Nothing is done while it is halted; a refusal holds; what is over, or asked for no longer, is not done."""
     config = configure(tmp_path, embedded, programs, max_per_hour=5)
-    async with staged(config) as stage, subscriber(config):
+    async with staged(config) as stage:
         await stage.cli("actions", "halt", "--reason", "change freeze", "--by", "bo")
-        await stage.publish(verdict(1, decided_at=now()))
-        halted = await stage.step("skipped")
-        assert (halted.reason, halted.by) == ("halted", "bo")
-        assert "change freeze" in halted.detail
-        [halt] = (await stage.cli("actions", "list"))["halts"]
-        assert halt["by"] == "bo"
-        await stage.cli("actions", "refuse", "act_1", "--note", "it is not that")
-        await stage.cli("actions", "resume")
-        refused = await stage.step("refused")
-        assert "it is not that" in refused.detail
-        assert "nothing is halted" in await stage.cli("actions", "resume", exit_code=1)
-        assert "is on the topic" in await stage.cli("actions", "approve", "inc_nobody", exit_code=1)
-        assert "28 days" in await stage.cli("actions", "halt", "--for", "40d", "--reason", "x", exit_code=2)
-        late = verdict(3, decided_at=now() - timedelta(hours=2))
-        await stage.publish(late)
-        expired = await stage.step("expired")
-        assert expired.incident_id == late.incident_id
-        assert "it was to be done until" in await stage.cli("actions", "approve", late.incident_id, exit_code=1)
+        # Both revisions are there before the subscriber is: it must know the second one when it looks at the first.
+        await stage.publish(verdict(5, decided_at=now()))
+        await stage.publish(verdict(5, 2, decided_at=now(), kind="escalate"))
+        async with running(config):
+            await stage.publish(verdict(1, decided_at=now()))
+            halted = await stage.step("skipped")
+            assert (halted.reason, halted.by) == ("halted", "bo")
+            assert "change freeze" in halted.detail
+            [halt] = (await stage.cli("actions", "list"))["halts"]
+            assert halt["by"] == "bo"
+            await stage.cli("actions", "refuse", "act_1", "--note", "it is not that")
+            await stage.cli("actions", "resume")
+            refused = await stage.step("refused")
+            assert "it is not that" in refused.detail
+            assert "nothing is halted" in await stage.cli("actions", "resume", exit_code=1)
+            assert "is on the topic" in await stage.cli("actions", "approve", "inc_nobody", exit_code=1)
+            assert "asks for no rollback now" in await stage.cli("actions", "approve", "inc_5", exit_code=1)
+            assert "28 days" in await stage.cli("actions", "halt", "--for", "40d", "--reason", "x", exit_code=2)
+            late = verdict(3, decided_at=now() - timedelta(hours=2))
+            await stage.publish(late)
+            expired = await stage.step("expired")
+            assert expired.incident_id == late.incident_id
+            assert "it was to be done until" in await stage.cli("actions", "approve", late.incident_id, exit_code=1)
+        assert {step.idempotency_key for step in stage.steps} == {"act_1", "act_3"}
     assert programs.calls == []
 
 
@@ -234,10 +259,10 @@ async def test_a_dry_run_says_what_it_would_do(embedded: str, programs: Programs
     config = configure(tmp_path, embedded, programs, mode="dry_run")
     config.write_text(config.read_text() + '\n[engine]\nclock = "stream"\n')
     async with staged(config) as stage:
-        async with subscriber(config):
+        async with running(config):
             await stage.publish(verdict(1))
             dry = await stage.step("skipped")
-        async with subscriber(config):
+        async with running(config):
             await stage.publish(verdict(2, confidence=0.5, decided_at=verdict(1).decided_at + MINUTE))
             await stage.until(lambda steps: any(one.idempotency_key == "act_2" for one in steps))
         assert (dry.mode, dry.reason) == ("dry_run", "dry_run")
@@ -248,32 +273,41 @@ async def test_a_dry_run_says_what_it_would_do(embedded: str, programs: Programs
 
 async def test_flagger_asks_at_the_gate(embedded: str, programs: Programs, tmp_path: Path) -> None:
     """The gate is shut, and the rollback hook told to roll back, once the action has started; other canaries go on."""
-    config = configure(tmp_path, embedded, programs)
-    lines = ["", "[rollback.gate]", "enabled = true", "port = 0", "[rollback_executors.flagger]"]
+    config, port = configure(tmp_path, embedded, programs), free_port()
+    lines = ["", "[rollback.gate]", "enabled = true", f"port = {port}", "[rollback_executors.flagger]"]
     lines += ['type = "flagger"', 'namespaces = ["agents"]']
     config.write_text(config.read_text() + "\n".join(lines))
-    async with staged(config) as stage, subscriber(config):
-        log = await asyncio.to_thread(_gate_address, tmp_path)
-        async with httpx.AsyncClient(base_url=log, trust_env=False) as client:
-            assert (await client.get("/v1/gates/agents/flow-1")).status_code == 200
-            assert (await client.post("/v1/gates/agents/flow-1/rollback", json={})).status_code == 403
-            await stage.publish(verdict(1, decided_at=now()).model_copy(update={"target": _canary()}))
-            await stage.step("succeeded")
-            assert (await client.get("/v1/gates/agents/flow-1")).status_code == 403
-            assert (await client.post("/v1/gates/agents/flow-1/rollback", json={})).status_code == 200
-            assert (await client.get("/v1/gates/agents/flow-2")).status_code == 200
+    client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False)
+    async with staged(config) as stage, running(config), client:
+        await stage.publish(verdict(2, decided_at=now(), confidence=0.5))
+        await stage.step("skipped")
+        assert (await client.get("/v1/gates/agents/flow-1")).status_code == 200
+        assert (await client.post("/v1/gates/agents/flow-1/rollback", json={})).status_code == 403
+        await stage.publish(verdict(1, decided_at=now()).model_copy(update={"target": _canary()}))
+        await stage.step("succeeded")
+        assert (await client.get("/v1/gates/agents/flow-1")).status_code == 403
+        assert (await client.post("/v1/gates/agents/flow-1/rollback", json={})).status_code == 200
+        assert (await client.get("/v1/gates/agents/flow-2")).status_code == 200
+
+
+async def test_the_topic_of_actions_must_have_one_partition(
+    embedded: str, programs: Programs, tmp_path: Path
+) -> None:
+    """With several there is no one order, and with none no memory: the subscriber does not start, and says so."""
+    config = configure(tmp_path, embedded, programs)
+    settings = load_settings(config, {})
+    executors, _ = build(settings.rollback, settings.rollback_executors)
+    with pytest.raises(JournalError, match="midwatch topics create"):
+        await Service(settings, executors).run(asyncio.Event())
+    admin = AIOKafkaAdminClient(bootstrap_servers=embedded)
+    await admin.start()
+    await admin.create_topics([NewTopic(ACTIONS_TOPIC, 2, 1)])
+    await admin.close()
+    with pytest.raises(JournalError, match="has 2 partitions"):
+        await Service(settings, executors).run(asyncio.Event())
 
 
 def _canary() -> Any:
     target = verdict(1).target
     assert target is not None
     return target.model_copy(update={"kind": "flagger_canary"})
-
-
-def _gate_address(folder: Path) -> str:
-    """The gate's address, as the subscriber's log says it."""
-    while True:
-        for log in folder.glob("rollback-*.log"):
-            for line in log.read_text().splitlines():
-                if line.startswith("{") and json.loads(line).get("gate"):
-                    return str(json.loads(line)["gate"])

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from stream.redact import redact_text
 from stream.rollback.executors.base import Order, Outcome
 from stream.rollback.executors.process import run
 from stream.rollback.executors.words import WORD, checked
@@ -43,7 +44,7 @@ class Command:
     def plan(self, order: Order) -> str:
         """The command, filled in."""
         filled(self.check, order)
-        return f"run {' '.join(filled(self.argv, order))}"
+        return f"run {_shown(filled(self.argv, order))}"
 
     async def observe(self, order: Order) -> Observed:
         """As `check` says; without one nobody knows."""
@@ -56,12 +57,17 @@ class Command:
         """Run it."""
         argv = filled(self.argv, order)
         ran = await run(argv, self.seconds)
-        return Outcome(ok=ran.code == 0, detail=f"{' '.join(argv)}: {ran.said()}", again=self.idempotent)
+        return Outcome(ok=ran.code == 0, detail=f"{_shown(argv)}: {ran.said()}", again=self.idempotent)
 
 
 def filled(argv: tuple[str, ...], order: Order) -> list[str]:
     """The argument list with its placeholders filled in. Raises Refused where a value is no plain word."""
     return [_PLACEHOLDER.sub(lambda found: _value(found[1], order), part) for part in argv]
+
+
+def _shown(argv: list[str]) -> str:
+    """The command for people, without what looks like a secret of the configuration."""
+    return redact_text(" ".join(argv))
 
 
 def _value(name: str, order: Order) -> str:

@@ -71,8 +71,9 @@ def test_what_is_said_first(given: Verdict, more: dict[str, Any], status: str, r
 
 @pytest.mark.parametrize("kind", ["none", "investigate", "escalate", "escalate_security"])
 def test_only_rollbacks_are_acted_on(kind: str) -> None:
-    """Of anything else not even a word is said."""
+    """Of anything else not even a word is said, nor of an incident that is over."""
     assert ask(verdict(kind=kind)) is None
+    assert ask(verdict(status="resolved")) is None
 
 
 def test_the_last_moment_is_still_in_time() -> None:

@@ -192,6 +192,17 @@ async def test_a_command_gets_no_hostile_word(tmp_path: Path, field: str, value:
     assert programs.calls == []
 
 
+async def test_a_secret_of_the_configuration_is_not_published(tmp_path: Path) -> None:
+    """What a command line holds is passed on, and not repeated in the steps."""
+    programs = Programs(tmp_path, "roll")
+    programs.answer(("roll", {"out": "used token=hunter2hunter2"}))
+    executor = command(programs, "--token=hunter2hunter2", "{component}")
+    outcome = await executor.execute(order())
+    assert programs.calls == [["roll", "--token=hunter2hunter2", "flow-1"]]
+    assert "hunter2" not in outcome.detail + executor.plan(order())
+    assert "flow-1" in outcome.detail
+
+
 @pytest.mark.parametrize(("code", "observed"), [(0, "rolled_back"), (1, "serving"), (3, "unknown")])
 async def test_a_check_tells_how_it_stands(tmp_path: Path, code: int, observed: str) -> None:
     """By its exit code; without one nobody knows."""

@@ -125,6 +125,9 @@ async def decide_action(
 async def halt(settings: Settings, environment: str, system: str, length: timedelta, by: str, note: str) -> Approval:
     """Refuse every action of an environment and a system (`*` for all) for some time. Raises OrderError, KafkaError."""
     at = await engine_now(settings)
+    said, _ = await read_approvals(settings)
+    before = [one.time for one in said if one.is_standing and (one.environment, one.system) == (environment, system)]
+    at = max([at, *(time + MOMENT for time in before)])
     approval = _approval(_standing(environment, system, by, note) | {"time": at, "expires_at": at + length})
     await publish_control(settings, approval)
     return approval

@@ -118,6 +118,19 @@ def take_up(
     return Start(Said("started", words, "taken_up", attempt=started.attempt + 1), may_execute=same and free)
 
 
+def abandoned(entry: Entry, rules: Rules, now: datetime) -> Said | None:
+    """What is to be said of an action whose incident nobody has heard of for so long that it cannot be looked after."""
+    started = entry.started
+    if started is None or now <= started.time + rules.memory:
+        return None
+    if entry.is_open:
+        words = f"{started.by} started it and no subscriber was there to find out how it ended: look by hand"
+        return Said("failed", words, "unknown_outcome", attention=True)
+    if entry.last.status == "succeeded":
+        return Said("not_verified", "no subscriber was there to see whether it helped", "not_watched", attention=True)
+    return None
+
+
 def _refusal(
     verdict: Verdict,
     plan: Plan,

@@ -15,7 +15,7 @@ from typing import Final
 from schemas.actions import ActionTaken
 from schemas.outputs import Verdict
 from stream.rollback.book import ApprovalBook
-from stream.rollback.decide import Plan, Start, decide, superseded, take_up
+from stream.rollback.decide import Plan, Start, abandoned, decide, superseded, take_up
 from stream.rollback.executors.base import Executor, Order, Outcome, Refused, order_of
 from stream.rollback.executors.registry import TRIES, Executors
 from stream.rollback.journal import Journal
@@ -70,16 +70,23 @@ class Subscriber:
                 await self._write(follow_up(step, said, self._around.name, self._around.now()))
             if await self._about(verdict):
                 return
-        if self._around.rules.mode != "live":
-            return
-        for entry in list(self._journal.ledger.entries.values()):
-            about = newest.get(entry.last.incident_id)
-            if about is None or entry.started is None:
-                continue
-            if entry.is_open and await self._take_up(entry, entry.started, about):
-                return
-            if entry.last.status == "succeeded" and await self._verify(entry.last, about):
-                return
+        if self._around.rules.mode == "live":
+            for entry in list(self._journal.ledger.entries.values()):
+                if await self._after_the_start(entry, newest.get(entry.last.incident_id)):
+                    return
+
+    async def _after_the_start(self, entry: Entry, about: Verdict | None) -> bool:
+        """Look after what was started; whether that took time."""
+        if entry.started is None:
+            return False
+        if about is None:
+            gone = abandoned(entry, self._around.rules, self._around.now())
+            if gone is not None:
+                await self._write(follow_up(entry.last, gone, self._around.name, self._around.now()))
+            return False
+        if entry.is_open:
+            return await self._take_up(entry, entry.started, about)
+        return entry.last.status == "succeeded" and await self._verify(entry.last, about)
 
     def stopped(self) -> str | None:
         """Why nothing may be done at all, or None."""

@@ -49,7 +49,7 @@ class Watch(ConsumerRebalanceListener):
             **kafka,
             group_id=group_id,
             enable_auto_commit=False,
-            auto_offset_reset="latest",
+            auto_offset_reset="earliest",
             session_timeout_ms=session_ms,
             heartbeat_interval_ms=session_ms // 4,
             max_poll_interval_ms=MAX_POLL_MS,

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.outputs import Verdict
 from stream.rollback.book import ApprovalBook
-from stream.rollback.decide import Decision, Plan, Start, decide, superseded, take_up
+from stream.rollback.decide import Decision, Plan, Start, abandoned, decide, superseded, take_up
 from stream.rollback.ledger import Ledger
 from stream.rollback.rules import Rules
 from stream.rollback.steps import Said, follow_up, step_of
@@ -235,6 +235,23 @@ def test_it_is_not_taken_up_for_ever() -> None:
     assert (said.status, said.reason, said.attention) == ("failed", "unknown_outcome", True)
     told(ledger, given, said, minutes=15)
     assert entry.is_over
+
+
+@pytest.mark.parametrize(
+    ("ended", "reason", "status"), [(False, "unknown_outcome", "failed"), (True, "not_watched", "not_verified")]
+)
+def test_what_nobody_was_there_for_is_told(ended: bool, reason: str, status: str) -> None:
+    """After hours without any subscriber, whose incident is no longer to be read, a person is told; once."""
+    ledger, given = Ledger(RULES), verdict()
+    told(ledger, given, Said("started", "x"), *([Said("succeeded", "x")] if ended else []))
+    entry = ledger.entries["act_1"]
+    assert abandoned(entry, RULES, START + RULES.memory) is None
+    late = START + RULES.memory + MINUTE
+    said = abandoned(entry, RULES, late)
+    assert isinstance(said, Said)
+    assert (said.status, said.reason, said.attention) == (status, reason, True)
+    assert ledger.apply(follow_up(entry.last, said, "me", late)) is None
+    assert abandoned(entry, RULES, late) is None
 
 
 @pytest.mark.parametrize(

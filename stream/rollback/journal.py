@@ -59,7 +59,7 @@ class KafkaJournal:
         return self._ledger
 
     async def start(self) -> None:
-        """Read the whole topic. Raises JournalError if it is not there, or not of one partition; KafkaError."""
+        """Begin at its beginning. Raises JournalError if it is not there, or not of one partition; KafkaError."""
         partitions = await partitions_of([ACTIONS_TOPIC], self._kafka)
         if not partitions:
             raise JournalError(f"there is no topic {ACTIONS_TOPIC}; run: midwatch topics create")
@@ -71,7 +71,6 @@ class KafkaJournal:
         await self._consumer.start()
         self._consumer.assign([self._tp])
         await self._consumer.seek_to_beginning(self._tp)
-        await self.catch_up()
 
     async def stop(self) -> None:
         """Let go of the clients."""

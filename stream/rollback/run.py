@@ -101,6 +101,7 @@ class Service:
         self._executors = executors
         self._newest_time = datetime_of(0)
         self._round_at = 0.0
+        self._knows = False
         around = Surroundings(
             name=self._name,
             rules=rules,
@@ -130,7 +131,7 @@ class Service:
                 await part.start()
             self._round_at = time.monotonic()
             http = await stack.enter_async_context(
-                serve_http(self._settings.http, self._metrics.registry, self._healthy, self._healthy)
+                serve_http(self._settings.http, self._metrics.registry, self._healthy, self._ready)
             )
             gate_url = None
             if self._settings.rollback.gate.enabled:
@@ -167,6 +168,7 @@ class Service:
             self._newest_time = max(self._newest_time, verdict.decided_at)
         await self._subscriber.reconcile(newest)
         self._round_at = time.monotonic()
+        self._knows = True
         self._show()
 
     def _show(self) -> None:
@@ -189,8 +191,12 @@ class Service:
         facts = {"mode": self._rules.mode, "seconds_since_round": round(age, 1), "limit_seconds": limit}
         return Status(age < limit, facts)
 
+    def _ready(self) -> Status:
+        found = self._healthy()
+        return Status(found.ok and self._knows, found.facts)
+
     def _is_shut(self, namespace: str, canary: str) -> bool | None:
-        if not self._healthy().ok:
+        if not self._knows or not self._healthy().ok:
             return None
         return (namespace, canary) in shut(self._journal.ledger, self._executors, self.now())
 

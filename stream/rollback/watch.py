@@ -137,14 +137,13 @@ class Controls:
         self._consumer = AIOKafkaConsumer(**kafka, enable_auto_commit=False, auto_offset_reset="earliest")
 
     async def start(self) -> None:
-        """Read the whole topic. Raises WatchError, KafkaError."""
+        """Begin at the topic's beginning. Raises WatchError, KafkaError."""
         self._tps = await partitions_of([CONTROLS_TOPIC], self._kafka)
         if not self._tps:
             raise WatchError(f"there is no topic {CONTROLS_TOPIC}; run: midwatch topics create")
         await self._consumer.start()
         self._consumer.assign(self._tps)
         await self._consumer.seek_to_beginning(*self._tps)
-        await self.catch_up()
 
     async def stop(self) -> None:
         """Let go of the client."""

@@ -64,6 +64,7 @@ NAMED: Mapping[str, tuple[str, BaseModel]] = {
         ExecutorSection(
             type="argo_rollouts",
             environments=("production",),
+            cluster="production-eu",
             binary=Path("/usr/local/bin/kubectl"),
             argo_binary=Path("/usr/local/bin/kubectl-argo-rollouts"),
             namespaces=("agents",),

@@ -23,6 +23,9 @@ KINDS: Final[dict[str, tuple[str, ...]]] = {
 }
 """The kinds of targets that an executor takes where its section names none."""
 
+IN_A_CLUSTER: Final = frozenset({"argo_rollouts", "deployment", "flagger"})
+"""The types whose targets lie in a Kubernetes cluster."""
+
 NEEDED: Final[dict[str, tuple[str, ...]]] = {
     "argo_rollouts": ("binary", "argo_binary", "namespaces"),
     "deployment": ("binary", "namespaces"),
@@ -120,6 +123,9 @@ class ExecutorSection(Section):
     environments: tuple[Word, ...] = Field((), description="Environments that it serves; all if not given.")
     binary: Path | None = Field(None, description="kubectl, or az, by its absolute path.")
     argo_binary: Path | None = Field(None, description="kubectl-argo-rollouts, by its absolute path.")
+    cluster: Word | None = Field(
+        None, description="Name of the Kubernetes cluster: only targets with this ref.cluster are served."
+    )
     context: Word | None = Field(None, description="Context of the kubeconfig; the current one if not given.")
     kubeconfig: Path | None = Field(None, description="Kubeconfig; else the pod's service account.")
     namespaces: tuple[Word, ...] = Field((), description="Namespaces that it may touch.")

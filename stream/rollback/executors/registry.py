@@ -18,7 +18,7 @@ from stream.rollback.executors.flag import FlagTrigger, check_url
 from stream.rollback.executors.flagger import FlaggerGate
 from stream.rollback.executors.kubernetes import Cluster
 from stream.settings_problems import Problem
-from stream.settings_rollback import ExecutorSection, RollbackSettings
+from stream.settings_rollback import IN_A_CLUSTER, ExecutorSection, RollbackSettings
 
 TRIES: Final = 3
 """Most tries of one execution; all of them together have `rollback.action_seconds`."""
@@ -35,6 +35,8 @@ class Named:
     def serves(self, order: Order) -> bool:
         """Whether an order is for it."""
         here = self.section.environments
+        if self.section.type in IN_A_CLUSTER and order.target.ref.get("cluster") != self.section.cluster:
+            return False
         return order.target.kind in self.section.kinds and (not here or order.environment in here)
 
 
@@ -49,7 +51,9 @@ class Executors:
         found = [one for one in self.named.values() if one.serves(order)]
         if len(found) == 1:
             return found[0]
-        what = f"targets of kind {order.target.kind!r} in {order.environment}"
+        cluster = order.target.ref.get("cluster")
+        place = order.environment if cluster is None else f"{order.environment}, cluster {cluster!r}"
+        what = f"targets of kind {order.target.kind!r} in {place}"
         if found:
             raise Refused(f"several executors serve {what}: {', '.join(one.name for one in found)}")
         raise Refused(f"no executor serves {what}")

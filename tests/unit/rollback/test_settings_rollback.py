@@ -11,10 +11,12 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from stream.cli import app
+from stream.rollback.executors.base import Order
 from stream.rollback.executors.registry import build
 from stream.settings import load_settings
 from stream.settings_rollback import ExecutorSection, GateSettings, RollbackSettings
 from tests.support.programs import Programs
+from tests.unit.rollback.test_executors_kubernetes import order
 
 
 def test_by_default_nothing_is_done() -> None:
@@ -83,6 +85,28 @@ def test_what_is_not_on_this_machine_is_said_at_the_start(tmp_path: Path) -> Non
     for words in ("kubectl is no program", "is not https", "cannot be read", "{oops} is no", "gate.enabled"):
         assert words in said
     assert "secret-part" not in said
+
+
+@pytest.mark.parametrize(
+    ("section", "said", "served"),
+    [(None, None, True), ("eu", "eu", True), ("eu", "us", False), ("eu", None, False), (None, "eu", False)],
+)
+def test_one_cluster_is_never_rolled_back_for_another(
+    tmp_path: Path, section: str | None, said: str | None, served: bool
+) -> None:
+    """A target that names a cluster is served by the section of that cluster alone."""
+    programs = Programs(tmp_path, "kubectl")
+    executor = ExecutorSection(
+        type="deployment", binary=programs["kubectl"], namespaces=("agents",), cluster=section
+    )
+    executors, problems = build(RollbackSettings(), {"x": executor})
+    assert not problems
+    reference = {"namespace": "agents", "name": "flow-1"} | ({"cluster": said} if said else {})
+    target = order(ref=reference).target.model_copy(update={"kind": "k8s_deployment"})
+    plan = executors.plan(Order("production", "refunds", "inc_1", "act_1", target))
+    assert (plan.executor == "x") == served
+    if not served:
+        assert plan.reason == "no_executor"
 
 
 def test_live_on_a_replayed_past_is_refused(tmp_path: Path) -> None:

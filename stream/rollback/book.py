@@ -27,11 +27,13 @@ class ApprovalBook:
             self._words[approval.idempotency_key] = approval
 
     def word(self, key: str, incident_id: str, now: datetime) -> Approval | None:
-        """The word that holds for an action, if any does: one about another incident, or that has expired, does not."""
+        """The word that holds for an action, if any does. An approval may expire; a refusal stands."""
         said = self._words.get(key)
         if said is None or said.incident_id != incident_id:
             return None
-        return None if said.expires_at is not None and said.expires_at <= now else said
+        if said.decision == "approve" and said.expires_at is not None and said.expires_at <= now:
+            return None
+        return said
 
     def halt(self, environment: str, system: str, now: datetime) -> Approval | None:
         """The standing refusal that covers a system, if there is one."""

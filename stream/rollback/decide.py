@@ -114,6 +114,8 @@ def take_up(
     refusal = _refusal(newest, plan, ledger, book, rules, now, stopped)
     # Its own start is what fills the hour and cools the target down.
     free = refusal is None or refusal.reason in {"cool_down", "hourly_limit"}
+    # A newer revision may ask for an approval that the one that was started did not need.
+    free = free and all(step.status != "awaiting_approval" for step in _approval_steps(newest, plan, book, rules, now))
     words = f"{started.by} started it at {format_time(started.time)} and did not say how that ended: finding out"
     return Start(Said("started", words, "taken_up", attempt=started.attempt + 1), may_execute=same and free)
 

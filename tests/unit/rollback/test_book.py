@@ -27,6 +27,17 @@ def test_the_last_word_holds_in_any_order() -> None:
         assert said.decision == "refuse"
 
 
+def test_an_approval_expires_and_a_refusal_stands() -> None:
+    """What was forbidden is not allowed again by the passing of time, nor by an approval that was given before."""
+    until = START + MINUTE
+    assert book_of([approval(expires_at=until)]).word("act_1", "inc_1", until - MINUTE / 60) is not None
+    assert book_of([approval(expires_at=until)]).word("act_1", "inc_1", until) is None
+    words = [approval(at=START - MINUTE), approval(decision="refuse", expires_at=until)]
+    said = book_of(words).word("act_1", "inc_1", until + MINUTE)
+    assert said is not None
+    assert said.decision == "refuse"
+
+
 def test_a_halt_is_lifted_and_ends_by_itself() -> None:
     """It holds until before its end, or until a later word that is over at its own time."""
     halt = standing(START, START + 30 * MINUTE)

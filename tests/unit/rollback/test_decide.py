@@ -215,7 +215,11 @@ def test_a_start_without_an_end_is_taken_up() -> None:
     start = take_up(entry, given, *around, START + 5 * MINUTE)
     assert isinstance(start, Start)
     assert (start.said.attempt, start.said.reason, start.may_execute) == (2, "taken_up", True)
-    for newest in (verdict(revision=2, kind="none"), verdict(revision=2, muted=MUTED)):
+    for newest in (
+        verdict(revision=2, kind="none"),
+        verdict(revision=2, muted=MUTED),
+        verdict(revision=2, requires_approval=True),
+    ):
         start = take_up(entry, newest, *around, START + 5 * MINUTE)
         assert isinstance(start, Start)
         assert not start.may_execute

@@ -93,7 +93,7 @@ async def play(world: World, moves: list[Move]) -> None:
 
 @pytest.mark.parametrize("sees", [True, False])
 @given(moves=HISTORIES)
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_no_law_is_ever_broken(sees: bool, moves: list[Move]) -> None:
     """Never twice on one key, never late, muted, refused, halted, unapproved, unasked, nor more often than allowed."""
     asyncio.run(play(World(sees=sees), moves))

@@ -41,7 +41,7 @@ VERDICT = st.fixed_dictionaries(
         "confidence": mostly(0.99, 0.5),
         "component": mostly("one", "two", "three", "four"),
         "environment": mostly("production", "staging"),
-        "valid": mostly(15, 1, 600),
+        "valid": mostly(15, 1, 1, 1, 600),
     }
 )
 SAY = st.fixed_dictionaries(

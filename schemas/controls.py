@@ -83,9 +83,10 @@ class Approval(Model):
     """A human's word about one recommended action: whoever executes verdicts may, or must not, do what its key names.
 
     It changes no verdict. The last word about a key holds; of two of one time the refusal. An approval counts until
-    before `expires_at`, and never beyond the recommendation's own `not_after`. With `*` as both key and incident it is
-    a standing refusal, the kill switch: no action in its `environment` and `system` (exact, or `*`) until `expires_at`,
-    at most 28 days after its `time`; one that ends at or before its own `time` lifts it. Nothing approves everything.
+    before `expires_at`, and never beyond the recommendation's own `not_after`; a refusal stands. With `*` as both key
+    and incident it is a standing refusal, the kill switch: no action in its `environment` and `system` (exact, or `*`)
+    until `expires_at`, at most 28 days after its `time`; one that ends at or before its own `time` lifts it. Nothing
+    approves everything.
     """
 
     type: Literal["approval"] = "approval"

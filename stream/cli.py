@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from stream.cli_actions import actions_app, rollback_app
 from stream.cli_backtest import backtest
 from stream.cli_base import quiet_libraries
 from stream.cli_config import check_config, doctor, schemas_app, topics_app
@@ -54,6 +55,8 @@ app.command("demo")(demo)
 app.command("triage")(triage)
 app.add_typer(verdicts_app, name="verdicts")
 app.add_typer(silences_app, name="silences")
+app.add_typer(actions_app, name="actions")
+app.add_typer(rollback_app, name="rollback")
 app.command("doctor")(doctor)
 app.command("check-config")(check_config)
 app.add_typer(scenarios_app, name="scenarios")

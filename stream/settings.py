@@ -33,6 +33,7 @@ from stream.settings_dashboard import DashboardSettings
 from stream.settings_judge import JudgeSettings, judge_problems
 from stream.settings_plugins import detectors_section
 from stream.settings_problems import Problem, SettingsError, find_problems
+from stream.settings_rollback import ExecutorSection, RollbackSettings
 from stream.settings_sampling import SamplingSettings
 from stream.settings_sections import (
     Budget,
@@ -83,6 +84,10 @@ class Settings(Section):
     sampling: SamplingSettings = Field(default_factory=SamplingSettings)
     judge: JudgeSettings = Field(default_factory=JudgeSettings)
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
+    rollback: RollbackSettings = Field(default_factory=RollbackSettings)
+    rollback_executors: dict[str, ExecutorSection] = Field(
+        default_factory=dict, description="What the rollback subscriber rolls back with, by name."
+    )
 
     @model_validator(mode="after")
     def _money_is_sound(self) -> Settings:

@@ -20,6 +20,7 @@ from costs.ptu import PtuTable
 from costs.ptu_commitments import Commitment
 from schemas.canonical import content_id
 from stream.ptu_table import shipped_table
+from stream.settings_adapters import AdaptersSettings
 from stream.settings_chargeback import ChargebackSettings
 from stream.settings_costs import (
     CommitmentSection,
@@ -63,6 +64,7 @@ class Settings(Section):
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     redis: RedisSettings = Field(default_factory=RedisSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
+    adapters: AdaptersSettings = Field(default_factory=AdaptersSettings)
     detectors: BaseModel
     triage: TriageSettings = Field(default_factory=TriageSettings)
     budgets: dict[str, Budget] = Field(default_factory=dict, description="Monthly budgets by name.")
@@ -146,6 +148,8 @@ class Settings(Section):
             },
             "limits": self.limits.model_dump(mode="json", exclude={"dead_letter_payloads"}),
         }
+        if self.adapters != AdaptersSettings():
+            shaping["adapters"] = self.adapters.model_dump(mode="json")
         return content_id("cfg", {**shaping, "engine": engine})
 
 

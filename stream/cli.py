@@ -16,6 +16,7 @@ from stream.cli_costs_chargeback import chargeback, tags
 from stream.cli_evaluate import evaluate_app
 from stream.cli_events import events_app
 from stream.cli_grafana import grafana_app
+from stream.cli_ingest import ingest
 from stream.cli_inspect import inspect
 from stream.cli_look import triage
 from stream.cli_run import demo, replay, run
@@ -50,6 +51,7 @@ def _root(
 
 
 app.command("run")(run)
+app.command("ingest")(ingest)
 app.command("replay")(replay)
 app.command("backtest")(backtest)
 app.command("demo")(demo)

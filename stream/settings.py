@@ -31,6 +31,7 @@ from stream.settings_costs import (
     flat_parts,
 )
 from stream.settings_dashboard import DashboardSettings
+from stream.settings_ingest import IngestHttpSettings
 from stream.settings_judge import JudgeSettings
 from stream.settings_plugins import detectors_section
 from stream.settings_problems import Problem, SettingsError, find_problems
@@ -81,6 +82,7 @@ class Settings(Section):
     chargeback: ChargebackSettings = Field(default_factory=ChargebackSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     dashboard: DashboardSettings = Field(default_factory=DashboardSettings)
+    ingest_http: IngestHttpSettings = Field(default_factory=IngestHttpSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     sampling: SamplingSettings = Field(default_factory=SamplingSettings)
     judge: JudgeSettings = Field(default_factory=JudgeSettings)

@@ -82,7 +82,7 @@ async def test_each_event_goes_to_the_topic_of_its_type() -> None:
     """Checked, completed by the defaults, stored; the answer says where."""
     kafka = ListedProducer()
     async with midwatch(kafka, tags={"cost-center": "4711"}) as sender:
-        stored = await sender.deployment(**DEPLOYMENT)  # type: ignore[arg-type]
+        stored = await sender.deployment(**DEPLOYMENT)
         await sender.interaction(flow="refund", outcome="escalated", escalation={"reason": "policy"}, system="other")
         await sender.authorization(agent="clerk", action="pay", decision="deny")
         await sender.circuit_breaker(dependency="fraud", state="open")
@@ -187,7 +187,7 @@ def test_the_same_without_an_event_loop() -> None:
     """From any thread; errors come to the caller, and the end waits for what was posted."""
     kafka = ListedProducer()
     with SyncMidwatch(environment="production", system="claims", producer=lambda: kafka) as sender:
-        assert sender.deployment(**DEPLOYMENT).offset == 0  # type: ignore[arg-type]
+        assert sender.deployment(**DEPLOYMENT).offset == 0
         sender.post("circuit_breaker", {"dependency": "fraud", "state": "open"})
         with pytest.raises(InvalidEvent):
             sender.send("deployment", {})

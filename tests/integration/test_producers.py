@@ -1,4 +1,4 @@
-"""From other programs to a broker and back: the HTTP endpoints as a process, the command line, the producer, inspect."""
+"""From other programs to a broker and back: the HTTP endpoints, the command line, the producer, inspect."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -89,15 +90,20 @@ async def ingest_process(environ: dict[str, str], log: Path) -> AsyncIterator[st
         )
     try:
         async with asyncio.timeout(30):
-            while "ingest_listening" not in log.read_text():
-                assert process.returncode is None, log.read_text()
+            while (url := listening(log)) is None:
+                assert process.returncode is None
                 await asyncio.sleep(0.05)
-        line = next(line for line in log.read_text().splitlines() if "ingest_listening" in line)
-        yield json.loads(line)["url"]
+        yield url
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 30) == 0, log.read_text()
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+
+
+def listening(log: Path) -> str | None:
+    """The address in the log, once it is there."""
+    lines = [json.loads(line) for line in log.read_text().splitlines() if "ingest_listening" in line]
+    return str(lines[0]["url"]) if lines else None
 
 
 async def test_spans_of_the_real_exporter_and_a_ci_job(
@@ -204,10 +210,11 @@ async def test_the_producer_helper_and_the_endpoints_in_one_loop(settings: Setti
     assert usage["formats"]["native"]["events"] == {"usage": 200}
     with pytest.raises(TopicMissing):
         await inspect_topic(settings, "not.there", 1, None)
+    now = datetime.now(UTC).isoformat()
     async with serve_ingest(settings) as server, httpx.AsyncClient() as client:
         answer = await client.post(
             f"{server.url}/v1/webhooks/opa",
-            content=SAMPLES["opa_batch"].encoded,
+            content=json.dumps([{**one, "timestamp": now} for one in SAMPLES["opa_batch"].value]).encode(),
             headers={"authorization": f"Bearer {TOKEN}", "content-type": "application/json"},
         )
         assert answer.json()["stored"] == 2

@@ -21,7 +21,9 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from typer.testing import CliRunner
 
+from stream.cli import app
 from stream.embedded import EmbeddedKafkaProcess
 from stream.ingest_http.serve import serve_ingest
 from stream.inspect_records import TopicMissing, inspect_topic, summary
@@ -35,6 +37,7 @@ from tests.support.engine import make_topics
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+runner = CliRunner()
 TOKEN = "t0ken"
 DEPLOYMENT = (
     "events", "deployment", "--environment", "production", "--system", "claims", "--component", "refund",
@@ -72,13 +75,9 @@ def settings(environ: dict[str, str]) -> Settings:
 
 
 async def cli(environ: dict[str, str], *arguments: str) -> tuple[int, str, str]:
-    """A command as its user runs it."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "stream.cli", *arguments,
-        env={**os.environ, **environ, "COLUMNS": "200"}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
+    """A command as its user runs it, in a thread with an event loop of its own."""
+    result = await asyncio.to_thread(runner.invoke, app, arguments, env={**environ, "COLUMNS": "200"})
+    return result.exit_code, result.stdout, result.stderr
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from stream.cli_base import ConfigOption, failures, settings_of
 
 
 def ingest(config: ConfigOption = None) -> None:
-    """Take telemetry over HTTP (OTLP, JSON, CloudEvents, webhooks) and write it to Kafka. See [ingest_http]."""
+    """Take telemetry over HTTP (OTLP, JSON, CloudEvents, webhooks) and write it to Kafka."""
     from aiokafka.errors import KafkaError
 
     from stream.ingest_http.serve import run_ingest

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import httpx
@@ -20,33 +21,38 @@ class IngestError(RuntimeError):
     """The events were not stored; the message says which and why."""
 
 
-def post_events(url: str, events: Sequence[JsonObject], token: str | None) -> JsonObject:
+def post_events(
+    url: str,
+    events: Sequence[JsonObject],
+    token: str | None,
+    *,
+    transport: httpx.BaseTransport | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> JsonObject:
     """Store the events, all of them; what the server says of them. Raises IngestError."""
     headers = {"content-type": "application/x-ndjson"}
     if token is not None:
         headers["authorization"] = f"Bearer {token}"
     body = b"\n".join(canonical_json(event) for event in events)
     address = f"{url.rstrip('/')}/v1/events"
-    transport = httpx.HTTPTransport(retries=2)
+    transport = transport or httpx.HTTPTransport(retries=2)
     try:
         with httpx.Client(timeout=SECONDS, transport=transport, follow_redirects=False) as client:
-            answer = _patiently(client, address, body, headers)
+            answer = _patiently(lambda: client.post(address, content=body, headers=headers), sleep)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise IngestError(f"{address} does not answer: {str(error) or type(error).__name__}") from error
     return _stored(address, answer, len(events))
 
 
-def _patiently(client: httpx.Client, address: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+def _patiently(ask: Callable[[], httpx.Response], sleep: Callable[[float], None]) -> httpx.Response:
     """The answer; asked again, after the time that the server names, while it says that it is busy."""
-    import time
-
     for _ in range(TRIES - 1):
-        answer = client.post(address, content=body, headers=headers)
+        answer = ask()
         if answer.status_code not in _AGAIN:
             return answer
         said = answer.headers.get("retry-after", "1")
-        time.sleep(min(float(said) if said.isdigit() else 1.0, _LONGEST_WAIT))
-    return client.post(address, content=body, headers=headers)
+        sleep(min(float(said) if said.isdecimal() and len(said) < 6 else 1.0, _LONGEST_WAIT))
+    return ask()
 
 
 def _stored(address: str, answer: httpx.Response, count: int) -> JsonObject:

@@ -53,12 +53,17 @@ def read_outlier_event(payload: Payload) -> list[Found]:
     }
     optional = {
         "breaker": f"outlier detection of {cluster}"[:256],
-        "instance": text_at(plain, *_HOST),
+        "instance": _instance(payload.header("midwatch_instance"), text_at(plain, *_HOST)),
         "previous_state": before,
         "reason": short(plain.get("type")),
         "failure_rate": _failure_rate(number(first(plain, _SUCCESS))),
     }
     return [event(payload, "Envoy", "circuit_breaker", required, optional)]
+
+
+def _instance(proxy: str | None, host: str | None) -> str | None:
+    """The host; as one proxy sees it, if the record's header names the proxy: each ejects for itself."""
+    return f"{proxy} {host}"[:256] if proxy and host else host
 
 
 def _failure_rate(success_percent: float | None) -> float | None:

@@ -155,7 +155,14 @@ def build_app(settings: Settings, writer: Writer, meters: IngestMeters, wall_ms:
     """The endpoints as an application."""
     from stream.ingest_http.description import BODIES, INTRODUCTION
 
-    app = FastAPI(title="Midwatch ingest", version="1", description=INTRODUCTION, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Midwatch ingest",
+        version="1",
+        description=INTRODUCTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
     here = Endpoints(settings, writer, meters, wall_ms)
     own = settings.ingest_http
 
@@ -185,6 +192,11 @@ def build_app(settings: Settings, writer: Writer, meters: IngestMeters, wall_ms:
     async def metrics_in(request: Request) -> Response:
         """OTLP/HTTP metrics: answered with a partial success, for Midwatch keeps none."""
         return await here.export(request, "metrics", None)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def document(request: Request) -> Response:
+        check_token(own.token, request.headers)
+        return Response(json.dumps(app.openapi()), 200, HEADERS, "application/json")
 
     app.get("/metrics", include_in_schema=False)(here.metrics)
     app.get("/healthz", include_in_schema=False)(here.healthz)

@@ -35,7 +35,7 @@ async def test_no_path_is_open_without_the_token(path: str, given: str | None) -
         assert not here.kafka.sent
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/healthz"])
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/openapi.json"])
 async def test_its_own_pages_ask_for_the_token_too(path: str) -> None:
     """As those of the engine do."""
     async with ingest(token="t0ken") as here:
@@ -129,7 +129,7 @@ async def test_metrics_count_by_closed_labels() -> None:
 
 async def test_the_openapi_document() -> None:
     """It lists every path that takes telemetry, with the answers that they give."""
-    async with ingest(token="t") as here:
+    async with ingest() as here:
         answer: httpx.Response = await here.client.get("/openapi.json")
         document = answer.json()
         assert set(document["paths"]) == {"/v1/events", "/v1/webhooks/{tool}", "/v1/traces", "/v1/logs", "/v1/metrics"}

@@ -52,9 +52,10 @@ def test_it_waits_as_long_as_it_is_told() -> None:
 def test_a_refusal_is_said_in_its_words(answer: Callable[[], httpx.Response], said: str) -> None:
     """Once, without a repeat; a redirect is not followed, for it would carry the token elsewhere."""
     transport, asked = answering(answer())
+    waits: list[float] = []
     with pytest.raises(IngestError, match=said):
-        post_events("http://ingest", [EVENT], "t0ken", transport=transport, sleep=pytest.fail)
-    assert len(asked) == 1
+        post_events("http://ingest", [EVENT], "t0ken", transport=transport, sleep=waits.append)
+    assert (len(asked), waits) == (1, [])
 
 
 def test_it_gives_up() -> None:

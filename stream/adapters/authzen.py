@@ -4,8 +4,8 @@ The specification has the two as messages of HTTP; whoever logs them writes `{"r
 with a `time` and, if they like, more beside. Requests for several decisions at once (`evaluations`) give an event for
 each. A flat record with `subject`, `action` and `decision` is read as well.
 
-The agent is `context.agent`, `context.actor`, `subject.properties.agent` or the subject itself; where the subject is
-another than the agent, it is the principal on whose behalf the agent acts.
+The agent is `context.agent`, `context.actor`, `subject.properties.agent`, or the subject itself if it is no person: a
+person for whom an agent acts is the principal, and never the name of a series.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ AGENT: Final = (
     "subject.properties.agent",
     "subject.properties.actor",
 )
+PEOPLE: Final = ("user", "person", "human", "customer", "employee", "member", "group")
+"""Types of subjects that are no agents."""
+
 REASON: Final = (
     "context.reason",
     "context.reason.id",
@@ -83,19 +86,21 @@ def _event(payload: Payload, plain: JsonObject, request: JsonObject, response: A
     if not isinstance(decision, bool):
         raise RejectedRecord("invalid_field", "AuthZEN: `decision` must be true or false")
     subject, agent = text_at(request, "subject.id"), text_at(request, *AGENT)
+    if agent is None and str(at(request, "subject.type")).lower() not in PEOPLE:
+        agent = subject
     kind, identity = text_at(request, "resource.type"), text_at(request, "resource.id")
     required = {
         "time": moment(payload, first(plain, _TIMES)),
         "environment": text_at(plain, "environment", "request.context.environment", "context.environment"),
         "system": text_at(plain, "system", "request.context.system", "context.system"),
-        "agent": agent or subject,
+        "agent": agent,
         "action": text_at(request, "action.name"),
         "decision": "allow" if decision else "deny",
     }
     optional = {
         "resource": ":".join(part for part in (kind, identity) if part),
         "reason": short(first(response, REASON)),
-        "principal": subject if agent and agent != subject else None,
+        "principal": subject if agent != subject else None,
         "trace_id": text_at(plain, "trace_id"),
         "interaction_id": text_at(plain, "interaction_id", "request.context.interaction_id"),
     }

@@ -20,13 +20,23 @@ AGENT: Final = (
     "input.agent.id",
     "input.agent.name",
     "input.context.agent",
-    "input.subject.id",
-    "input.subject",
+    "input.client_id",
+    "input.service",
+    "input.attributes.source.principal",
+)
+"""Names of programs; a user is a principal, and never the name of a series."""
+
+AGENT_TYPES: Final = ("agent", "service", "workload", "client", "application", "bot")
+SUBJECTS: Final = ("input.subject", "input.principal")
+"""A subject is the agent if its `type` is one of these."""
+
+PRINCIPAL: Final = (
     "input.principal.id",
     "input.principal",
-    "input.user",
     "input.user.id",
-    "input.attributes.source.principal",
+    "input.user",
+    "input.subject.id",
+    "input.subject",
 )
 ACTION: Final = (
     "input.action.name",
@@ -81,21 +91,27 @@ def _boolean(value: Any) -> bool | None:
     return _WORDS.get(value.lower()) if isinstance(value, str) and len(value) < 8 else None
 
 
+def _subject(plain: JsonObject) -> str | None:
+    typed = (place for place in SUBJECTS if str(at(plain, f"{place}.type")).lower() in AGENT_TYPES)
+    return next((found for place in typed if (found := text_at(plain, f"{place}.id"))), None)
+
+
 def _event(payload: Payload, plain: JsonObject, *, allowed: bool) -> JsonObject:
+    agent, principal = text_at(plain, *AGENT) or _subject(plain), text_at(plain, *PRINCIPAL)
     method, path = text_at(plain, *ACTION), at(plain, "input.path")
     resource = "/" + "/".join(map(str, path)) if isinstance(path, list) else text_at(plain, *RESOURCE)
     required = {
         "time": moment(payload, plain.get("timestamp")),
         "environment": text_at(plain, "labels.environment", "labels.env"),
         "system": text_at(plain, "labels.system", "labels.app"),
-        "agent": text_at(plain, *AGENT),
+        "agent": agent,
         "action": method,
         "decision": "allow" if allowed else "deny",
     }
     optional = {
         "resource": short(resource),
         "reason": short(first(plain.get("result"), REASON)) or (None if allowed else short(plain.get("path"))),
-        "principal": text_at(plain, "input.principal.id", "input.user.id", "input.user"),
+        "principal": principal if principal != agent else None,
         "trace_id": text_at(plain, "trace_id", "labels.trace_id"),
     }
     identity = text_at(plain, "decision_id")

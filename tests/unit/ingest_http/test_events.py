@@ -124,6 +124,17 @@ async def test_webhooks_of_every_tool(name: str) -> None:
         assert batch.events == expected.events
 
 
+async def test_a_record_with_a_faulty_part_is_stored_for_the_others() -> None:
+    """The answer says which part becomes a dead letter, and of which record."""
+    sample = SAMPLES["resilience4j_one_is_odd"]
+    async with ingest() as here:
+        query = "environment=production&system=claims"
+        answer = (await here.post(f"/v1/webhooks/resilience4j?{query}", sample.encoded)).json()
+        assert (answer["stored"], answer["refused_count"]) == (1, 0)
+        assert answer["faulty_parts"][0]["index"] == 0
+        assert "circuitBreakerEvents[0]" in answer["faulty_parts"][0]["detail"]
+
+
 async def test_a_webhook_takes_its_own_tool_alone() -> None:
     """Another's record, and an unknown tool, are refused with what to do."""
     async with ingest() as here:

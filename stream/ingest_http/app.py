@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from prometheus_client.exposition import choose_encoder
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stream.adapters import Decoder, Rejection
 from stream.assembly import record_limits
@@ -120,7 +121,7 @@ class Endpoints:
         if secret is None:
             check_token(self._own.token, request.headers)
         body = await read_body(request.stream(), request.headers, self._own.max_body_bytes)
-        self._meters.bytes.labels(route_of(request)).inc(len(body))
+        self._meters.bytes.labels(route_of(request.scope)).inc(len(body))
         if secret is not None:
             check_signature(secret, body, request.headers)
         return unpacked(body, request.headers, self._own.max_unpacked_bytes)
@@ -209,14 +210,35 @@ def _guard_and_count(app: FastAPI, meters: IngestMeters) -> None:
     async def trouble(_request: Request, error: Trouble) -> Response:
         return _response(error, json.dumps({"detail": error.detail}).encode(), "application/json")
 
-    @app.middleware("http")
-    async def count(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        started = time.perf_counter()
-        response = await call_next(request)
-        route = route_of(request)
-        meters.requests.labels(route, str(response.status_code)).inc()
-        meters.duration.labels(route).observe(time.perf_counter() - started)
-        return response
+    app.add_middleware(Counting, meters=meters)
+
+
+class Counting:
+    """Counts and times requests, as plain ASGI: the body passes through untouched."""
+
+    def __init__(self, app: ASGIApp, meters: IngestMeters) -> None:
+        self._app = app
+        self._meters = meters
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve, and count what came of it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        finally:
+            route = route_of(scope)
+            self._meters.requests.labels(route, str(status)).inc()
+            self._meters.duration.labels(route).observe(time.perf_counter() - started)
 
 
 def _response(trouble: Trouble, body: bytes, media: str) -> Response:
@@ -228,7 +250,6 @@ def _response(trouble: Trouble, body: bytes, media: str) -> Response:
     return Response(body, trouble.status, headers, media)
 
 
-def route_of(request: Request) -> str:
+def route_of(scope: Scope) -> str:
     """The path as it was declared, so that no sender chooses a label."""
-    route = request.scope.get("route")
-    return str(getattr(route, "path", "none"))
+    return str(getattr(scope.get("route"), "path", "none"))

@@ -136,6 +136,7 @@ class Observer:
         grow(metrics.dead_letters, ("reason",), tallies.dead)
         grow(metrics.commits, ("result",), tallies.commits)
         grow(metrics.tombstones, (), {"": self._decoded.tombstones})
+        grow(metrics.passed_over, ("format",), self._decoded.passed_over)
         unknown: Tally[str] = Tally()
         for (kind, _field), number in self._decoded.unknown_fields.counts.items():
             unknown[kind] += number

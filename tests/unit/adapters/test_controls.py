@@ -10,6 +10,7 @@ import pytest
 from schemas.controls import CONTROL, Acknowledgement, Silence, key_of
 from schemas.words import CONTROLS_TOPIC
 from stream.adapters import Counters, Decoder, Limits, decode_controls
+from tests.support.samples import samples
 
 NOW_MS = 1_772_330_400_000
 LIMITS = Limits(max_bytes=4096)
@@ -109,6 +110,15 @@ def test_keys_keep_things_apart() -> None:
     halts = [CONTROL.validate_json(json.dumps({**halted, "system": one})) for one in ("*", "refunds")]
     keys = [key_of(control) for control in (*controls, *halts)]
     assert keys == ["sil_1", "inc_1", "act_1", "halt/production/*", "halt/production/refunds"]
+
+
+@pytest.mark.parametrize("name", ["opa_denied", "github_ping", "resilience4j_success", "opa_batch"])
+def test_another_tools_record_is_no_control(name: str) -> None:
+    """Neither one that would be an event elsewhere nor one that would be passed over; nothing raises."""
+    sample = next(one for one in samples() if one.name == name)
+    found = decode_controls([(sample.encoded, sample.headers, NOW_MS)], LIMITS, Counters())
+    assert not found.controls
+    assert found.rejections[0][1].reason in ("unknown_type", "invalid_field")
 
 
 @pytest.mark.parametrize("value", [b"", b"\xff", b"{", b"[]", b"null", b"[" * 100])

@@ -19,7 +19,7 @@ from schemas.controls import CONTROL_MODELS
 from schemas.cost_reports import CostReport
 from schemas.events import EVENT, Authorization, CircuitBreaker, Deployment, Evaluation, EventBase, Interaction, Usage
 from schemas.feedback import Feedback
-from schemas.outputs import DeadLetter, Firing, Heartbeat, Verdict
+from schemas.outputs import DeadLetter, Firing, Heartbeat, Undelivered, Verdict
 from schemas.words import (
     ACTIONS_TOPIC,
     CONTROLS_TOPIC,
@@ -29,6 +29,7 @@ from schemas.words import (
     HEARTBEATS_TOPIC,
     REPORTS_TOPIC,
     TOPIC_OF_TYPE,
+    UNDELIVERED_TOPIC,
     VERDICTS_TOPIC,
     EventType,
 )
@@ -57,6 +58,7 @@ ANSWER_MODELS: Final[dict[str, tuple[type[BaseModel], str, str]]] = {
     "dead_letter": (DeadLetter, DEAD_LETTERS_TOPIC, "The refused record's topic/partition/offset."),
     "heartbeat": (Heartbeat, HEARTBEATS_TOPIC, "shard- and its number, behind namespace/ if not midwatch."),
     "cost_report": (CostReport, REPORTS_TOPIC, "cost- and the quarter."),
+    "undelivered": (Undelivered, UNDELIVERED_TOPIC, "The sink's name and the verdict's topic/partition/offset."),
     "action": (ActionTaken, ACTIONS_TOPIC, "The incident's id."),
 }
 """By name: the model, its topic, and what the record's key is."""

@@ -27,6 +27,7 @@ from schemas.words import (
     Severity,
     Tier,
     TriageResult,
+    UndeliveredReason,
     VerdictStatus,
 )
 
@@ -256,6 +257,23 @@ class DeadLetter(Model):
     timestamp: Time | None = None
     size: Count
     payload: Text | None = None
+
+
+class Undelivered(Model):
+    """A verdict that a sink gave up: which one, where it stands, and why. It is never tried again by itself."""
+
+    sink: Name
+    kind: Name
+    reason: UndeliveredReason
+    detail: Text
+    topic: Name
+    partition: Count
+    offset: Count
+    published_at: Time | None = None
+    verdict_id: Name | None = None
+    incident_id: Name | None = None
+    revision: Count | None = None
+    status: VerdictStatus | None = None
 
 
 class Heartbeat(Model):

@@ -75,6 +75,9 @@ DeadLetterReason = Literal[
     "unsupported_format",
 ]
 
+UndeliveredReason = Literal["refused", "expired", "unreadable", "error"]
+"""The destination refused it for good; it was too old when the destination came back; no verdict; a fault of ours."""
+
 CHECK_ORDER: Final[tuple[CheckName, ...]] = get_args(CheckName)
 """The runbook's order, gravest cause first (blueprint: the runbook it automates)."""
 
@@ -103,4 +106,5 @@ DEFAULT_NAMESPACE: Final = "midwatch"
 
 CONTROLS_TOPIC: Final = "midwatch.controls"
 ACTIONS_TOPIC: Final = "midwatch.actions"
+UNDELIVERED_TOPIC: Final = "midwatch.undelivered"
 FEEDBACK_TOPIC: Final = "midwatch.feedback"

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from schemas.actions import ActionTaken
 from schemas.canonical import canonical_json, content_id
 from schemas.cost_reports import CostReport
-from schemas.outputs import DeadLetter, Firing, Heartbeat
+from schemas.outputs import DeadLetter, Firing, Heartbeat, Undelivered
 from schemas.words import (
     ACTIONS_TOPIC,
     DEAD_LETTERS_TOPIC,
@@ -23,6 +23,7 @@ from schemas.words import (
     FIRINGS_TOPIC,
     HEARTBEATS_TOPIC,
     REPORTS_TOPIC,
+    UNDELIVERED_TOPIC,
     VERDICTS_TOPIC,
 )
 from stream.core.machine import Outcome
@@ -86,6 +87,11 @@ class Publisher:
     async def action(self, action: ActionTaken) -> asyncio.Future[object]:
         """Publish a step of an action; the answer is done, with its place on the topic, once it is stored."""
         return await self._send(ACTIONS_TOPIC, action.incident_id, "action", action.action_id, action)
+
+    async def undelivered(self, record: Undelivered) -> None:
+        """Publish that a sink gave a verdict up; returns when it is stored."""
+        place = f"{record.sink}/{record.topic}/{record.partition}/{record.offset}"
+        await _all_stored([await self._send(UNDELIVERED_TOPIC, place, "undelivered", place, record)])
 
     async def _send(
         self, topic: str, key: str, kind: str, identity: str, model: BaseModel

@@ -37,6 +37,7 @@ from stream.settings_plugins import detectors_section
 from stream.settings_problems import Problem, SettingsError, find_problems
 from stream.settings_rollback import ExecutorSection, RollbackSettings
 from stream.settings_sampling import SamplingSettings
+from stream.settings_sinks import DeliverySettings, NoSinks, sink_kinds, sinks_section
 from stream.settings_sections import (
     Budget,
     EngineSettings,
@@ -60,7 +61,7 @@ class Settings(Section):
     """The whole configuration; its attributes are the sections of the file.
 
     `detectors` holds the settings models of the detectors that are installed, so its class is known at run time only:
-    see `settings_model`.
+    see `settings_model`. `sinks` holds one model for each sink that is configured: see `stream.settings_sinks`.
     """
 
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
@@ -92,6 +93,8 @@ class Settings(Section):
     rollback_executors: dict[str, ExecutorSection] = Field(
         default_factory=dict, description="What the rollback subscriber rolls back with, by name."
     )
+    delivery: DeliverySettings = Field(default_factory=DeliverySettings)
+    sinks: BaseModel = Field(default_factory=NoSinks)
 
     @model_validator(mode="after")
     def _money_is_sound(self) -> Settings:
@@ -169,7 +172,16 @@ def settings_model() -> type[Settings]:
         __base__=Settings,
         __doc__=Settings.__doc__,
         detectors=(detectors, Field(default_factory=detectors)),
+        sinks=(NoSinks, Field(default_factory=NoSinks)),
     )
+
+
+def _with_sinks(kinds: Mapping[str, str]) -> tuple[type[Settings], list[Problem]]:
+    """`settings_model` with a section for each sink of a configuration, and what is wrong with their names."""
+    if not kinds:
+        return settings_model(), []
+    section, problems = sinks_section(kinds)
+    return create_model("Settings", __base__=settings_model(), __doc__=Settings.__doc__, sinks=(section, ...)), problems
 
 
 def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
@@ -178,10 +190,11 @@ def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
     Raises `SettingsError` with every problem found: an unreadable file, wrong TOML, unknown keys, wrong values,
     secrets in the file, overrides that name nothing.
     """
-    model = settings_model()
+    model, wrong_sinks = _with_sinks(sink_kinds(path, environ))
     source = read_source(path, environ, model)
     problems = [
         *source.problems,
+        *wrong_sinks,
         *find_problems(model, source.data, source.variables),
         *judge_problems(source.data, source.variables),
     ]

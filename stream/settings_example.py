@@ -16,6 +16,7 @@ from stream.settings_plugins import DERIVED
 from stream.settings_rollback import ExecutorSection
 from stream.settings_schema import KeyPath, model_of, secrets_below
 from stream.settings_sections import Budget
+from stream.settings_sinks import sink_examples
 from stream.settings_source import variable_of
 
 HEAD = """\
@@ -80,6 +81,9 @@ def example_toml(model: type[BaseModel]) -> str:
     lines.extend(f"#   {variable_of(path)}" for path, _ in secrets_below(model))
     for name, field in model.model_fields.items():
         section = model_of(field.annotation)
+        if name == "sinks":
+            lines.extend(_sinks(section))
+            continue
         lines.extend(_table((name,), section) if section is not None else _named(name, field.description or ""))
     return "\n".join(lines) + "\n"
 
@@ -105,6 +109,15 @@ def _named(name: str, description: str) -> Iterator[str]:
     values = example.model_dump(mode="json")
     for key, field in type(example).model_fields.items():
         yield f"# {_assignment(key, values[key])}  # {field.description}"
+
+
+def _sinks(section: type[BaseModel] | None) -> Iterator[str]:
+    """A section of each kind, as a comment; secrets are named where they come from."""
+    yield from ("", *_comment((section.__doc__ if section is not None else "") or ""))
+    for name, text, rows in sink_examples():
+        yield from ("#", *_comment(text), f"# [sinks.{name}]")
+        for key, default, description in rows:
+            yield f"# {_assignment(key, default).removeprefix('# ')}{f'  # {description}' if description else ''}"
 
 
 def _comment(text: str) -> Iterator[str]:

@@ -23,6 +23,7 @@ from schemas.words import (
     HEARTBEATS_TOPIC,
     REPORTS_TOPIC,
     SNAPSHOTS_TOPIC,
+    UNDELIVERED_TOPIC,
     VERDICTS_TOPIC,
 )
 from stream.settings_sections import KafkaSettings
@@ -98,6 +99,7 @@ def plan_topics(kafka: KafkaSettings) -> tuple[TopicPlan, ...]:
         TopicPlan(FIRINGS_TOPIC, "firings, by series", OUTPUT_PARTITIONS, _keep(ANSWER_DAYS)),
         # One partition: the order of its records decides which of several subscribers acts.
         TopicPlan(ACTIONS_TOPIC, "what was done about verdicts", 1, _keep(ANSWER_DAYS)),
+        TopicPlan(UNDELIVERED_TOPIC, "verdicts that no sink could deliver", OUTPUT_PARTITIONS, _keep(INPUT_DAYS)),
         TopicPlan(DEAD_LETTERS_TOPIC, "records that could not be read", OUTPUT_PARTITIONS, _keep(INPUT_DAYS)),
         # Compaction keeps each shard's newest sign of life, deletion drops shards that an older layout had.
         TopicPlan(

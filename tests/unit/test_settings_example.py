@@ -22,7 +22,7 @@ def test_example_changes_nothing() -> None:
 
 def test_every_commented_key_can_be_used() -> None:
     """Taking the comment sign from every key leaves valid TOML with only known keys."""
-    named = "budgets|prices|commitments|ptu_prices|rollback_executors"
+    named = "budgets|prices|commitments|ptu_prices|rollback_executors|sinks"
     keys = re.compile(rf"^# (?=(\[({named})\.|[a-z_]+ = ))", re.MULTILINE)
     table = tomllib.loads(keys.sub("", EXAMPLE.read_text(encoding="utf-8")))
     assert table["budgets"]["support"]["amount_usd"] > 0

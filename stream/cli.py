@@ -22,6 +22,7 @@ from stream.cli_inspect import inspect
 from stream.cli_look import triage
 from stream.cli_run import demo, replay, run
 from stream.cli_scenarios import scenarios_app
+from stream.cli_sinks import sinks_app
 from stream.cli_verdicts import verdicts_app
 
 app = typer.Typer(
@@ -63,6 +64,7 @@ app.add_typer(silences_app, name="silences")
 app.add_typer(actions_app, name="actions")
 app.add_typer(rollback_app, name="rollback")
 app.add_typer(events_app, name="events")
+app.add_typer(sinks_app, name="sinks")
 app.command("doctor")(doctor)
 app.command("check-config")(check_config)
 app.add_typer(scenarios_app, name="scenarios")

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from stream.collector import calm_collector
 from stream.logs import configure_logs, secret_values
+from stream.run_sinks import sinks_beside
 from stream.settings import Settings
 from stream.store import LayoutMismatch
 from stream.worker import TopicsMissing, Worker
@@ -34,9 +35,10 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.run")
 def run_workers(settings: Settings, workers: int) -> int:
     """Run until SIGTERM or SIGINT; the exit code. A worker that dies is started again, a few times."""
     configure_logs(settings.log, secret_values(settings))
-    if workers == 1:
-        return run_one(settings, 0)
-    return _supervise(settings, workers)
+    with sinks_beside(settings):
+        if workers == 1:
+            return run_one(settings, 0)
+        return _supervise(settings, workers)
 
 
 def run_one(settings: Settings, index: int) -> int:

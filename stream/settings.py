@@ -37,7 +37,6 @@ from stream.settings_plugins import detectors_section
 from stream.settings_problems import Problem, SettingsError, find_problems
 from stream.settings_rollback import ExecutorSection, RollbackSettings
 from stream.settings_sampling import SamplingSettings
-from stream.settings_sinks import DeliverySettings, NoSinks, sink_kinds, sinks_section
 from stream.settings_sections import (
     Budget,
     EngineSettings,
@@ -48,6 +47,7 @@ from stream.settings_sections import (
     RedisSettings,
     Section,
 )
+from stream.settings_sinks import DeliverySettings, NoSinks, sink_kinds, sinks_section
 from stream.settings_source import read_source
 from triage.settings import TriageSettings
 

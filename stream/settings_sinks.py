@@ -63,7 +63,7 @@ def sinks_section(kinds: Mapping[str, str]) -> tuple[type[BaseModel], list[Probl
             what = f"there is no kind '{kind}'; " if kind else "is missing; "
             problems.append(Problem(f"{where}.kind", what + did_you_mean(kind, tuple(known))))
         model = known[kind].Settings if kind in known else UnknownSink
-        fields[name] = (model, Field(default=None, description=f"The sink {name}."))
+        fields[name] = (model, Field(default=None))
     section = create_model("SinksSection", __base__=NoSinks, __doc__=NoSinks.__doc__, **fields)  # type: ignore[call-overload]
     return section, problems
 

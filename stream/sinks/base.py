@@ -46,7 +46,7 @@ class SinkSettings(Section):
         120.0, gt=0, le=129_600, description="Older verdicts open nothing; a delivery is given up after as long."
     )
     timeout_seconds: Seconds = Field(10.0, description="Longest wait for the destination's answer.")
-    per_minute: float = Field(100.0, gt=0, le=60_000, description="Most deliveries a minute.")
+    per_minute: float = Field(100.0, ge=1, le=60_000, description="Most deliveries a minute.")
     burst: int = Field(20, ge=1, le=10_000, description="Deliveries that may go at once before that limit holds.")
     allow_private: bool = Field(
         default=False, description="Allow addresses of private networks and of this machine, and plain http to them."

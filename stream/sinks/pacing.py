@@ -26,15 +26,12 @@ class Bucket:
         self._tokens = float(burst)
         self._at = clock()
 
-    def wait(self) -> float:
-        """Take a token and return 0, or the seconds until there is one."""
+    def take(self) -> float:
+        """Take a token; the seconds to wait until it is there."""
         now = self._clock()
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate) - 1
         self._at = now
-        if self._tokens >= 1 - 1e-9:
-            self._tokens -= 1
-            return 0.0
-        return (1 - self._tokens) / self._rate
+        return max(0.0, -self._tokens / self._rate)
 
 
 @dataclass(slots=True)

@@ -1,8 +1,8 @@
 """A signed webhook, as Standard Webhooks says: every verdict, exactly as it stands on the topic.
 
 `webhook-id` is the verdict's id, so a receiver drops repeats by it; `webhook-timestamp` is the time of the attempt, so
-a receiver refuses what is replayed later; `webhook-signature` holds one signature for each secret, so that secrets can be
-changed without losing a message. Source: https://github.com/standard-webhooks/standard-webhooks
+a receiver refuses what is replayed later; `webhook-signature` holds one signature for each secret, so that secrets can
+be changed without losing a message. Source: https://github.com/standard-webhooks/standard-webhooks
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def _secret_problems(secrets: list[str]) -> list[str]:
         return ["the signing secret is empty"]
     for number, secret in enumerate(secrets, start=1):
         try:
-            key = base64.b64decode(secret.removeprefix("whsec_") + "==", validate=True)
+            bare = secret.removeprefix("whsec_").rstrip("=")
+            key = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
         except (binascii.Error, ValueError):
             return [f"signing secret {number} is not whsec_ and base64"]
         if len(key) < SHORTEST_SECRET:

@@ -22,7 +22,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from schemas.words import Severity
 from stream.sinks.base import BaseSink, DeliveryFailed, Parcel, SinkSettings, Step
-from stream.sinks.guard import public_addresses_only
+from stream.sinks.guard import ForbiddenAddress, public_addresses_only
 from stream.sinks.text import message
 
 TYPES: Final[dict[Severity, str]] = {"critical": "failure", "warning": "warning", "info": "info"}
@@ -87,15 +87,18 @@ class Chat(BaseSink):
         """Hand it to apprise, in a thread."""
         content = json.loads(parcel.body)
         seconds = self._settings.timeout_seconds
+        refused: list[str] = []
         with ExitStack() as stack:
             if not self._settings.allow_private:
-                stack.enter_context(public_addresses_only())
+                refused = stack.enter_context(public_addresses_only())
             context = contextvars.copy_context()
         work = asyncio.get_running_loop().run_in_executor(self._threads, context.run, self._notify, content)
         try:
             result = await asyncio.wait_for(work, seconds + GRACE_SECONDS)
         except TimeoutError:
             raise DeliveryFailed("timeout", f"apprise did not end within {seconds:g} s", everyone=True) from None
+        if refused:
+            raise DeliveryFailed("forbidden_address", str(ForbiddenAddress(refused[0])), everyone=True)
         return _read(result)
 
     def _notify(self, content: dict[str, str]) -> Any:
@@ -123,7 +126,4 @@ def _read(result: Any) -> str:
         return "sent"
     if result.status is AppriseResultStatus.TIMEOUT:
         raise DeliveryFailed("timeout", "apprise had no answer in time", everyone=True)
-    said = [str(entry.message) for entry in result.logs()]
-    if any("allow_private" in one for one in said):
-        raise DeliveryFailed("forbidden_address", "the address is not public; if it is meant, set allow_private = true")
     raise DeliveryFailed("connection", "apprise could not deliver; the service or its token refused", everyone=True)

@@ -17,7 +17,8 @@ from functools import cache
 from typing import Any, Final
 
 _NAT64: Final = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
-_PRIVATE_REFUSED: ContextVar[bool] = ContextVar("midwatch_private_refused", default=False)
+_REFUSED: ContextVar[list[str] | None] = ContextVar("midwatch_refused_addresses", default=None)
+"""Addresses that were refused in this context; None where private addresses are allowed."""
 
 
 class ForbiddenAddress(OSError):
@@ -61,14 +62,18 @@ def socket_for(info: Any) -> socket.socket:
 
 
 @contextmanager
-def public_addresses_only() -> Iterator[None]:
-    """Refuse, in this context and in threads that copy it, every connection to an address that is not public."""
+def public_addresses_only() -> Iterator[list[str]]:
+    """Refuse, in this context and in threads that copy it, every connection to an address that is not public.
+
+    The list that it gives grows by the addresses that were refused.
+    """
     watch_connects()
-    token = _PRIVATE_REFUSED.set(True)
+    refused: list[str] = []
+    token = _REFUSED.set(refused)
     try:
-        yield
+        yield refused
     finally:
-        _PRIVATE_REFUSED.reset(token)
+        _REFUSED.reset(token)
 
 
 @cache
@@ -78,10 +83,13 @@ def watch_connects() -> None:
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if event not in {"socket.connect", "socket.sendto"} or not _PRIVATE_REFUSED.get():
+    if event not in {"socket.connect", "socket.sendto", "socket.sendmsg"}:
         return
-    address = arguments[1]
+    refused, address = _REFUSED.get(), arguments[1]
+    if refused is None or address is None:
+        return
     # Anything but (host, port, ...) is a socket of this machine.
     host = str(address[0]) if isinstance(address, tuple) and address else str(address)
-    if not is_public(host) and event == "socket.connect":
+    if not is_public(host):
+        refused.append(host)
         raise ForbiddenAddress(host)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -64,7 +65,11 @@ class Chat(BaseSink):
         self._url = settings.url.get_secret_value()
         asset = apprise.AppriseAsset(http_redirects=False, secure_logging=True, storage_mode="memory")
         self._apprise = apprise.Apprise(asset=asset)
-        if not self._apprise.add(self._url):
+        with warnings.catch_warnings():
+            # With the first address apprise imports all its plug-ins; some of those use what Python will drop.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            known = self._apprise.add(self._url)
+        if not known:
             raise ValueError("apprise cannot read the address; see its documentation of that service")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="midwatch-chat")
 

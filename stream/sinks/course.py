@@ -49,12 +49,12 @@ def kinds_of(before: Heard | None, verdict: Verdict) -> frozenset[StepKind]:
 def differences(before: Verdict, after: Verdict) -> list[str]:
     """What is new in the answer, in words. What humans said (muted, acknowledged) is not part of it."""
     found = [
-        f"{name}: {_show(old)} -> {_show(new)}"
+        f"{name}: {_show(old)} → {_show(new)}"
         for (name, old), (_, new) in zip(_facts(before), _facts(after), strict=True)
         if old != new
     ]
     if (one := before.trigger.summary) != after.trigger.summary and not found and _kind(before) != _kind(after):
-        found.append(f"trigger: {one} -> {after.trigger.summary}")
+        found.append(f"trigger: {one} → {after.trigger.summary}")
     more = _company(after) - _company(before)
     if more > 0:
         found.append(f"{more} more series fire")

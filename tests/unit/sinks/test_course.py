@@ -89,7 +89,7 @@ def test_what_was_passed_over_leaves_the_destination_as_it_was() -> None:
 
 def test_differences_are_said_in_words() -> None:
     """A revision names what is new, and nothing else."""
-    assert differences(verdict(severity="warning"), verdict(revision=1)) == ["severity: warning -> critical"]
+    assert differences(verdict(severity="warning"), verdict(revision=1)) == ["severity: warning → critical"]
     assert differences(verdict(), verdict(revision=1, acknowledged=ACK)) == []
 
 

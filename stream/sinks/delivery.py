@@ -33,6 +33,7 @@ from stream.sinks.reader import Reader
 
 IDLE_SECONDS: Final = 1.0
 COMMIT_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 0.1
 MINUTE_MS: Final = 60_000
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.sinks")
@@ -51,6 +52,10 @@ class Around:
     chance: Callable[[], float] = random.random
 
 
+class Stopped(Exception):
+    """The process is to end; what was not sent yet is left for the next one."""
+
+
 class Delivery:
     """Delivers to one sink until told to stop."""
 
@@ -67,10 +72,12 @@ class Delivery:
         self._filter = Filter(settings)
         self._bucket = Bucket(settings.per_minute, settings.burst, around.clock)
         self._remind_at = 0.0
+        self._stop = asyncio.Event()
         self._metrics.up.labels(name).set(1)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read, tell and commit. Raises what the Kafka client raises."""
+        self._stop = stop
         parts = [
             asyncio.create_task(part(stop), name=f"{self.name}-{part.__name__.strip('_')}")
             for part in (self._read, self._tell_all, self._keep_books)
@@ -111,7 +118,7 @@ class Delivery:
             # Reminders first: what waits would let them come too late.
             await self._remind(now)
             item = self._reader.lanes.next(now) if self.health.quiet_until <= now else None
-            if item is not None:
+            if item is not None and not self._stop.is_set():
                 await self._tell(item)
         return item is not None
 
@@ -133,6 +140,10 @@ class Delivery:
         parcels = self._sink.parcels(step) if self._sink.every_verdict or step.kinds else []
         if not parcels:
             self._pass_over(item, "nothing_new", told=True)
+            return
+        if self._late(item) and not self._reader.knows_what_came(item.place):
+            # Its end may stand on the topic already: first see.
+            item.ready_at = self._around.clock() + LOOK_SECONDS
             return
         reason = self._too_late(item, step)
         if reason is not None:
@@ -184,6 +195,8 @@ class Delivery:
         except DeliveryFailed as error:
             await self._failed(item, step, error)
             return
+        except Stopped:
+            return
         except Exception as error:  # a sink's own fault must not end the others' deliveries
             log.exception("sink_broken", sink=self.name, error=type(error).__name__)
             self._metrics.failures.labels(self.name, "error").inc()
@@ -195,7 +208,9 @@ class Delivery:
     async def _take_token(self) -> None:
         pause = self._bucket.take()
         if pause > 0:
-            await asyncio.sleep(pause)
+            await _first(None, self._stop, pause)
+        if self._stop.is_set():
+            raise Stopped
 
     async def _failed(self, item: Waiting, step: Step, error: DeliveryFailed) -> None:
         now, chance = self._around.clock(), self._around.chance()
@@ -252,6 +267,8 @@ class Delivery:
             self._metrics.failures.labels(self.name, error.reason).inc()
             self._ill(error, now, self._around.chance())
             self._remind_at = now + min(every, back_off(self.health.failures + 1, 1))
+        except Stopped:
+            return
         else:
             self._remind_at = now + every
 

@@ -54,6 +54,10 @@ class Lanes:
         """Whether a partition is in hand."""
         return place in self._read
 
+    def read_to(self, place: Place) -> int:
+        """The offset up to which a partition was read."""
+        return self._read.get(place, 0)
+
     def clear(self) -> None:
         """Let go of everything."""
         self._lanes.clear()

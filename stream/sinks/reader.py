@@ -67,6 +67,7 @@ class Reader(ConsumerRebalanceListener):
         )
         self._committed: dict[TopicPartition, tuple[int, str]] = {}
         self._resuming = False
+        self._backlog: dict[tuple[str, int], int] = {}
 
     async def start(self) -> None:
         """Join the group."""
@@ -103,6 +104,11 @@ class Reader(ConsumerRebalanceListener):
         self.lanes.clear()
         self.course = Course()
         self._committed.clear()
+        self._backlog.clear()
+
+    def knows_what_came(self, place: tuple[str, int]) -> bool:
+        """Whether all that stood on a partition when it came in hand was read, or as much as is ever read ahead."""
+        return self.lanes.read_to(place) >= self._backlog.get(place, 0) or len(self.lanes) >= MOST_WAITING
 
     async def poll(self) -> None:
         """Read on, unless a rebalance is under way or enough waits."""
@@ -135,6 +141,7 @@ class Reader(ConsumerRebalanceListener):
             offset = (await at([partition]))[partition]
             # So that a crash before the first delivery does not begin at the end once more.
             await self._consumer.commit({partition: OffsetAndMetadata(offset, "")})
+        self._backlog[place] = (await self._consumer.end_offsets([partition]))[partition]
         known = await read_history(self._options, partition, offset, now - HISTORY_MS)
         if course is not self.course or self._resuming:
             return  # a rebalance came in between

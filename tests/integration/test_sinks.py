@@ -23,6 +23,7 @@ from stream.cli import app
 from stream.embedded import EmbeddedKafkaProcess
 from stream.settings import Settings
 from stream.sinks import pacing
+from stream.sinks.listing import list_sinks
 from stream.sinks.process import Sinks, wall_ms
 from tests.support.destinations import Destination, destination
 from tests.support.engine import make_topics
@@ -193,6 +194,9 @@ async def test_a_restart_goes_on_where_it_was(night: Night) -> None:
         async with night.deliver(settings):
             await server.until(lambda it: len(it.taken) == 2)
     assert [one.json["event_action"] for one in server.taken] == ["trigger", "resolve"]
+    [line] = await list_sinks(settings)
+    assert (line.kind, line.destination, line.lag, line.failing) == ("pagerduty", "127.0.0.1", 0, None)
+    assert line.last is not None
 
 
 async def test_a_destination_that_is_down_holds_up_no_other(night: Night) -> None:
@@ -314,7 +318,6 @@ async def test_the_pace_is_kept(night: Night) -> None:
             assert len(server.taken) == 2
 
 
-@BOTH
 @pytest.mark.timeout(180)
 async def test_a_crash_between_delivery_and_commit_repeats_under_the_same_id(night: Night, tmp_path: Path) -> None:
     """SIGKILL as the destination takes a verdict: it comes again with the same id, and then the next one comes."""

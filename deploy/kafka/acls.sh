@@ -42,7 +42,7 @@ may "$PRODUCER" "Write Describe" "${telemetry[@]}"
 may "$ENGINE" "Read Describe DescribeConfigs" "${telemetry[@]}" midwatch.controls midwatch.feedback
 may "$ENGINE" "Read Describe DescribeConfigs" midwatch.heartbeats midwatch.snapshots
 may "$ENGINE" "Write Describe DescribeConfigs" "${answers[@]}"
-may "$ENGINE" "Describe DescribeConfigs" midwatch.actions
+may "$ENGINE" "Describe DescribeConfigs" midwatch.actions midwatch.undelivered
 joins "$ENGINE" "$GROUP"
 
 may "$JUDGE" "Read Describe" agent.interactions midwatch.verdicts
@@ -54,7 +54,7 @@ may "$PAGE" "Read Describe" agent.interactions agent.deployments agent.circuit-b
 may "$PAGE" "Read Write Describe" midwatch.controls midwatch.feedback
 
 may "$DELIVERY" "Read Describe" midwatch.verdicts
-may "$DELIVERY" "Write Describe" midwatch.dead-letters
+may "$DELIVERY" "Write Describe" midwatch.undelivered
 joins "$DELIVERY" "$GROUP-sink-" prefixed
 
 may "$ROLLBACK" "Read Describe" midwatch.verdicts midwatch.controls

@@ -16,6 +16,7 @@
       groups(importstr '../prometheus/rules/engine.yml')
       + groups(importstr '../prometheus/rules/chargeback.yml')
       + groups(importstr '../prometheus/rules/judge.yml')
+      + groups(importstr '../prometheus/rules/sinks.yml')
       + (if $._config.pageByPrometheus then groups(importstr '../prometheus/rules/incidents.yml') else []),
   },
 

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, get_args
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -73,7 +73,10 @@ class Delivery:
         self._bucket = Bucket(settings.per_minute, settings.burst, around.clock)
         self._remind_at = 0.0
         self._stop = asyncio.Event()
-        self._metrics.up.labels(name).set(1)
+        metrics.up.labels(name).set(1)
+        for reason in get_args(UndeliveredReason):
+            # From nothing to one is no increase to Prometheus; from naught to one is.
+            metrics.undelivered.labels(name, reason)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read, tell and commit. Raises what the Kafka client raises."""

@@ -41,6 +41,9 @@ CALM: Final = {
     'midwatch_judge_anchor_error{criterion="tone"}': f"0.6x{MINUTES}",
     'midwatch_judge_unscored_total{reason="timeout"}': f"0+4x{MINUTES}",
     'midwatch_judge_judgements_total{status="scored", method="logprobs"}': f"0+10x{MINUTES}",
+    'midwatch_sink_up{sink="pager"}': f"1x{MINUTES}",
+    'midwatch_sink_oldest_waiting_seconds{sink="pager"}': f"20x{MINUTES}",
+    'midwatch_sink_undelivered_total{sink="pager", reason="refused"}': f"2x{MINUTES}",
 }
 """A night without trouble, not without noise: every alert's own metrics are there, below what it asks for."""
 
@@ -78,6 +81,11 @@ TROUBLE: Final[dict[str, dict[str, str | None]]] = {
         'midwatch_budget_spent_usd{budget="b", environment="p", system="s"}': f"1001x{MINUTES}",
     },
     "MidwatchJudgeDown": {'midwatch_judge_circuit{midwatch_judge_circuit="closed"}': f"0x{MINUTES}"},
+    "MidwatchSinkDown": {'midwatch_sink_up{sink="pager"}': f"1x500 0x{MINUTES - 500}"},
+    "MidwatchSinkLate": {'midwatch_sink_oldest_waiting_seconds{sink="pager"}': f"0+1x{MINUTES}"},
+    "MidwatchVerdictsUndelivered": {
+        'midwatch_sink_undelivered_total{sink="pager", reason="refused"}': f"2x590 3x{MINUTES - 590}"
+    },
     "MidwatchJudgeChanged": {'midwatch_judge_changed{criterion="tone"}': f"1x{MINUTES}"},
     "MidwatchJudgeFarFromAnchors": {'midwatch_judge_anchor_error{criterion="tone"}': f"1.4x{MINUTES}"},
     "MidwatchJudgeSilent": {'midwatch_judge_unscored_total{reason="timeout"}': f"0+6x{MINUTES}"},

@@ -14,6 +14,7 @@ from evaluation.judge_metrics import JudgeMetrics
 from evaluation.metrics import PlaneMetrics
 from stream.metrics import Metrics
 from stream.signal_metrics import SignalCollector
+from stream.sinks.metrics import SinkMetrics
 
 RULES: Final = sorted((Path(__file__).parents[2] / "deploy/prometheus/rules").glob("*.yml"))
 SUFFIXES: Final = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",)}
@@ -28,7 +29,8 @@ def rules() -> list[dict[str, Any]]:
 @cache
 def metrics() -> frozenset[str]:
     """Names as Prometheus stores them."""
-    registries = [Metrics("1", "h").registry, JudgeMetrics().registry, PlaneMetrics().registry, CollectorRegistry()]
+    registries = [Metrics("1", "h").registry, JudgeMetrics().registry, PlaneMetrics().registry, SinkMetrics().registry]
+    registries.append(CollectorRegistry())
     SignalCollector(registries[-1], 1)
     exposed = {
         f"{family.name}{suffix}"

@@ -25,7 +25,7 @@ from stream.settings import Settings
 from stream.sinks import pacing
 from stream.sinks.listing import list_sinks
 from stream.sinks.process import Sinks, wall_ms
-from tests.support.destinations import Destination, destination
+from tests.support.destinations import Destination, Fault, destination
 from tests.support.engine import make_topics
 from tests.support.real_kafka import new_cluster
 from tests.support.sinks import ACK, MUTED, SECRET, minimal, settings_with, verdict
@@ -141,7 +141,7 @@ async def test_every_verdict_arrives_in_order_through_all_faults(night: Night) -
         [night.verdict(f"inc_{letter}", revision, "resolved" if revision == 3 else "firing") for revision in range(4)]
         for letter in "abc"
     ]
-    faults = [429, 500, "cut", "hang", "half", 503, 401, 429, "cut", 500, 500, "hang"]
+    faults: list[Fault] = [429, 500, "cut", "hang", "half", 503, 401, 429, "cut", 500, 500, "hang"]
     async with destination("hook", faults, retry_after="0") as server:
         await night.publish(*[one for revision in zip(*stories, strict=True) for one in revision])
         sink = name()

@@ -16,7 +16,7 @@ from schemas.outputs import Finding, Link
 from stream.settings_sinks import sinks_of
 from stream.sinks.pagerduty import MAX_EVENT_BYTES
 from stream.sinks.registry import build
-from tests.support.destinations import SCHEMAS, destination
+from tests.support.destinations import SCHEMAS, Fault, destination
 from tests.support.sinks import (
     ACK,
     KEY,
@@ -72,11 +72,8 @@ async def test_pagerduty_opens_acknowledges_and_resolves_one_alert() -> None:
 @pytest.mark.parametrize("size", [10, 60_000])
 async def test_pagerduty_events_stay_below_the_limit(size: int) -> None:
     """However much evidence a verdict has, and however long its words are: 512 kB, and 1024 characters of summary."""
-    findings = tuple(
-        Finding(check=f"check_{number}", severity="info", status="evaluated", summary="é" * size,
-                evidence={"rows": ["x" * size] * 20})
-        for number in range(60)
-    )  # fmt: skip
+    long = {"severity": "info", "status": "evaluated", "summary": "é" * size, "evidence": {"rows": ["x" * size] * 20}}
+    findings = tuple(Finding.model_validate({"check": f"check_{number}", **long}) for number in range(60))
     huge = verdict(
         findings=findings,
         trigger=verdict().trigger.model_copy(update={"summary": "ü" * size}),
@@ -220,7 +217,8 @@ async def test_apprise_delivers_and_its_failures_are_said(tmp_path: Path) -> Non
         parcel = chat.parcels(step(verdict()))[0]
         assert await chat.send(parcel) == "sent"
         assert server.requests[0].json["message"].startswith("41 of 300")
-        for fault, reason in ((500, "connection"), (302, "connection"), ("hang", "timeout|connection")):
+        faults: list[tuple[Fault, str]] = [(500, "connection"), (302, "connection"), ("hang", "timeout|connection")]
+        for fault, reason in faults:
             server.faults.append(fault)
             with pytest.raises(Exception) as failure:
                 await chat.send(parcel)

@@ -14,6 +14,9 @@ _HARMLESS: Final = str.maketrans({"@": "＠", "<": "‹", ">": "›", "`": "ˋ"}
 """What chats take for mentions, links and code: names come from telemetry."""
 
 
+_IN_SENTENCE: Final = ("because: ", "do: ", "target: ")
+
+
 def clip(text: str, length: int) -> str:
     """`text`, or its beginning and an ellipsis, in `length` characters at most."""
     return text if len(text) <= length else text[: max(length - 3, 0)] + "..."[:length]
@@ -29,7 +32,8 @@ def sentence(verdict: Verdict) -> str:
     advice = verdict.recommendation
     cause = verdict.probable_cause
     why = f"Most likely {cause.check}: {cause.summary}. " if cause is not None else "No cause found. "
-    todo = f"Do: {advice.kind} ({advice.confidence:.0%} sure)"
+    approval = ", needs approval" if advice.requires_approval else ""
+    todo = f"Do: {advice.kind} ({advice.confidence:.0%} sure{approval}, until {format_time(advice.not_after)})"
     if verdict.target is not None:
         back = f" to {verdict.target.to_version}" if verdict.target.to_version is not None else ""
         todo += f", {verdict.target.component} {verdict.target.from_version}{back}"
@@ -37,8 +41,9 @@ def sentence(verdict: Verdict) -> str:
 
 
 def details(verdict: Verdict) -> str:
-    """The findings, a line each."""
-    return "\n".join(printable(line.strip()) for line in answer_lines(verdict))
+    """The findings and the causes, a line each; the rest of the answer is the sentence's."""
+    lines = (line.strip() for line in answer_lines(verdict))
+    return "\n".join(printable(line) for line in lines if not line.startswith(_IN_SENTENCE))
 
 
 def message(step: Step, length: int) -> tuple[str, str]:

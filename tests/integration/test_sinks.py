@@ -143,7 +143,8 @@ async def test_every_verdict_arrives_in_order_through_all_faults(night: Night) -
     ]
     faults: list[Fault] = [429, 500, "cut", "hang", "half", 503, 401, 429, "cut", 500, 500, "hang"]
     async with destination("hook", faults, retry_after="0") as server:
-        await night.publish(*[one for revision in zip(*stories, strict=True) for one in revision])
+        # The engine says some of it twice, as after a crash.
+        await night.publish(*[one for revision in zip(*stories, strict=True) for one in (*revision, revision[0])])
         sink = name()
         async with night.deliver(night.settings(**{sink: hook(server)})) as sinks:
             await server.until(lambda it: len(it.taken) == 12)
@@ -180,6 +181,15 @@ async def test_a_pager_hears_each_state_once(night: Night) -> None:
     assert heard == ["trigger", "acknowledge", "resolve", "trigger", "resolve"]
     assert {one.json["dedup_key"] for one in server.requests} == {first.incident_id, marker.incident_id}
     assert server.problems == []
+
+
+async def test_what_was_taken_of_a_verdict_is_not_sent_again(night: Night) -> None:
+    """Of a trigger and an acknowledgement the second fails: it alone is tried again."""
+    async with destination("pager", [None, 500, 429], answer=202) as server:
+        await night.publish(night.verdict(acknowledged=ACK))
+        async with night.deliver(night.settings(**{name(): pager(server)})):
+            await server.until(lambda it: len(it.taken) == 2)
+    assert [one.json["event_action"] for one in server.requests] == ["trigger", *["acknowledge"] * 3]
 
 
 @BOTH

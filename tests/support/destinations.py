@@ -17,8 +17,8 @@ from jsonschema import Draft202012Validator
 SCHEMAS = Path(__file__).parent / "schemas"
 PATIENCE_SECONDS = 60.0
 
-Fault = int | Literal["hang", "cut", "half"]
-"""A status to answer with, no answer at all, a connection that is closed without one, or in the middle of one."""
+Fault = int | Literal["hang", "cut", "half"] | None
+"""None, a status to answer with, no answer at all, a connection that is closed without one, or in the middle of one."""
 
 
 @dataclass
@@ -92,7 +92,7 @@ class Destination:
             assert isinstance(fault, int)
             extra = {"Retry-After": self.retry_after} if self.retry_after is not None and fault in (429, 503) else {}
             if 300 <= fault < 400:
-                extra["Location"] = "http://169.254.169.254/latest"
+                extra["Location"] = "/elsewhere"
             return web.Response(status=fault, text="no", headers=extra)
         return web.Response(status=500)
 

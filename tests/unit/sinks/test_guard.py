@@ -76,7 +76,7 @@ async def test_python_code_in_a_thread_is_refused_too() -> None:
         (413, "refused", False, False),
         (401, "rejected_by_destination", True, True),
         (404, "rejected_by_destination", True, True),
-        (302, "rejected_by_destination", True, True),
+        (307, "rejected_by_destination", True, True),
         (429, "rate_limited", True, True),
         (500, "server_error", True, False),
         (503, "server_error", True, False),

@@ -217,7 +217,7 @@ async def test_apprise_delivers_and_its_failures_are_said(tmp_path: Path) -> Non
         parcel = chat.parcels(step(verdict()))[0]
         assert await chat.send(parcel) == "sent"
         assert server.requests[0].json["message"].startswith("41 of 300")
-        faults: list[tuple[Fault, str]] = [(500, "connection"), (302, "connection"), ("hang", "timeout|connection")]
+        faults: list[tuple[Fault, str]] = [(500, "connection"), (307, "connection"), ("hang", "timeout|connection")]
         for fault, reason in faults:
             server.faults.append(fault)
             with pytest.raises(Exception) as failure:

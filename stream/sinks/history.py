@@ -17,28 +17,41 @@ BATCH_MS: Final = 500
 
 
 async def read_history(
-    options: Mapping[str, Any], partition: TopicPartition, end: int, since_ms: int
+    options: Mapping[str, Any], ends: Mapping[TopicPartition, int], since_ms: int
 ) -> list[tuple[Verdict, int]]:
-    """The verdicts of a partition before offset `end`, published since `since_ms`, with the time of publication."""
+    """The verdicts before the offset `ends` of each partition, published since `since_ms`, with that time.
+
+    Those of one partition are in its order.
+    """
+    if not any(ends.values()):
+        return []
     consumer = AIOKafkaConsumer(**options, enable_auto_commit=False, auto_offset_reset="earliest")
-    found: list[tuple[Verdict, int]] = []
     try:
         await consumer.start()
-        consumer.assign([partition])
-        start = (await consumer.offsets_for_times({partition: since_ms})).get(partition)
+        starts = await consumer.offsets_for_times(dict.fromkeys(ends, since_ms))
+        lasts = await consumer.end_offsets(list(ends))
         # A topic that was made anew may end before what was committed of the old one.
-        end = min(end, (await consumer.end_offsets([partition]))[partition])
-        if start is None or start.offset >= end:
-            return []
-        consumer.seek(partition, start.offset)
-        while await consumer.position(partition) < end:
-            for records in (await consumer.getmany(timeout_ms=BATCH_MS)).values():
-                for record in records:
-                    verdict = read_verdict(record.value) if record.offset < end else None
-                    if verdict is not None:
-                        found.append((verdict, record.timestamp))
+        wanted = {
+            one: min(end, lasts[one])
+            for one, end in ends.items()
+            if (start := starts.get(one)) is not None and start.offset < min(end, lasts[one])
+        }
+        consumer.assign(list(wanted))
+        for one in wanted:
+            consumer.seek(one, starts[one].offset)
+        return await _read(consumer, wanted)
     finally:
         await consumer.stop()
+
+
+async def _read(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> list[tuple[Verdict, int]]:
+    found: list[tuple[Verdict, int]] = []
+    while left := [one for one, end in ends.items() if await consumer.position(one) < end]:
+        for partition, records in (await consumer.getmany(*left, timeout_ms=BATCH_MS)).items():
+            for record in records:
+                verdict = read_verdict(record.value) if record.offset < ends[partition] else None
+                if verdict is not None:
+                    found.append((verdict, record.timestamp))
     return found
 
 

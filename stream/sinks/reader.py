@@ -113,9 +113,9 @@ class Reader(ConsumerRebalanceListener):
     async def poll(self) -> None:
         """Read on, unless a rebalance is under way or enough waits."""
         if not self._resuming:
-            for partition in sorted(self._consumer.assignment()):
-                if not self.lanes.holds((partition.topic, partition.partition)):
-                    await self._take_in_hand(partition)
+            assigned = sorted(self._consumer.assignment())
+            if new := [one for one in assigned if not self.lanes.holds((one.topic, one.partition))]:
+                await self._take_in_hand(new)
         full = len(self.lanes) >= MOST_WAITING
         held = [one for one in self._consumer.assignment() if self.lanes.holds((one.topic, one.partition))]
         if full or not held:
@@ -132,27 +132,33 @@ class Reader(ConsumerRebalanceListener):
         if batch:
             self.news.set()
 
-    async def _take_in_hand(self, partition: TopicPartition) -> None:
-        place = (partition.topic, partition.partition)
+    async def _take_in_hand(self, partitions: list[TopicPartition]) -> None:
         course, now = self.course, self._wall_ms()
-        offset = await self._consumer.committed(partition)
-        if offset is None:
-            at = self._consumer.end_offsets if self._settings.start_at == "latest" else self._consumer.beginning_offsets
-            offset = (await at([partition]))[partition]
-            # So that a crash before the first delivery does not begin at the end once more.
-            await self._consumer.commit({partition: OffsetAndMetadata(offset, "")})
-        self._backlog[place] = (await self._consumer.end_offsets([partition]))[partition]
-        known = await read_history(self._options, partition, offset, now - HISTORY_MS)
+        offsets = {one: await self._start_of(one) for one in partitions}
+        ends = await self._consumer.end_offsets(partitions)
+        known = await read_history(self._options, offsets, now - HISTORY_MS)
         if course is not self.course or self._resuming:
             return  # a rebalance came in between
         for verdict, at_ms in known:
             heard = course.heard(verdict.incident_id)
             told = self._filter.takes(verdict) or (heard is not None and heard.loud)
             course.note(verdict, at_ms, told=told)
-        self._consumer.seek(partition, offset)
-        self.lanes.begin(place, offset)
-        log.info("sink_partition", sink=self._name, partition=partition.partition, offset=offset, known=len(known))
+        for one, offset in offsets.items():
+            self._consumer.seek(one, offset)
+            self._backlog[one.topic, one.partition] = ends[one]
+            self.lanes.begin((one.topic, one.partition), offset)
+        log.info("sink_partitions", sink=self._name, partitions=len(partitions), known=len(known))
         self.news.set()
+
+    async def _start_of(self, partition: TopicPartition) -> int:
+        """Where to go on; at the very first start it is committed, so that a crash does not begin anew."""
+        offset: int | None = await self._consumer.committed(partition)
+        if offset is not None:
+            return offset
+        at = self._consumer.end_offsets if self._settings.start_at == "latest" else self._consumer.beginning_offsets
+        first: int = (await at([partition]))[partition]
+        await self._consumer.commit({partition: OffsetAndMetadata(first, "")})
+        return first
 
     async def commit(self) -> None:
         """Commit what is done, with the note beside it. Raises KafkaError."""

@@ -57,11 +57,11 @@ async def test_deliveries_live_and_die_with_the_engine(embedded_redis: EmbeddedR
                 os.kill(started(tmp_path)[0], signal.SIGKILL)
                 await until(lambda: len(started(tmp_path)) == 2)
                 assert process.returncode is None
-                process.send_signal(signal.SIGKILL)
-                await process.wait()
-                await until(lambda: not alive(started(tmp_path)[1]))
-            async with engine(config) as process:
-                await until(lambda: len(started(tmp_path)) == 3)
                 process.send_signal(signal.SIGTERM)
                 assert await asyncio.wait_for(process.wait(), 30) == 0
-                assert not alive(started(tmp_path)[2])
+                assert not alive(started(tmp_path)[1])
+            async with engine(config) as process:
+                await until(lambda: len(started(tmp_path)) == 3)
+                process.send_signal(signal.SIGKILL)
+                await process.wait()
+                await until(lambda: not alive(started(tmp_path)[2]))

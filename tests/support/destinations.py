@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -98,16 +99,18 @@ class Destination:
 
 
 @asynccontextmanager
-async def destination(name: str, faults: Iterable[Fault] = (), **more: Any) -> AsyncIterator[Destination]:
+async def destination(
+    name: str, faults: Iterable[Fault] = (), tls: ssl.SSLContext | None = None, **more: Any
+) -> AsyncIterator[Destination]:
     """A destination that lives as long as the context."""
     found = Destination(name, faults=deque(faults), **more)
     app = web.Application()
     app.router.add_post("/{tail:.*}", found.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
     host, port = runner.addresses[0][:2]
-    found.url = f"http://{host}:{port}"
+    found.url = f"{'http' if tls is None else 'https'}://{host}:{port}"
     try:
         yield found
     finally:

@@ -4,6 +4,8 @@ import asyncio
 import contextvars
 import smtplib
 import socket
+import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from stream.sinks.base import DeliveryFailed, HttpSinkSettings
 from stream.sinks.guard import ForbiddenAddress, is_public, public_addresses_only, socket_for
 from stream.sinks.http import Http, retry_after
+from tests.support.certificates import Authority
 from tests.support.destinations import destination
 
 
@@ -106,3 +109,19 @@ async def test_what_an_answer_means(fault: Any, reason: str, again: bool, everyo
 def test_retry_after(header: str | None, seconds: float | None) -> None:
     """Seconds or a date, bounded; nonsense is none."""
     assert retry_after(header, 10.0) == seconds
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+    """Of a server whose authority is not known nothing is told; with its tls_cafile it is."""
+    authority = Authority(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(*authority.issue("server"))
+    async with destination("d", tls=tls) as server:
+        strangers = Http(HttpSinkSettings(kind="x", allow_private=True))
+        with pytest.raises(DeliveryFailed, match="certificate"):
+            await strangers.post(server.url, b"{}", {})
+        await strangers.close()
+        assert server.requests == []
+        friends = Http(HttpSinkSettings(kind="x", allow_private=True, tls_cafile=authority.cafile))
+        assert (await friends.post(server.url, b"{}", {})).startswith("200")
+        await friends.close()

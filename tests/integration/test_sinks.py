@@ -224,7 +224,6 @@ async def test_a_destination_that_is_down_holds_up_no_other(night: Night) -> Non
             await down.until(lambda it: len(it.taken) == 10)
 
 
-@BOTH
 async def test_what_is_refused_for_good_is_put_aside_and_the_rest_goes_on(night: Night) -> None:
     """A 400 gives a record with reason and place; the next verdict is delivered; nothing is tried again."""
     async with destination("pager", [400], answer=202) as server:

@@ -52,7 +52,7 @@ def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         lag = "never started" if line.lag is None else f"{line.lag} waiting"
         last = f"last delivery {line.last}" if line.last is not None else "nothing delivered yet"
         state = f"; FAILING: {line.failing}" if line.failing is not None else ""
-        say(f"{line.name:16}{line.kind:14}{line.destination:32}{lag}, {last}{state}")
+        say(f"{line.name:16} {line.kind:14} {line.destination:32} {lag}, {last}{state}")
 
 
 @sinks_app.command("test")

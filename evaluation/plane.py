@@ -38,7 +38,7 @@ BATCHED: Final = b"batch:"
 
 LEASE_SLACK_SECONDS: Final = 10.0
 LOOK_AGAIN_SECONDS: Final = 1.0
-DEMAND_SECONDS: Final = 1.0
+PACE_SECONDS: Final = 1.0
 MAX_REMEMBERED_BYTES: Final = 65_536
 LOCAL_CLAIMS: Final = 10_000
 
@@ -60,6 +60,7 @@ class Plane:
         settings: SamplingSettings,
         metrics: PlaneMetrics,
         wall: Callable[[], float] = time.time,
+        pace_seconds: float = PACE_SECONDS,
     ) -> None:
         self.settings = settings
         self.metrics = metrics
@@ -70,6 +71,7 @@ class Plane:
         self._criteria = tuple(criteria)
         self._publisher = publisher
         self._wall = wall
+        self._pace_seconds = pace_seconds
         self._factor = 1.0
         self._wanted = 0.0
         self._paced_at = 0.0
@@ -79,6 +81,12 @@ class Plane:
 
     async def take(self, event: Interaction) -> None:
         """Sample one interaction, and judge it if it is drawn."""
+        sampling = await self.draw(event)
+        if sampling is not None:
+            await self.score(event, sampling, self.purse)
+
+    async def draw(self, event: Interaction) -> JsonObject | None:
+        """What the scores of an interaction have to say of their sample; None if it is not drawn."""
         kind = kind_of(event)
         self.metrics.seen.labels(kind).inc()
         if kind in ("escalated", "denied"):
@@ -87,9 +95,9 @@ class Plane:
         await self._pace()
         drawn = decide(draw_of(event.environment, event.system, event.id), kind, self.rates, self._factor)
         if drawn is None:
-            return
+            return None
         self.metrics.sampled.labels(kind).inc()
-        await self.score(event, sampling_of(drawn), self.purse)
+        return sampling_of(drawn)
 
     async def score(self, event: Interaction, sampling: JsonObject, purse: Purse) -> list[Judgement]:
         """Judge and publish one interaction, unless that was done; its judgements, also those of the first time."""
@@ -180,7 +188,7 @@ class Plane:
     async def _pace(self) -> None:
         """Once a second: tell the others what was asked for, and how much the budget allows of it."""
         now = self._wall()
-        if 0 <= now - self._paced_at < DEMAND_SECONDS:
+        if 0 <= now - self._paced_at < self._pace_seconds:
             return
         self._paced_at = now
         expected, asked, self._wanted = self.purse.expected, self._wanted, 0.0

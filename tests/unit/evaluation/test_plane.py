@@ -198,3 +198,21 @@ async def test_what_had_no_score_for_a_passing_reason_may_be_judged_another_time
         assert len(stand.judge.calls) == calls
         assert stand.value("no_data_total", reason=reason) == calls
         await stand.redis.aclose()
+
+
+@pytest.mark.parametrize("order", [(90, 400, 110), (400, 110, 90)])
+async def test_what_is_expected_does_not_hang_on_the_order_of_the_answers(
+    embedded_redis: Any, namespace: str, order: tuple[int, ...]
+) -> None:
+    """Three that took 200 tokens in the mean move 100 expected ones by three steps, however they were booked."""
+    stand = Stand(embedded_redis.url, namespace, FakeJudge())
+    reserved = [await stand.plane.purse.reserve() for _ in order]
+    for one, tokens in zip(reserved, order, strict=True):
+        assert one is not None
+        await stand.plane.purse.settle(
+            one, [Judgement("i", "tone", "scored", 4.0, "", None, "m", "v", "single", tokens, 0)]
+        )
+    assert stand.plane.purse.expected == Spent(100, 0)
+    await stand.plane.purse.show()
+    assert stand.plane.purse.expected == Spent(round(200 - 100 * 0.95**3), 0)
+    await stand.redis.aclose()

@@ -48,7 +48,12 @@ _results = msgspec.json.Decoder(list[Judgement])
 
 
 class Plane:
-    """Judges what is drawn. All methods may run many times at once; none raises but for being cancelled."""
+    """Judges what is drawn. All methods may run many times at once; none raises but for being cancelled.
+
+    Attributes:
+        factor: by how much the budget thins it; 1 is not at all.
+        pace_seconds: how often that is looked at.
+    """
 
     def __init__(
         self,
@@ -60,7 +65,6 @@ class Plane:
         settings: SamplingSettings,
         metrics: PlaneMetrics,
         wall: Callable[[], float] = time.time,
-        pace_seconds: float = PACE_SECONDS,
     ) -> None:
         self.settings = settings
         self.metrics = metrics
@@ -71,8 +75,8 @@ class Plane:
         self._criteria = tuple(criteria)
         self._publisher = publisher
         self._wall = wall
-        self._pace_seconds = pace_seconds
-        self._factor = 1.0
+        self.pace_seconds = PACE_SECONDS
+        self.factor = 1.0
         self._wanted = 0.0
         self._paced_at = 0.0
         self.patience = Patience()
@@ -93,7 +97,7 @@ class Plane:
             await self._remember(event)
         self._wanted += self.rates[kind]
         await self._pace()
-        drawn = decide(draw_of(event.environment, event.system, event.id), kind, self.rates, self._factor)
+        drawn = decide(draw_of(event.environment, event.system, event.id), kind, self.rates, self.factor)
         if drawn is None:
             return None
         self.metrics.sampled.labels(kind).inc()
@@ -186,17 +190,17 @@ class Plane:
         return True
 
     async def _pace(self) -> None:
-        """Once a second: tell the others what was asked for, and how much the budget allows of it."""
+        """Now and then: tell the others what was asked for, and how much the budget allows of it."""
         now = self._wall()
-        if 0 <= now - self._paced_at < self._pace_seconds:
+        if 0 <= now - self._paced_at < self.pace_seconds:
             return
         self._paced_at = now
         expected, asked, self._wanted = self.purse.expected, self._wanted, 0.0
         share = Spent(round(asked * expected.tokens), round(asked * expected.micro_usd))
         wanted, spent = await self.store.want(now, share), await self.purse.show()
         if wanted is not None and spent is not None:
-            self._factor = factor(self.purse.budget, spent, wanted, now % DAY_SECONDS)
-        self.metrics.factor.set(self._factor)
+            self.factor = factor(self.purse.budget, spent, wanted, now % DAY_SECONDS)
+        self.metrics.factor.set(self.factor)
         self.metrics.redis_up.set(self.store.up)
 
     async def _remember(self, event: Interaction) -> None:

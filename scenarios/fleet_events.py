@@ -55,16 +55,16 @@ def common(kind: str, event_id: str, time: str, system: System) -> JsonObject:
 
 
 def hour_events(
-    system: System, flow: Flow, effects: tuple[Effect, ...], hour: int, traffic: Traffic, *, scored: bool = True
+    system: System, flow: Flow, effects: tuple[Effect, ...], hour: int, traffic: Traffic, *, with_scores: bool = True
 ) -> Iterator[Emitted]:
     """Every event of `traffic`, interaction by interaction; what follows an interaction stays inside its hour.
 
-    Where `scored`, the interactions that are judged carry texts and have their scores; else all carry texts, for
+    With `with_scores` the interactions that are judged carry texts and have their scores; else all carry texts, for
     somebody to judge.
     """
     versions = VersionTimeline.of(flow, effects).names
     spikes = [spike for spike in of_kind(effects, DenialSpike) if spike.agent == flow.permission.agent]
-    scribe = _Scribe(system, flow, tuple(spikes), versions, traffic, (hour + 1) * HOUR_MS - 1, scored)
+    scribe = _Scribe(system, flow, tuple(spikes), versions, traffic, (hour + 1) * HOUR_MS - 1, with_scores)
     for row in range(len(traffic.times)):
         yield from scribe.row(row)
 
@@ -86,9 +86,9 @@ class _Scribe:
         versions: tuple[str, ...],
         traffic: Traffic,
         last_ms: int,
-        scored: bool,
+        with_scores: bool,
     ) -> None:
-        self.system, self.flow, self.spikes, self.with_scores = system, flow, spikes, scored
+        self.system, self.flow, self.spikes, self.with_scores = system, flow, spikes, with_scores
         self.omits = system.omits
         self.times: list[int] = traffic.times.tolist()
         self.stamps = format_times(traffic.times)

@@ -1,8 +1,8 @@
 """What customers write and agents answer, so that whoever judges the texts finds what the fleet was drawn to be.
 
-An interaction is drawn with a score for each criterion. Where its appropriateness is low, the texts make what became of
-it wrong: a plain request was handed over, or one that called for a person was not. Where its tone is low, the answer has
-no courtesy. Correctness shows in the steps, which the texts do not touch.
+An interaction is drawn with a score for each criterion. Where its appropriateness is low, the texts make what became
+of it wrong: a plain request was handed over, or one that called for a person was not. Where its tone is low, the answer
+has no courtesy. Correctness shows in the steps, which the texts do not touch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from scenarios.fleet_model import Flow
 from schemas.base import JsonObject
 
 LOW_APPROPRIATENESS: Final = 3.2
-LOW_TONE: Final = 4.2
+LOW_TONE: Final = 4.0
 """Drawn scores below these make texts that deserve less."""
 
 _CALLS_FOR_A_PERSON: Final = (

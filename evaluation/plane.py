@@ -51,6 +51,7 @@ class Plane:
     """Judges what is drawn. All methods may run many times at once; none raises but for being cancelled.
 
     Attributes:
+        rates: the share of each kind to draw, before the budget thins it.
         factor: by how much the budget thins it; 1 is not at all.
         pace_seconds: how often that is looked at.
     """

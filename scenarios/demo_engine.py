@@ -30,8 +30,8 @@ class EngineError(RuntimeError):
 def write_config(path: Path, bootstrap: str, redis_url: str, http_port: int, judge_url: str) -> None:
     """The configuration of the demonstration: event time is the clock, and silence in real time means nothing.
 
-    What is sampled is judged at `judge_url`. What did not simply succeed is sampled more than as shipped, since the
-    incidents are short.
+    What is sampled is judged at `judge_url`. Most rates of the live phase are above the shipped ones, since its
+    incidents are short; the lowest is not, so that the fair sample, which detectors see, has the same rate throughout.
     """
     path.write_text(
         f"""\
@@ -54,10 +54,11 @@ model = "{SCRIPTED_MODEL}"
 concurrency = {JUDGED_AT_ONCE}
 
 [sampling]
-escalated_rate = 0.4
-denied_rate = 0.4
-failed_rate = 0.2
-tokens_per_day = 12_000_000
+resolved_rate = 0.15
+escalated_rate = 0.5
+denied_rate = 0.5
+failed_rate = 0.3
+tokens_per_day = 16_000_000
 concurrency = {JUDGED_AT_ONCE}
 
 [http]

@@ -37,6 +37,7 @@ from stream.adapters.decoder import Limits
 from stream.adapters.native import Interaction
 from stream.settings import Settings
 from stream.settings_clients import redis_client
+from stream.settings_sampling import SamplingSettings
 
 PACE_SECONDS = 60.0
 """How often, in event time, the sampling is fitted to the budget."""
@@ -95,8 +96,9 @@ class Evaluation:
         )  # fmt: skip
         self._plane.pace_seconds = PACE_SECONDS
 
-    def count_anew(self) -> None:
-        """Begin to count what is seen and sampled; the day's budget goes on."""
+    def draw_at(self, sampling: SamplingSettings) -> None:
+        """Draw at these rates from now on, and count anew what is seen and sampled; the day's budget goes on."""
+        self._plane.rates = sampling.rates()
         self._counts = Counts(spent=self._counts.spent)
 
     async def join(self, events: Sequence[Emitted]) -> list[Emitted]:
@@ -125,7 +127,7 @@ class Evaluation:
         return [event for event in batch.events if isinstance(event, Interaction)]
 
     def told(self) -> str:
-        """What was sampled since the count began, and what the judge took today, by the clock of the events."""
+        """What was sampled since the rates were set, and what the judge took today, by the clock of the events."""
         counts, budget = self._counts, self._purse.budget
         scripted = self._model.startswith(SCRIPTED_PREFIX)
         thinned = f", thinned to {self._plane.factor:.0%}" if self._plane.factor < 1 else ""

@@ -26,6 +26,7 @@ from scenarios.incidents import LIVE_MINUTES
 from stream.embedded import EmbeddedKafkaProcess, EmbeddedRedis, free_port
 from stream.settings import load_settings
 from stream.settings_judge import JudgeSettings
+from stream.settings_sampling import SamplingSettings
 
 TAIL_MINUTES = 3
 """Played after the live phase, so that its last minutes are certain to be behind the watermark."""
@@ -148,8 +149,9 @@ async def open_stage(
             settings = settings.model_copy(update={"judge": own_judge})
         say(console, _judge_line(settings.judge, own_judge is not None))
         evaluation = await stack.enter_async_context(open_evaluation(settings))
+        evaluation.draw_at(SamplingSettings())
         await _produce_history(fleet_player, evaluation, fleet, plan, console)
-        evaluation.count_anew()
+        evaluation.draw_at(settings.sampling)
         engine = await stack.enter_async_context(engine_process(config, directory / "engine.log"))
         say(console, f"Engine (midwatch run) started, metrics at http://127.0.0.1:{metrics}/metrics")
         ears = await stack.enter_async_context(

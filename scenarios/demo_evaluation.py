@@ -144,10 +144,10 @@ class Evaluation:
 
 
 @asynccontextmanager
-async def open_evaluation(settings: Settings) -> AsyncIterator[Evaluation]:
-    """An evaluation with the judge and the Redis of the settings. Raises `JudgeConfigError`."""
+async def open_evaluation(settings: Settings, judge: Judge | None = None) -> AsyncIterator[Evaluation]:
+    """An evaluation with the Redis of the settings, and their judge if none is given. Raises `JudgeConfigError`."""
     async with AsyncExitStack() as stack:
-        judge = build_judge(settings, os.environ)
+        judge = build_judge(settings, os.environ) if judge is None else judge
         stack.push_async_callback(judge.aclose)
         redis = redis_client(settings.redis)
         stack.push_async_callback(redis.aclose)

@@ -114,12 +114,19 @@ def demo(
         float, typer.Option("--speed", min=1.0, help="Event time to real time in the live phase.")
     ] = 300.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed is another fleet.")] = 1,
+    own_judge: Annotated[
+        bool,
+        typer.Option(
+            "--own-judge", help="Score by the [judge] of your configuration, at your cost, not by scripted rules."
+        ),
+    ] = False,
 ) -> None:
     """Show the whole engine at work on this machine alone: embedded Kafka and Redis, a simulated fleet, incidents."""
     from scenarios.demo import DemoOptions, run_demo
 
     try:
-        options = DemoOptions(headless=headless, speed=speed, seed=seed)
+        judge = settings_of(None).judge if own_judge else None
+        options = DemoOptions(headless=headless, speed=speed, seed=seed, own_judge=judge)
         with failures(RuntimeError):
             code = asyncio.run(run_demo(options))
     except ValueError as error:

@@ -15,10 +15,10 @@ from costs.traffic import Traffic, TrafficBuilder
 from schemas.words import ServiceTier
 from stream.adapters import Decoder, Limits
 from stream.adapters.native import Usage
-from stream.chargeback_read import BadRecord
+from stream.chargeback_read import BadRecord, UsageFileError
 from stream.core.ticks import MINUTE_MS
 from stream.replay import BAD_LINES_KEPT, BATCH_LINES, BadLine
-from stream.usage_columns import Call, UsageFileError, column_calls
+from stream.usage_columns import Call, column_calls
 
 COLUMNS: Final = (".csv", ".parquet")
 IDS_KEPT: Final = 1_000_000

@@ -46,8 +46,7 @@ async def read_range(
 ) -> UsageTraffic:
     """The traffic of each model in the input topics; with `model` of that one alone.
 
-    Each call counts once, in whichever topics it stands. Raises UsageFileError (of both modules of that name),
-    TrafficError, KafkaError.
+    Each call counts once, in whichever topics it stands. Raises UsageFileError, TrafficError, KafkaError.
     """
     reader = TrafficReader(book, model, provider)
 

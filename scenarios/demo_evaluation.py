@@ -47,10 +47,11 @@ PUBLISH_SECONDS = 30.0
 
 @dataclass(slots=True)
 class Counts:
-    """Interactions that were seen and sampled, and what today's judging took."""
+    """Interactions that were seen, sampled, and sampled in vain; and what today's judging took."""
 
     seen: int = 0
     sampled: int = 0
+    unscored: int = 0
     spent: Spent = field(default_factory=Spent)
 
 
@@ -131,16 +132,18 @@ class Evaluation:
         counts, budget = self._counts, self._purse.budget
         scripted = self._model.startswith(SCRIPTED_PREFIX)
         thinned = f", thinned to {self._plane.factor:.0%}" if self._plane.factor < 1 else ""
+        vain = f", {counts.unscored:,} of them without a score" if counts.unscored else ""
         limit = "" if budget.tokens is None else f" of {budget.tokens:,}"
         dollars = f"${counts.spent.micro_usd / MICRO_USD:,.2f}"
         return (
-            f"judge: {counts.sampled:,} of {counts.seen:,} interactions sampled{thinned}, "
+            f"judge: {counts.sampled:,} of {counts.seen:,} interactions sampled{thinned}{vain}, "
             f"{counts.spent.tokens:,}{limit} tokens today, {dollars} {'scripted' if scripted else self._model}"
         )
 
     async def _score(self, event: Interaction, sampling: JsonObject) -> None:
         async with self._room:
-            await self._plane.score(event, sampling, self._purse)
+            judgements = await self._plane.score(event, sampling, self._purse)
+        self._counts.unscored += not any(one.status == "scored" for one in judgements)
 
 
 @asynccontextmanager

@@ -99,6 +99,20 @@ async def test_scores_come_from_the_server_and_say_so(embedded_redis: Any) -> No
     assert told.endswith("of 2,000,000 tokens today, $0.00 scripted")
 
 
+async def test_a_judge_that_fails_is_told(embedded_redis: Any) -> None:
+    """The interactions are played without scores, and the line says how many were sampled in vain."""
+
+    class Broken(Erratic):
+        async def judge(self, interaction: Interaction, criteria: Sequence[Criterion]) -> list[Judgement]:
+            raise RuntimeError(f"no judge for {interaction.id}")
+
+    async with open_evaluation(settings_of(embedded_redis, "broken"), Broken(1)) as evaluation:
+        before = stretches()[0]
+        assert await evaluation.join(before) == before
+        sampled = evaluation.told().split()[1]
+        assert f"interactions sampled, {sampled} of them without a score, 0 of" in evaluation.told()
+
+
 async def test_a_new_rate_counts_anew_and_keeps_the_books(embedded_redis: Any) -> None:
     """What was spent today stays; what was seen is of the new rate alone."""
     settings = settings_of(embedded_redis, "anew")

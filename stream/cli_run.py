@@ -115,17 +115,20 @@ def demo(
     ] = 300.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed is another fleet.")] = 1,
     own_judge: Annotated[
-        bool,
+        Path | None,
         typer.Option(
-            "--own-judge", help="Score by the [judge] of your configuration, at your cost, not by scripted rules."
+            "--own-judge",
+            metavar="FILE",
+            dir_okay=False,
+            help="Configuration whose judge scores, at your cost, instead of scripted rules.",
         ),
-    ] = False,
+    ] = None,
 ) -> None:
     """Show the whole engine at work on this machine alone: embedded Kafka and Redis, a simulated fleet, incidents."""
     from scenarios.demo import DemoOptions, run_demo
 
     try:
-        judge = settings_of(None).judge if own_judge else None
+        judge = None if own_judge is None else settings_of(own_judge).judge
         options = DemoOptions(headless=headless, speed=speed, seed=seed, own_judge=judge)
         with failures(RuntimeError):
             code = asyncio.run(run_demo(options))

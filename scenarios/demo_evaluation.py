@@ -22,12 +22,12 @@ from evaluation.budget import PlaneStore
 from evaluation.build import build_judge
 from evaluation.criteria import load_criteria
 from evaluation.judgement import Judge
-from evaluation.judging import SCRIPTED_PREFIX
 from evaluation.metrics import PlaneMetrics
 from evaluation.pacing import Spent
 from evaluation.plane import Plane
 from evaluation.publish import ScorePublisher
 from evaluation.purse import Purse, budget_of
+from evaluation.scoring import SCRIPTED_PREFIX
 from scenarios.fleet import encode
 from scenarios.fleet_events import Emitted
 from schemas.base import JsonObject

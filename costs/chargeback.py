@@ -129,7 +129,7 @@ class Chargeback:
 def chargeback(book: ChargeBook, by: Sequence[str]) -> Chargeback:
     """The charges of a book as lines by the tags `by`, whose names are compared without regard to case."""
     charges = book.sorted_charges()
-    allocation = allocate(charges, book.tagger.policy.commitments, book.month)
+    allocation = allocate(charges, book.tagger.policy.commitments, book.month, book.units)
     names = tuple(fold(book.tagger.canonical(name)) for name in by)
     lines: dict[tuple[LineKind, Group, str, str], Line] = {}
     for key, amounts in charges:

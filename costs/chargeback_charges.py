@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 from costs.money import usd_to_micro
 from costs.months import Month
 from costs.prices import LIST, Called, PriceBook
+from costs.ptu import PtuTable
 from costs.tags import Tags
 from costs.tags_check import Violations
 from costs.tags_resolve import Tagger
@@ -105,6 +106,10 @@ class Amounts:
         self.micro += other.micro
 
 
+NO_UNITS: Final = PtuTable({}, ())
+"""A table that knows no model."""
+
+
 @dataclass(slots=True)
 class ChargeBook:
     """The charges of one month, taken in event by event, in any order.
@@ -113,6 +118,7 @@ class ChargeBook:
     as digests of 16 bytes.
 
     Attributes:
+        units: what provisioned units carry, to share commitments out by.
         counted: events of the month.
         duplicates: events dropped because their id came before; `conflicts` of them said something else.
         elsewhere: events of other months, by month.
@@ -122,6 +128,7 @@ class ChargeBook:
     month: Month
     tagger: Tagger
     prices: PriceBook = LIST
+    units: PtuTable = NO_UNITS
     cap: int = MAX_CHARGES
     charges: dict[ChargeKey, Amounts] = field(default_factory=dict)
     counted: int = 0

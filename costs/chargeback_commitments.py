@@ -2,8 +2,8 @@
 
 A provisioned deployment costs the same whether it is used or not. Its cost of the month goes to the provisioned usage
 that it covers in proportion to normalised tokens: what is read and not cached, plus a model's weight times what is
-written (Microsoft Learn, "Provisioned throughput": cached tokens are deducted in full, an output token counts as
-several input tokens). With a stated capacity, what was not used stays a part of its own.
+written. The weight is that of the table of units (`costs.ptu`), unless the policy has one of its own. With a stated
+capacity, what was not used stays a part of its own.
 """
 
 from __future__ import annotations
@@ -14,21 +14,13 @@ from decimal import Decimal
 from typing import Final
 
 from costs.chargeback_charges import Amounts, ChargeKey
-from costs.money import usd_to_micro
 from costs.months import Month
+from costs.ptu import PtuTable
 from costs.tags import Tags
 from costs.tags_policy import Commitment
 
 _MILLI: Final = 1000
 """Normalised tokens are counted in thousandths, so that weights such as 1.5 stay whole."""
-
-_WEIGHTS: Final = (("gpt-5.5", 6), ("gpt-5.4", 6), ("gpt-5", 8))
-_OTHER_WEIGHT: Final = 4
-
-
-def output_weight(model: str) -> int:
-    """Input tokens that an output token of a model counts for: 6 or 8 for the gpt-5 families, else 4."""
-    return next((weight for prefix, weight in _WEIGHTS if model.startswith(prefix)), _OTHER_WEIGHT)
 
 
 def largest_remainder(total: int, weights: Sequence[int]) -> list[int]:
@@ -49,14 +41,6 @@ def largest_remainder(total: int, weights: Sequence[int]) -> list[int]:
     for place in by_remainder[: total - sum(parts)]:
         parts[place] += 1
     return parts
-
-
-def monthly_micro(commitment: Commitment, month: Month) -> int:
-    """What a commitment costs in a month, in micro-dollars."""
-    if commitment.usd_per_month is not None:
-        return usd_to_micro(commitment.usd_per_month)
-    hourly = Decimal(repr(commitment.usd_per_unit_hour or 0.0))
-    return usd_to_micro(hourly * (commitment.units or 0) * month.hours)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +68,7 @@ class Allocation:
 
 
 def allocate(
-    charges: Iterable[tuple[ChargeKey, Amounts]], commitments: Mapping[str, Commitment], month: Month
+    charges: Iterable[tuple[ChargeKey, Amounts]], commitments: Mapping[str, Commitment], month: Month, table: PtuTable
 ) -> Allocation:
     """Share out the commitments among the provisioned charges; each draws on the first one that covers it."""
     covered: dict[str, list[tuple[ChargeKey, int]]] = {name: [] for name in commitments}
@@ -92,11 +76,11 @@ def allocate(
         if key.pricing == "ptu":
             for name, commitment in commitments.items():
                 if commitment.covers(key.environment, key.system, key.model):
-                    covered[name].append((key, _normalised(commitment, key.model, amounts)))
+                    covered[name].append((key, _normalised(commitment, table, key.model, amounts)))
                     break
     found = Allocation()
     for name, commitment in commitments.items():
-        total = found.totals[name] = monthly_micro(commitment, month)
+        total = found.totals[name] = commitment.micro_in(month)
         weights = [weight for _, weight in covered[name]]
         capacity = (commitment.capacity_tokens_per_minute or 0) * month.hours * 60 * _MILLI
         idle = max(capacity - sum(weights), 0) if sum(weights) else 1
@@ -107,8 +91,8 @@ def allocate(
     return found
 
 
-def _normalised(commitment: Commitment, model: str, amounts: Amounts) -> int:
+def _normalised(commitment: Commitment, table: PtuTable, model: str, amounts: Amounts) -> int:
     """Normalised tokens in thousandths."""
     given = commitment.output_weight
-    weight = output_weight(model) if given is None else Decimal(repr(given))
+    weight = Decimal(repr(table.output_ratio(model) if given is None else given))
     return (amounts.input_tokens - amounts.cached_tokens) * _MILLI + int(weight * _MILLI) * amounts.output_tokens

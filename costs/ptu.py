@@ -24,6 +24,9 @@ TERMS: Final[tuple[Term, ...]] = get_args(Term)
 HOURS_A_MONTH: Final = 730
 """Hours of the month that prices are compared over: a twelfth of 365 days."""
 
+UNKNOWN_OUTPUT_RATIO: Final = 4.0
+"""Taken for a model whose family the table does not know: what most families have."""
+
 ANY: Final = "*"
 _HAIR: Final = 1 - Fraction(1, 10**12)
 _DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
@@ -98,6 +101,14 @@ class PtuTable:
     def model(self, name: str) -> PtuModel | None:
         """The model of that name; a date at the end of the name (`gpt-5-2025-08-07`) does not matter."""
         return self.models.get(name) or self.models.get(_DATED.sub("", name))
+
+    def output_ratio(self, name: str) -> float:
+        """Input tokens that an output token of a model counts for; that of its family where the model is not known."""
+        known = self.model(name)
+        if known is None:
+            families = [stem for stem in self.models if name.startswith((f"{stem}-", f"{stem}."))]
+            known = self.models[max(families, key=len)] if families else None
+        return UNKNOWN_OUTPUT_RATIO if known is None else known.output_ratio
 
     def price(self, term: Term, kind: DeploymentType, region: str = ANY, model: str = ANY) -> PtuPrice | None:
         """The price of a unit for a term, or None where it is not known."""

@@ -12,6 +12,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from costs.money import usd_to_micro
+from costs.months import Month
+from costs.ptu_commitments import Commitment as FlatCost
 from costs.tags import CHARGEBACK_TAGS, fold
 
 ANY = "*"
@@ -91,6 +94,15 @@ class Commitment(_Part):
         if self.usd_per_month is None and None in by_hour:
             raise ValueError("units and usd_per_unit_hour go together: give both")
         return self
+
+    def micro_in(self, month: Month) -> int:
+        """Micro-dollars that it costs in a month, by the rule for all commitments (`costs.ptu_commitments`)."""
+        if self.usd_per_month is not None:
+            cost = FlatCost("", 1, "monthly", usd_to_micro(self.usd_per_month), month.first_hour)
+        else:
+            per_hour = usd_to_micro(self.usd_per_unit_hour or 0.0)
+            cost = FlatCost("", self.units or 0, "hourly", per_hour, month.first_hour)
+        return cost.accrued_micro(*month)
 
     def covers(self, environment: str, system: str, model: str) -> bool:
         """Whether provisioned usage of this model draws on it."""

@@ -29,7 +29,7 @@ from pydantic import Field
 from detectors import baseline, learning, lifecycle, words
 from detectors.base import Floats, State, WindowView
 from detectors.lifecycle import Mask
-from detectors.rate_scan import RateScan
+from detectors.rate_scan import RateScan, Seen
 from detectors.scan import Reading, Scan
 from detectors.settings import Tiers
 from schemas.series import SeriesKind
@@ -114,6 +114,12 @@ class EscalationRate(RateScan):
         if self._settings.rule == "ratio" and state["day_x"][row] > 0:
             return float(state["day_x"][row] / state["day_n"][row])
         return super()._expected_rate(state, row)
+
+    def _threshold(self, state: State, row: int, seen: Seen, tier: int) -> float:
+        if self._settings.rule == "scan":
+            return super()._threshold(state, row, seen, tier)
+        literal = self._settings.ratio * self._expected_rate(state, row)
+        return max(literal, self._settings.ratio_min_count / seen.total) if seen.total else literal
 
     def _baseline_count(self, state: State, row: int) -> float:
         if self._settings.rule == "ratio":

@@ -95,7 +95,7 @@ class RateScan(ABC):
         """See `Sighted.sight`. Observed and threshold are of the last half hour, the score of the best window."""
         reading = self._read(view, state)
         score = reading.score[reading.rows == row]
-        seen = _Seen.of(view.minutes(_HALF_HOUR)[row, :, :2], _HALF_HOUR, self._expected_rate(state, row))
+        seen = Seen.of(view.minutes(_HALF_HOUR)[row, :, :2], _HALF_HOUR, self._expected_rate(state, row))
         return Sight(
             observed=seen.rate if seen.total else None,
             baseline=seen.expected_rate,
@@ -168,7 +168,7 @@ class RateScan(ABC):
     def _claim(self, view: WindowView, state: State, row: int, change: str, tier: int, window: int) -> Claim:
         minutes = view.minutes(MINUTES)[row, :, :2]
         rate = self._expected_rate(state, row)
-        seen = _Seen.of(minutes, window, rate)
+        seen = Seen.of(minutes, window, rate)
         score = self._score(state, row, seen.count, seen.total, window)
         began = self._began(view, state, row, minutes, rate)
         if change != "recovered":
@@ -217,7 +217,7 @@ class RateScan(ABC):
         tail = tail_score(np.array([count / clump]), np.array([mean]), np.array([shape]))
         return max(0.0, float((tail - look_penalty(np.array([float(window)])))[0]))
 
-    def _threshold(self, state: State, row: int, seen: _Seen, tier: int) -> float:
+    def _threshold(self, state: State, row: int, seen: Seen, tier: int) -> float:
         """The smallest rate that would have opened this tier over the window. By bisection: the score rises with X."""
         wanted = self._life.page_score if tier == PAGE else self._life.warning_score
         low, high = self._scan.min_count, max(seen.total, self._scan.min_count)
@@ -234,7 +234,7 @@ class RateScan(ABC):
         recent = minutes[-free:]
         return onset.rise(recent[:, 1], recent[:, 0] * np.float64(rate), view.tick)
 
-    def _summary(self, view: WindowView, state: State, row: int, change: str, seen: _Seen, score: float) -> str:
+    def _summary(self, view: WindowView, state: State, row: int, change: str, seen: Seen, score: float) -> str:
         facts = f"{seen.count:,} of {seen.total:,} {self.verb} in {words.span(seen.window)}"
         if change == "recovered":
             return f"back to normal: {facts}, {words.percent(seen.rate)} against {words.percent(seen.expected_rate)}"
@@ -246,7 +246,7 @@ class RateScan(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class Seen:
     """Events and trials of one series over one window, and the ratio over 30 minutes."""
 
     count: int
@@ -257,10 +257,11 @@ class _Seen:
 
     @property
     def rate(self) -> float:
+        """Events per trial, 0 without any."""
         return self.count / self.total if self.total else 0.0
 
     @classmethod
-    def of(cls, minutes: Counts, window: int, expected_rate: float) -> _Seen:
+    def of(cls, minutes: Counts, window: int, expected_rate: float) -> Seen:
         """From the last minutes [M, 2] of a series."""
         total, count = (int(n) for n in minutes[-window:].sum(axis=0))
         total_30, count_30 = (int(n) for n in minutes[-_HALF_HOUR:].sum(axis=0))

@@ -80,6 +80,8 @@ class Bursts:
                 await asyncio.gather(*(one(event) for event in found))
         except TimeoutError:
             return "late"
+        finally:
+            await self._purse.show()
         return "done"
 
     async def _interactions(self, verdict: Verdict, most: int) -> list[Interaction]:

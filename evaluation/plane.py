@@ -38,7 +38,7 @@ BATCHED: Final = b"batch:"
 
 LEASE_SLACK_SECONDS: Final = 10.0
 LOOK_AGAIN_SECONDS: Final = 1.0
-DEMAND_SECONDS: Final = 1.0
+PACE_SECONDS: Final = 1.0
 MAX_REMEMBERED_BYTES: Final = 65_536
 LOCAL_CLAIMS: Final = 10_000
 
@@ -48,7 +48,13 @@ _results = msgspec.json.Decoder(list[Judgement])
 
 
 class Plane:
-    """Judges what is drawn. All methods may run many times at once; none raises but for being cancelled."""
+    """Judges what is drawn. All methods may run many times at once; none raises but for being cancelled.
+
+    Attributes:
+        rates: the share of each kind to draw, before the budget thins it.
+        factor: by how much the budget thins it; 1 is not at all.
+        pace_seconds: how often that is looked at.
+    """
 
     def __init__(
         self,
@@ -70,7 +76,8 @@ class Plane:
         self._criteria = tuple(criteria)
         self._publisher = publisher
         self._wall = wall
-        self._factor = 1.0
+        self.pace_seconds = PACE_SECONDS
+        self.factor = 1.0
         self._wanted = 0.0
         self._paced_at = 0.0
         self.patience = Patience()
@@ -79,17 +86,23 @@ class Plane:
 
     async def take(self, event: Interaction) -> None:
         """Sample one interaction, and judge it if it is drawn."""
+        sampling = await self.draw(event)
+        if sampling is not None:
+            await self.score(event, sampling, self.purse)
+
+    async def draw(self, event: Interaction) -> JsonObject | None:
+        """What the scores of an interaction have to say of their sample; None if it is not drawn."""
         kind = kind_of(event)
         self.metrics.seen.labels(kind).inc()
         if kind in ("escalated", "denied"):
             await self._remember(event)
         self._wanted += self.rates[kind]
         await self._pace()
-        drawn = decide(draw_of(event.environment, event.system, event.id), kind, self.rates, self._factor)
+        drawn = decide(draw_of(event.environment, event.system, event.id), kind, self.rates, self.factor)
         if drawn is None:
-            return
+            return None
         self.metrics.sampled.labels(kind).inc()
-        await self.score(event, sampling_of(drawn), self.purse)
+        return sampling_of(drawn)
 
     async def score(self, event: Interaction, sampling: JsonObject, purse: Purse) -> list[Judgement]:
         """Judge and publish one interaction, unless that was done; its judgements, also those of the first time."""
@@ -178,17 +191,17 @@ class Plane:
         return True
 
     async def _pace(self) -> None:
-        """Once a second: tell the others what was asked for, and how much the budget allows of it."""
+        """Now and then: tell the others what was asked for, and how much the budget allows of it."""
         now = self._wall()
-        if 0 <= now - self._paced_at < DEMAND_SECONDS:
+        if 0 <= now - self._paced_at < self.pace_seconds:
             return
         self._paced_at = now
         expected, asked, self._wanted = self.purse.expected, self._wanted, 0.0
         share = Spent(round(asked * expected.tokens), round(asked * expected.micro_usd))
         wanted, spent = await self.store.want(now, share), await self.purse.show()
         if wanted is not None and spent is not None:
-            self._factor = factor(self.purse.budget, spent, wanted, now % DAY_SECONDS)
-        self.metrics.factor.set(self._factor)
+            self.factor = factor(self.purse.budget, spent, wanted, now % DAY_SECONDS)
+        self.metrics.factor.set(self.factor)
         self.metrics.redis_up.set(self.store.up)
 
     async def _remember(self, event: Interaction) -> None:

@@ -11,7 +11,7 @@ from evaluation.metrics import PlaneMetrics
 from evaluation.pacing import DAY_SECONDS, Budget, Spent
 
 LEARNING = 0.05
-"""Weight of the newest judgement in the expected cost."""
+"""Weight of each judgement in the expected cost."""
 
 
 class Purse:
@@ -34,6 +34,7 @@ class Purse:
         self.name = name
         self.budget = budget
         self._tokens, self._micro = float(expected_tokens), 0.0
+        self._taken, self._judged = Spent(), 0
         self._store = store
         self._metrics = metrics
         self._wall = wall
@@ -68,15 +69,25 @@ class Purse:
         return True
 
     async def settle(self, reserved: tuple[int, Spent], judgements: Sequence[Judgement]) -> None:
-        """Book what the judgements took, and learn from it."""
+        """Book what the judgements took, for `show` to learn from."""
         day, amount = reserved
         took = self._cost(judgements)
         await self._store.settle(self.name, day, amount, took)
         if took.tokens:
-            self._tokens += LEARNING * (took.tokens - self._tokens)
-            self._micro = took.micro_usd if not self._micro else self._micro + LEARNING * (took.micro_usd - self._micro)
+            self._taken = Spent(self._taken.tokens + took.tokens, self._taken.micro_usd + took.micro_usd)
+            self._judged += 1
         self._metrics.tokens.labels(self.name).inc(took.tokens)
         self._metrics.micro_usd.labels(self.name).inc(took.micro_usd / 1e6)
+
+    def _learn(self) -> None:
+        """Move what is expected towards the mean of what was taken since; in whatever order that was booked."""
+        if not self._judged:
+            return
+        old = (1 - LEARNING) ** self._judged
+        tokens, micro = self._taken.tokens / self._judged, self._taken.micro_usd / self._judged
+        self._tokens = tokens + old * (self._tokens - tokens)
+        self._micro = micro + old * (self._micro - micro) if self._micro else micro
+        self._taken, self._judged = Spent(), 0
 
     def _cost(self, judgements: Sequence[Judgement]) -> Spent:
         by_model: dict[str, list[int]] = {}
@@ -93,7 +104,8 @@ class Purse:
         return Spent(sum(read + written for read, written in by_model.values()), micro)
 
     async def show(self) -> Spent | None:
-        """What is spent today, also as a metric; None if Redis is away."""
+        """What is spent today, also as a metric; None if Redis is away. What it expects from now on is renewed."""
+        self._learn()
         spent = await self._store.spent(self.name, self.day)
         if spent is not None:
             for unit, used, limit in (

@@ -20,6 +20,7 @@ from scenarios.demo_print import make_console, print_story, print_table, say
 from scenarios.demo_stage import Plan, Stage, open_stage
 from scenarios.fleet import Fleet
 from scenarios.incidents import Incident, happenings, incidents
+from stream.settings_judge import JudgeSettings
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -27,11 +28,15 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """How to run: `headless` ends after the scenario; `speed` is event time to real time in the live phase."""
+    """How to run: `headless` ends after the scenario; `speed` is event time to real time in the live phase.
+
+    `own_judge` scores instead of the scripted one; no two runs need to be alike then.
+    """
 
     headless: bool = False
     speed: float = 300.0
     seed: int = 1
+    own_judge: JudgeSettings | None = None
 
 
 async def run_demo(options: DemoOptions, console: Console | None = None) -> int:
@@ -56,9 +61,9 @@ async def run_demo(options: DemoOptions, console: Console | None = None) -> int:
 async def _run(options: DemoOptions, console: Console) -> int:
     plan = Plan()
     labelled = incidents(plan.live_start_ms)
-    fleet = Fleet(options.seed, happenings=happenings(plan.live_start_ms))
+    fleet = Fleet(options.seed, happenings=happenings(plan.live_start_ms), with_scores=False)
     print_story(console, labelled)
-    async with open_stage(fleet, console, plan) as stage:
+    async with open_stage(fleet, console, plan, options.own_judge) as stage:
         await stage.run(stage.catch_up())
         await stage.run(stage.play(fleet, options.speed))
         code = _report(stage, labelled)

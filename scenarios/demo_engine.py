@@ -11,10 +11,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from evaluation.scripted import SCRIPTED_MODEL
 from stream.embedded.guard import Guard
 
 LATENESS_SECONDS = 5
 PARTITIONS = 4
+JUDGED_AT_ONCE = 16
 STOP_SECONDS = 10.0
 LOG_LINES = 30
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -25,8 +27,12 @@ class EngineError(RuntimeError):
     """The engine ended, or did not get on; the message holds the end of its log."""
 
 
-def write_config(path: Path, bootstrap: str, redis_url: str, http_port: int) -> None:
-    """The configuration for `midwatch run`: event time is the clock, and silence in real time means nothing."""
+def write_config(path: Path, bootstrap: str, redis_url: str, http_port: int, judge_url: str) -> None:
+    """The configuration of the demonstration: event time is the clock, and silence in real time means nothing.
+
+    What is sampled is judged at `judge_url`. Most rates of the live phase are above the shipped ones, since its
+    incidents are short; the lowest is not, so that the fair sample, which detectors see, has the same rate throughout.
+    """
     path.write_text(
         f"""\
 [kafka]
@@ -41,6 +47,19 @@ clock = "stream"
 shards = 2
 lateness_seconds = {LATENESS_SECONDS}
 idle_grace_seconds = 0.5
+
+[judge]
+base_url = "{judge_url}"
+model = "{SCRIPTED_MODEL}"
+concurrency = {JUDGED_AT_ONCE}
+
+[sampling]
+resolved_rate = 0.15
+escalated_rate = 0.5
+denied_rate = 0.5
+failed_rate = 0.3
+tokens_per_day = 16_000_000
+concurrency = {JUDGED_AT_ONCE}
 
 [http]
 port = {http_port}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from itertools import groupby
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -22,6 +23,11 @@ from stream.topics import create_topics, plan_topics
 FLUSH_RECORDS = 5_000
 SLICE_MS = 10_000
 """Event time that is sent at once in the live phase."""
+
+STRETCH_MS = 600_000
+"""Event time that is judged at once in the history."""
+
+Join = Callable[[list[Emitted]], Awaitable[list[Emitted]]]
 
 
 async def make_topics(bootstrap: str) -> None:
@@ -68,19 +74,29 @@ class Player:
         for future in pending:
             await future
 
-    async def play(self, events: Iterable[Emitted], start_ms: int, speed: float) -> None:
-        """Send events as their time comes, `speed` times faster than the clock, from `start_ms` on."""
+    async def play(self, events: Iterable[Emitted], start_ms: int, speed: float, join: Join) -> None:
+        """Send events as their time comes, `speed` times faster than the clock, from `start_ms` on.
+
+        What is sent at once goes through `join` first, which may add to it.
+        """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        due: list[Emitted] = []
-        until = start_ms + SLICE_MS
-        for emitted in events:
-            while emitted.time_ms >= until:
-                await asyncio.sleep(max(0.0, began + (until - start_ms) / 1000 / speed - loop.time()))
-                await self.send(due)
-                due, until = [], until + SLICE_MS
-            due.append(emitted)
-        await self.send(due)
+        async for due, until in _stretches(events, start_ms, SLICE_MS, join):
+            await asyncio.sleep(max(0.0, began + (until - start_ms) / 1000 / speed - loop.time()))
+            await self.send(due)
+
+    async def play_at_once(self, events: Iterable[Emitted], start_ms: int, join: Join) -> None:
+        """The same without waiting for their time."""
+        async for due, _ in _stretches(events, start_ms, STRETCH_MS, join):
+            await self.send(due)
+
+
+async def _stretches(
+    events: Iterable[Emitted], start_ms: int, length_ms: int, join: Join
+) -> AsyncIterator[tuple[list[Emitted], int]]:
+    """The events in stretches of event time, joined, each with its end; empty ones are left out."""
+    for place, stretch in groupby(events, key=lambda emitted: (emitted.time_ms - start_ms) // length_ms):
+        yield await join(list(stretch)), start_ms + (place + 1) * length_ms
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from costs.prices import price_micro
 from scenarios.demo_print import clock
@@ -19,24 +19,25 @@ DAY_MS = 86_400_000
 class Board:
     """Means of the scores by criterion, weighted back for their sampling rates, and the dollars of all model calls."""
 
-    def __init__(self, start_ms: int, show: Callable[[str], None]) -> None:
+    def __init__(self, start_ms: int, show: Callable[[str], None], judge: Callable[[], str]) -> None:
         self._show = show
+        self._judge = judge
         self._start_ms = self._next_ms = start_ms
         self._next_ms += EVERY_MINUTES * MINUTE_MS
         self._sums: dict[tuple[str, int], list[int]] = {}
         self._micro_usd = 0
 
-    def watch(self, events: Iterable[Emitted]) -> Iterator[Emitted]:
-        """Pass events on, in the order of their time, and show a line whenever it is due."""
+    def take(self, events: Iterable[Emitted]) -> None:
+        """Count events, in the order of their time, and show the lines that are due."""
         for emitted in events:
             while emitted.time_ms >= self._next_ms:
                 self._show(self.line())
+                self._show(f"{clock(self._next_ms)} {self._judge()}")
                 self._next_ms += EVERY_MINUTES * MINUTE_MS
             if emitted.event["type"] == "evaluation":
                 self._score(emitted.event)
             elif emitted.event["type"] == "usage":
                 self._cost(emitted.event, emitted.time_ms)
-            yield emitted
 
     def line(self) -> str:
         """The means with their 95 % intervals, and what was spent since the start."""

@@ -13,14 +13,20 @@ from typing import Any
 
 from rich.console import Console
 
+from evaluation.scripted_server import scripted_server
 from scenarios.demo_engine import LATENESS_SECONDS, EngineProcess, engine_process, write_config
+from scenarios.demo_evaluation import Evaluation, open_evaluation
 from scenarios.demo_kafka import Listener, Player, listener, make_topics, player
 from scenarios.demo_print import clock, print_verdict, say
 from scenarios.demo_scores import Board
 from scenarios.fleet import Fleet
+from scenarios.fleet_events import Emitted
 from scenarios.fleet_model import HOUR_MS, MINUTE_MS
 from scenarios.incidents import LIVE_MINUTES
 from stream.embedded import EmbeddedKafkaProcess, EmbeddedRedis, free_port
+from stream.settings import load_settings
+from stream.settings_judge import JudgeSettings
+from stream.settings_sampling import SamplingSettings
 
 TAIL_MINUTES = 3
 """Played after the live phase, so that its last minutes are certain to be behind the watermark."""
@@ -63,6 +69,7 @@ class Stage:
     plan: Plan
     bootstrap: str
     player: Player
+    evaluation: Evaluation
     listener: Listener
     engine: EngineProcess
     console: Console
@@ -89,9 +96,14 @@ class Stage:
         """Play the live phase, `speed` times faster than the clock, and wait until it is evaluated."""
         began, sent, start, end = time.monotonic(), self.player.sent, self.plan.live_start_ms, self.plan.live_end_ms
         say(self.console, f"Live: {clock(start)} to {clock(end)}, {speed:g} times faster than the clock")
-        board = Board(start, lambda line: say(self.console, line))
-        events = board.watch(fleet.events(start, end + TAIL_MINUTES * MINUTE_MS))
-        await self.player.play(events, start, speed)
+        board = Board(start, lambda line: say(self.console, line), self.evaluation.told)
+
+        async def join(events: list[Emitted]) -> list[Emitted]:
+            joined = await self.evaluation.join(events)
+            board.take(joined)
+            return joined
+
+        await self.player.play(fleet.events(start, end + TAIL_MINUTES * MINUTE_MS), start, speed, join)
         await self._evaluated(end)
         took = time.monotonic() - began
         say(self.console, f"Live phase over: {self.player.sent - sent:,} events in {took:.1f} s")
@@ -115,8 +127,13 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(fleet: Fleet, console: Console, plan: Plan = Plan()) -> AsyncIterator[Stage]:
-    """Start broker and Redis, produce the fleet's history, start the engine; end all in the opposite order."""
+async def open_stage(
+    fleet: Fleet, console: Console, plan: Plan = Plan(), own_judge: JudgeSettings | None = None
+) -> AsyncIterator[Stage]:
+    """Start broker, Redis and judge, produce the fleet's history, start the engine; end all in the opposite order.
+
+    The judge is the scripted one, or that of `own_judge`.
+    """
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="midwatch-demo-")))
         kafka = stack.enter_context(EmbeddedKafkaProcess(retention_bytes=RETENTION_BYTES))
@@ -124,9 +141,17 @@ async def open_stage(fleet: Fleet, console: Console, plan: Plan = Plan()) -> Asy
         say(console, f"Embedded Kafka at {kafka.bootstrap}, embedded Redis at {redis.url}")
         await make_topics(kafka.bootstrap)
         fleet_player = await stack.enter_async_context(player(kafka.bootstrap))
-        await _produce_history(fleet_player, fleet, plan, console)
+        judge = await stack.enter_async_context(scripted_server())
         metrics, config = free_port(), directory / "midwatch.toml"
-        write_config(config, kafka.bootstrap, redis.url, metrics)
+        write_config(config, kafka.bootstrap, redis.url, metrics, f"{judge.url}/v1")
+        settings = load_settings(config, {})
+        if own_judge is not None:
+            settings = settings.model_copy(update={"judge": own_judge})
+        say(console, _judge_line(settings.judge, own_judge is not None))
+        evaluation = await stack.enter_async_context(open_evaluation(settings))
+        evaluation.draw_at(SamplingSettings())
+        await _produce_history(fleet_player, evaluation, fleet, plan, console)
+        evaluation.draw_at(settings.sampling)
         engine = await stack.enter_async_context(engine_process(config, directory / "engine.log"))
         say(console, f"Engine (midwatch run) started, metrics at http://127.0.0.1:{metrics}/metrics")
         ears = await stack.enter_async_context(
@@ -134,14 +159,23 @@ async def open_stage(fleet: Fleet, console: Console, plan: Plan = Plan()) -> Asy
         )
         companions = (asyncio.create_task(ears.run()), asyncio.create_task(engine.watch()))
         stack.push_async_callback(_cancel, *companions)
-        yield Stage(plan, kafka.bootstrap, fleet_player, ears, engine, console, companions)
+        yield Stage(plan, kafka.bootstrap, fleet_player, evaluation, ears, engine, console, companions)
 
 
-async def _produce_history(fleet_player: Player, fleet: Fleet, plan: Plan, console: Console) -> None:
-    began = time.monotonic()
-    await fleet_player.send(fleet.events(plan.history_start_ms, plan.live_start_ms))
+def _judge_line(settings: JudgeSettings, is_own: bool) -> str:
+    if is_own:
+        return f"Judge: {settings.model} ({settings.provider}), yours; what it costs is yours to pay"
+    return f"Judge: scripted, rules and no model, at {settings.base_url}; its scores say judge.method = scripted"
+
+
+async def _produce_history(
+    fleet_player: Player, evaluation: Evaluation, fleet: Fleet, plan: Plan, console: Console
+) -> None:
+    began, start = time.monotonic(), plan.history_start_ms
+    await fleet_player.play_at_once(fleet.events(start, plan.live_start_ms), start, evaluation.join)
     took = time.monotonic() - began
     say(console, f"History: {fleet_player.sent:,} events of {plan.history_hours} hours produced in {took:.1f} s")
+    say(console, f"History's {evaluation.told()}")
 
 
 async def _cancel(*tasks: asyncio.Task[None]) -> None:

@@ -34,6 +34,7 @@ def encode(event: JsonObject) -> bytes:
 class Fleet:
     """The fleet of `systems` under `happenings` (effects by name of the system).
 
+    Without `with_scores` no scores come, and every interaction carries its texts, so that a judge can score it.
     Raises ValueError where the happenings name a system that is not in the fleet.
     """
 
@@ -42,8 +43,11 @@ class Fleet:
         seed: int = 1,
         systems: Sequence[System] = FLEET,
         happenings: Mapping[str, tuple[Effect, ...]] | None = None,
+        *,
+        with_scores: bool = True,
     ) -> None:
         self.seed = seed
+        self.with_scores = with_scores
         self.systems = tuple(systems)
         self._effects = dict(happenings or {})
         unknown = sorted(set(self._effects) - {system.name for system in self.systems})
@@ -85,7 +89,7 @@ class Fleet:
         yield from _heard(effects, breaker_events(system, effects, hour))
         for flow in system.flows:
             traffic = self.traffic(system, flow, hour)
-            yield from _heard(effects, hour_events(system, flow, effects, hour, traffic))
+            yield from _heard(effects, hour_events(system, flow, effects, hour, traffic, with_scores=self.with_scores))
 
     def _rollouts(self, system: System) -> Iterator[Emitted]:
         effects = self.effects(system)

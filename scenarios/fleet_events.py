@@ -18,13 +18,14 @@ from scenarios.fleet_model import (
     Times,
     of_kind,
 )
+from scenarios.fleet_texts import Said, texts
 from scenarios.fleet_traffic import CRITERIA, ESCALATED, OUTCOMES, Traffic
 from schemas.base import JsonObject
 
-JUDGE = {"model": "scripted", "prompt_version": "1", "method": "scripted"}
+JUDGE = {"model": "simulated", "prompt_version": "1", "method": "simulated"}
 """The scores are drawn, not judged, and say so."""
 
-_HANDED_OVER = "I am handing this over to a colleague, who will contact you shortly."
+_CRITERIA = tuple(name for name, _, _ in CRITERIA)
 
 
 class Emitted(NamedTuple):
@@ -54,12 +55,16 @@ def common(kind: str, event_id: str, time: str, system: System) -> JsonObject:
 
 
 def hour_events(
-    system: System, flow: Flow, effects: tuple[Effect, ...], hour: int, traffic: Traffic
+    system: System, flow: Flow, effects: tuple[Effect, ...], hour: int, traffic: Traffic, *, with_scores: bool = True
 ) -> Iterator[Emitted]:
-    """Every event of `traffic`, interaction by interaction; what follows an interaction stays inside its hour."""
+    """Every event of `traffic`, interaction by interaction; what follows an interaction stays inside its hour.
+
+    With `with_scores` the interactions that are judged carry texts and have their scores; else all carry texts, for
+    somebody to judge.
+    """
     versions = VersionTimeline.of(flow, effects).names
     spikes = [spike for spike in of_kind(effects, DenialSpike) if spike.agent == flow.permission.agent]
-    scribe = _Scribe(system, flow, tuple(spikes), versions, traffic, (hour + 1) * HOUR_MS - 1)
+    scribe = _Scribe(system, flow, tuple(spikes), versions, traffic, (hour + 1) * HOUR_MS - 1, with_scores)
     for row in range(len(traffic.times)):
         yield from scribe.row(row)
 
@@ -81,8 +86,9 @@ class _Scribe:
         versions: tuple[str, ...],
         traffic: Traffic,
         last_ms: int,
+        with_scores: bool,
     ) -> None:
-        self.system, self.flow, self.spikes = system, flow, spikes
+        self.system, self.flow, self.spikes, self.with_scores = system, flow, spikes, with_scores
         self.omits = system.omits
         self.times: list[int] = traffic.times.tolist()
         self.stamps = format_times(traffic.times)
@@ -118,7 +124,7 @@ class _Scribe:
             yield Emitted(at, self._permission(row, name, trace))
         for number in range(self.foreign[row]):
             yield Emitted(at, self._foreign(row, f"{name}-{number}", f"int-{name}", trace))
-        if self.judged[row]:
+        if self.judged[row] and self.with_scores:
             yield from self._scores(row, name, trace)
 
     def _interaction(self, row: int, event_id: str, trace: str) -> JsonObject:
@@ -136,7 +142,7 @@ class _Scribe:
             event["steps"] = steps
         if self.outcome[row] == ESCALATED and "reason" not in self.omits:
             event["escalation"] = {"reason": self.reason[row], "agent": flow.permission.agent}
-        if self.judged[row]:
+        if self.judged[row] or not self.with_scores:
             event.update(self._texts(row))
         return event
 
@@ -167,14 +173,13 @@ class _Scribe:
 
     def _texts(self, row: int) -> JsonObject:
         """What was asked and answered, and the tool's result, for the judge."""
-        flow, pick = self.flow, self.picks[row]
-        number = f"{pick:06d}"
-        request = flow.asks[pick % len(flow.asks)].format(n=number)
-        if self.foreign[row]:
-            request = self.spikes[0].request_text.format(n=number)
-        escalated = self.outcome[row] == ESCALATED
-        response = _HANDED_OVER if escalated else flow.answers[pick % len(flow.answers)].format(n=number)
-        return {"request": request, "response": response, "context": f'{{"reference": "{number}", "status": "found"}}'}
+        said = Said(
+            self.picks[row],
+            self.outcome[row] == ESCALATED,
+            dict(zip(_CRITERIA, self.scores[row], strict=True)),
+            self.spikes[0].request_text if self.foreign[row] else None,
+        )
+        return texts(self.flow, said)
 
     def _usage(self, row: int, name: str, trace: str) -> JsonObject:
         event = common("usage", f"use-{name}", self.stamps[row], self.system)

@@ -79,7 +79,7 @@ ONBOARDING = System(
             "customers/*",
             (
                 ("I want to open an account; my passport is attached ({n}).", "Is my identity check {n} done yet?"),
-                ("Your identity is verified and account {n} is open.", "Check {n} has passed; welcome aboard."),
+                ("Your identity is verified and account {n} is open.", "Check {n} has passed; you can start at once."),
             ),
         ),
     ),

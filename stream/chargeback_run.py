@@ -45,7 +45,8 @@ def read_month(
     Prices and commitments are those of the settings; what the policy says of a commitment goes first.
     Raises UsageFileError, TooManyChargesError, OSError, KafkaError.
     """
-    book = ChargeBook(month, Tagger(with_flat_costs(policy, settings, month)), settings.price_book())
+    tagger = Tagger(with_flat_costs(policy, settings, month))
+    book = ChargeBook(month, tagger, settings.price_book(), settings.ptu_table())
     read = read_usage(files, book.add)
     if from_kafka:
         from stream.chargeback_kafka import read_kafka

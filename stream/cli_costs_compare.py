@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stream import cli_costs_options as options
-from stream.cli_base import FAILED, USAGE, ConfigOption, JsonOption, complain, failures, say, say_json, settings_of
+from stream.cli_base import FAILED, ConfigOption, JsonOption, complain, say, say_json
+from stream.cli_costs_given import Given, Unit, misused, stretch_of
 
 if TYPE_CHECKING:
     from costs.compare import Comparison
-    from costs.prices import PriceBook
-    from costs.traffic import Traffic
     from stream.cost_inputs import Compared, Load
-    from stream.settings import Settings
     from stream.usage_files import UsageTraffic
 
 SHOWN_BAD_LINES = 10
@@ -51,6 +46,9 @@ def compare(  # noqa: PLR0913  # an argument for each option
     ] = None,
     usage: options.UsageOption = None,
     from_redis: options.RedisOption = False,
+    from_kafka: options.KafkaOption = False,
+    since: options.SinceOption = None,
+    until: options.UntilOption = None,
     rpm: Annotated[
         Decimal | None,
         typer.Option("--rpm", parser=options.amount, metavar="N", help="Described calls: calls a minute on average."),
@@ -90,45 +88,49 @@ def compare(  # noqa: PLR0913  # an argument for each option
 ) -> None:
     """Provisioned throughput (PTU) against pay-as-you-go: by a simple formula, or over real traffic.
 
-    Simple: --monthly-tokens, --ptu-monthly-cost, --payg-per-1k. Measured: --usage or --from-redis. Described: --model,
-    --rpm, --peak, --input, --cached, --output.
+    Simple: --monthly-tokens, --ptu-monthly-cost, --payg-per-1k. Measured: --usage, --from-kafka or --from-redis.
+    Described: --model, --rpm, --peak, --input, --cached, --output.
     """
     simple = {"--monthly-tokens": monthly_tokens, "--ptu-monthly-cost": ptu_monthly_cost, "--payg-per-1k": payg_per_1k}
     alike = {"--rpm": rpm, "--input": input_tokens, "--output": output_tokens}
-    forms = [_any(simple), bool(usage), from_redis, _any(alike)]
+    forms = [_any(simple), bool(usage), from_kafka, from_redis, _any(alike)]
     if sum(forms) != 1:
-        _misused(
+        misused(
             f"{'these do not go together: ' + ', '.join(_given(forms)) + '; ' if any(forms) else ''}"
             "say what to compare in one of these forms: --monthly-tokens N --ptu-monthly-cost USD --payg-per-1k USD; "
-            "--usage FILE; --from-redis; or --model M --rpm N --input N --output N"
+            "--usage FILE; --from-kafka; --from-redis; or --model M --rpm N --input N --output N"
         )
+    stretch = stretch_of(from_kafka, since, until)
     if forms[0]:
         _simple(simple, as_json=as_json)
         return
-    given = _Given(
+    given = Given(
         config,
         model,
         provider,
-        _Unit(deployment_type, region, percentile, ptu_table, tpm_per_ptu, output_ratio),
+        Unit(deployment_type, region, percentile, ptu_table, tpm_per_ptu, output_ratio),
         (ptu_hourly, ptu_monthly, ptu_yearly),
         (payg_input, payg_cached, payg_output),
     )
-    load = _load(alike, peak, cached) if forms[3] else None
+    load = _load(alike, peak, cached) if forms[4] else None
     _check_plot(plot)
     with _complaints():
-        compared, read = given.compared(usage or [], load)
+        compared, read = given.compared(usage or [], stretch, load)
         _say_comparisons(compared, read, plot, as_json=as_json)
 
 
 def _given(forms: list[bool]) -> list[str]:
     """The forms of `compare` that are given, by an option that each is known by."""
-    names = ("the simple form", "--usage", "--from-redis", "described calls (--rpm)")
+    names = ("the simple form", "--usage", "--from-kafka", "--from-redis", "described calls (--rpm)")
     return [name for name, given in zip(names, forms, strict=True) if given]
 
 
 def crossover(  # noqa: PLR0913  # an argument for each option
     usage: options.UsageOption = None,
     from_redis: options.RedisOption = False,
+    from_kafka: options.KafkaOption = False,
+    since: options.SinceOption = None,
+    until: options.UntilOption = None,
     model: options.ModelOption = None,
     provider: options.ProviderOption = PROVIDER,
     deployment_type: options.KindOption = "global",
@@ -153,23 +155,26 @@ def crossover(  # noqa: PLR0913  # an argument for each option
     as_json: JsonOption = False,
 ) -> None:
     """When growth flips the recommendation between provisioned throughput and pay-as-you-go, term by term."""
-    if bool(usage) == from_redis:
-        _misused("crossover needs a history of calls, two weeks at least: give --usage FILE or --from-redis")
+    if [bool(usage), from_kafka, from_redis].count(True) != 1:
+        misused(
+            "crossover needs a history of calls, two weeks at least: give --usage FILE, --from-kafka or --from-redis"
+        )
+    stretch = stretch_of(from_kafka, since, until)
     if not 0 < confidence < 1:
-        _misused(f"--confidence {confidence} must lie between 0 and 1")
+        misused(f"--confidence {confidence} must lie between 0 and 1")
     from costs.crossover import crossover as cross
     from stream.cost_text import crossover_parts, render
 
-    given = _Given(
+    given = Given(
         config,
         model,
         provider,
-        _Unit(deployment_type, region, HUNDRED, ptu_table, tpm_per_ptu, output_ratio),
+        Unit(deployment_type, region, HUNDRED, ptu_table, tpm_per_ptu, output_ratio),
         (ptu_hourly, ptu_monthly, ptu_yearly),
         (payg_input, payg_cached, payg_output),
     )
     with _complaints():
-        compared, read = given.compared(usage or [], None)
+        compared, read = given.compared(usage or [], stretch, None)
         found = [cross(one, horizon_days, float(confidence)) for one in compared.comparisons]
     _complain_of(read, compared)
     if as_json:
@@ -178,111 +183,18 @@ def crossover(  # noqa: PLR0913  # an argument for each option
         say(render(part for one in found for part in crossover_parts(one)))
 
 
-@dataclass(frozen=True)
-class _Unit:
-    """What the command line says of the deployment and its units."""
-
-    kind: str
-    region: str
-    percentile: Decimal
-    table: Path | None
-    input_tpm: Decimal | None
-    output_ratio: Decimal | None
-
-
-@dataclass(frozen=True)
-class _Given:
-    """The options that both commands share."""
-
-    config: Path | None
-    model: str | None
-    provider: str
-    unit: _Unit
-    unit_usd: tuple[Decimal | None, ...]
-    payg_usd: tuple[Decimal | None, ...]
-
-    def compared(self, files: list[Path], load: Load | None) -> tuple[Compared, UsageTraffic | None]:
-        """Read or describe the traffic, and compare it."""
-        from costs.compare import Sizing
-        from costs.ptu import TERMS, DeploymentType
-        from stream.cost_inputs import UnitFigures, compare_all, read_own_table, with_figures
-        from stream.usage_files import read_traffic
-
-        settings = settings_of(self.config)
-        if self.unit.kind not in get_args(DeploymentType):
-            _misused(f"--deployment-type {self.unit.kind}: known are {', '.join(get_args(DeploymentType))}")
-        sizing = Sizing(cast("DeploymentType", self.unit.kind), self.unit.region, float(self.unit.percentile))
-        figures = UnitFigures(
-            {term: usd for term, usd in zip(TERMS, self.unit_usd, strict=True) if usd is not None},
-            float(self.unit.input_tpm) if self.unit.input_tpm else None,
-            None if self.unit.output_ratio is None else float(self.unit.output_ratio),
-        )
-        table = with_figures(read_own_table(self.unit.table, settings.ptu_table()), figures, sizing)
-        book = self._book(settings)
-        read = None
-        if load is not None:
-            traffic = self._described(book, load)
-        elif files:
-            read = read_traffic(files, book, self.model, self.provider)
-            traffic = read.traffic
-        else:
-            traffic = self._held(settings, book)
-        return compare_all(traffic, table, figures, sizing), read
-
-    def _held(self, settings: Settings, book: PriceBook) -> dict[str, Traffic]:
-        """What the engine holds in Redis."""
-        from redis.exceptions import RedisError
-
-        from stream.core.checkpoint import LayoutError
-        from stream.cost_inputs import CostInputError
-        from stream.cost_report import held_usage
-        from stream.ondemand_read import OnDemandError
-        from stream.store import LayoutMismatch
-
-        with failures(OnDemandError, RedisError, LayoutMismatch, LayoutError):
-            usage = asyncio.run(held_usage(settings))
-        found, left_out = usage.traffic(book)
-        if self.model is not None:
-            found = {name: one for name, one in found.items() if name == self.model}
-        if not found:
-            raise CostInputError("; ".join(left_out.values()) or "Redis holds no such usage: does `midwatch run` run?")
-        for why in left_out.values():
-            complain(f"left out: {why}")
-        return found
-
-    def _described(self, book: PriceBook, load: Load) -> dict[str, Traffic]:
-        from stream.cost_inputs import describe
-
-        if self.model is None:
-            _misused("say with --model which model the calls are of")
-        today = int(time.time()) // 86_400
-        return {self.model: describe(book, self.model, self.provider, load, today)}
-
-    def _book(self, settings: Settings) -> PriceBook:
-        """The configuration's prices, or those of the command line."""
-        from costs.prices import PriceBook
-        from stream.cost_inputs import own_prices
-
-        fresh, kept, written = self.payg_usd
-        if fresh is None and kept is None and written is None:
-            return settings.price_book()
-        if fresh is None or written is None or self.model is None:
-            _misused("prices of your own need --model, --payg-input and --payg-output together")
-        return PriceBook([own_prices(self.model, fresh, kept, written)])
-
-
 def _simple(given: dict[str, Decimal | None], *, as_json: bool) -> None:
     from costs.compare_simple import compare_simply
     from stream.cost_text import simple_lines
 
     missing = [name for name, value in given.items() if value is None]
     if missing:
-        _misused(f"the simple form also needs {', '.join(missing)}")
+        misused(f"the simple form also needs {', '.join(missing)}")
     tokens, ptu, payg = (value for value in given.values() if value is not None)
     try:
         found = compare_simply(tokens, ptu, payg)
     except ValueError as error:
-        _misused(f"--payg-per-1k: {error}")
+        misused(f"--payg-per-1k: {error}")
     if as_json:
         say_json(found.to_json())
     else:
@@ -294,12 +206,12 @@ def _load(given: dict[str, Decimal | None], peak: Decimal, cached: Decimal) -> L
 
     missing = [name for name, value in given.items() if value is None]
     if missing:
-        _misused(f"described calls also need {', '.join(missing)}")
+        misused(f"described calls also need {', '.join(missing)}")
     rpm, read, written = (float(value) for value in given.values() if value is not None)
     if rpm <= 0 or read + written <= 0:
-        _misused("calls without number or tokens cost nothing: give --rpm, --input and --output above zero")
+        misused("calls without number or tokens cost nothing: give --rpm, --input and --output above zero")
     if peak < 1:
-        _misused(f"--peak {peak}: the peak cannot be lower than the average; give 1 or more")
+        misused(f"--peak {peak}: the peak cannot be lower than the average; give 1 or more")
     return Load(rpm, float(peak), read, float(cached), written)
 
 
@@ -307,7 +219,7 @@ def _check_plot(path: Path | None) -> None:
     from stream.cost_plot import FORMATS
 
     if path is not None and path.suffix not in FORMATS:
-        _misused(f"--plot {path}: the file's name must end in {' or '.join(FORMATS)}")
+        misused(f"--plot {path}: the file's name must end in {' or '.join(FORMATS)}")
 
 
 def _say_comparisons(compared: Compared, read: UsageTraffic | None, plot: Path | None, *, as_json: bool) -> None:
@@ -346,6 +258,10 @@ def _complain_of(read: UsageTraffic | None, compared: Compared) -> None:
         return
     for bad in read.bad[:SHOWN_BAD_LINES]:
         complain(f"{bad.path}, line {bad.line}: {bad.reason}: {bad.detail}")
+    for record in read.bad_records[:SHOWN_BAD_LINES]:
+        complain(f"{record.where}: {record.reason}: {record.detail}")
+    if read.cut:
+        complain(f"Kafka no longer has the beginning of {read.cut} partitions: some of the time may be missing")
     if read.rejected > SHOWN_BAD_LINES:
         complain(f"{read.rejected} lines could not be read, the first {SHOWN_BAD_LINES} are above")
     if read.duplicates:
@@ -356,9 +272,9 @@ def _complain_of(read: UsageTraffic | None, compared: Compared) -> None:
 def _complaints() -> Iterator[None]:
     """Turn what is wrong with files and figures into a sentence and exit code 1."""
     from costs.traffic import TrafficError
+    from stream.chargeback_read import UsageFileError
     from stream.cost_inputs import CostInputError
     from stream.ptu_table import PtuTableError
-    from stream.usage_columns import UsageFileError
 
     try:
         yield
@@ -369,8 +285,3 @@ def _complaints() -> Iterator[None]:
 
 def _any(values: dict[str, Decimal | None]) -> bool:
     return any(value is not None for value in values.values())
-
-
-def _misused(text: str) -> NoReturn:
-    complain(text)
-    raise typer.Exit(USAGE)

@@ -60,6 +60,16 @@ UsageOption = Annotated[
 RedisOption = Annotated[
     bool, typer.Option("--from-redis", help="Measured calls: what the engine holds, 27 days by the hour.")
 ]
+KafkaOption = Annotated[
+    bool, typer.Option("--from-kafka", help="Measured calls: usage events in the input topics of the configuration.")
+]
+SinceOption = Annotated[
+    str | None,
+    typer.Option("--since", metavar="T", help="With --from-kafka: events from here on; else 28 days before the end."),
+]
+UntilOption = Annotated[
+    str | None, typer.Option("--until", metavar="T", help="With --from-kafka: events before this time; else till now.")
+]
 ModelOption = Annotated[
     str | None,
     typer.Option("--model", metavar="M", help="This model only; the calls' model, if a file is silent."),

@@ -114,12 +114,22 @@ def demo(
         float, typer.Option("--speed", min=1.0, help="Event time to real time in the live phase.")
     ] = 300.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed is another fleet.")] = 1,
+    own_judge: Annotated[
+        Path | None,
+        typer.Option(
+            "--own-judge",
+            metavar="FILE",
+            dir_okay=False,
+            help="Configuration whose judge scores, at your cost, instead of scripted rules.",
+        ),
+    ] = None,
 ) -> None:
     """Show the whole engine at work on this machine alone: embedded Kafka and Redis, a simulated fleet, incidents."""
     from scenarios.demo import DemoOptions, run_demo
 
     try:
-        options = DemoOptions(headless=headless, speed=speed, seed=seed)
+        judge = None if own_judge is None else settings_of(own_judge).judge
+        options = DemoOptions(headless=headless, speed=speed, seed=seed, own_judge=judge)
         with failures(RuntimeError):
             code = asyncio.run(run_demo(options))
     except ValueError as error:

@@ -96,6 +96,9 @@ class Metrics:
     def _answers(self) -> None:
         self.firings = self._counter("firings_total", "Firings published.", "detector", "tier", "status")
         self.verdicts = self._counter("verdicts_total", "Verdicts published.", "status", "triage_result")
+        self.verdicts_muted = self._counter(
+            "verdicts_muted_total", "Of these, those that are muted: for the record, nobody is paged.", "status"
+        )
         self.open_incidents = self._gauge("open_incidents", "Incidents that are not resolved.", "shard")
         self.incidents_refused = self._counter("incidents_refused_total", "Incidents refused at the cap.")
         self.firings_refused = self._counter(

@@ -159,6 +159,7 @@ class Observer:
         self._growth.take(metrics.firings, ("detector", "tier", "status"), tallies.firings)
         last = tallies.last_incident
         self._growth.take(metrics.verdicts, ("status", "triage_result"), tallies.verdicts, incidents=last)
+        self._growth.take(metrics.verdicts_muted, ("status",), tallies.muted)
         metrics.leases.set(len(shards))
         for gone in self._ticks.keys() - shards.keys():
             metrics.forget_shard(gone)

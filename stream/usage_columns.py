@@ -16,16 +16,13 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from costs.traffic import MINUTES_A_DAY
+from stream.chargeback_read import UsageFileError
 
 BATCH: Final = 50_000
 TRACE: Final = {"TIMESTAMP": "time", "ContextTokens": "input_tokens", "GeneratedTokens": "output_tokens"}
 OWN: Final = ("time", "input_tokens", "output_tokens")
 OPTIONAL: Final = ("id", "model", "provider", "deployment", "service_tier", "cached_input_tokens", "cost_usd")
 COUNTS: Final = ("input_tokens", "output_tokens", "cached_input_tokens")
-
-
-class UsageFileError(ValueError):
-    """A file of usage that cannot be used: which, where, and what to do."""
 
 
 class Call(NamedTuple):

@@ -15,9 +15,10 @@ from costs.traffic import Traffic, TrafficBuilder
 from schemas.words import ServiceTier
 from stream.adapters import Decoder, Limits
 from stream.adapters.native import Usage
+from stream.chargeback_read import BadRecord, UsageFileError
 from stream.core.ticks import MINUTE_MS
 from stream.replay import BAD_LINES_KEPT, BATCH_LINES, BadLine
-from stream.usage_columns import Call, UsageFileError, column_calls
+from stream.usage_columns import Call, column_calls
 
 COLUMNS: Final = (".csv", ".parquet")
 IDS_KEPT: Final = 1_000_000
@@ -26,7 +27,10 @@ IDS_KEPT: Final = 1_000_000
 
 @dataclass
 class UsageTraffic:
-    """What was read. `bad` holds the first lines that are no event, `rejected` counts them all."""
+    """What was read. `bad` holds the first lines that are no event, `rejected` counts them all.
+
+    From Kafka, `bad_records` holds them instead, and `cut` counts the partitions that begin too late.
+    """
 
     traffic: dict[str, Traffic] = field(default_factory=dict)
     rows: int = 0
@@ -34,6 +38,8 @@ class UsageTraffic:
     other_events: int = 0
     rejected: int = 0
     bad: list[BadLine] = field(default_factory=list)
+    bad_records: list[BadRecord] = field(default_factory=list)
+    cut: int = 0
     seen: Counter[str] = field(default_factory=Counter)
     """Calls by model, those of models that were not asked for among them."""
 
@@ -44,23 +50,40 @@ def read_traffic(files: Sequence[Path], book: PriceBook, model: str | None, prov
     A file that names no model is taken for `model`; `provider` stands in where a call names none. Raises
     UsageFileError, TrafficError, OSError.
     """
-    found, builder, ids = UsageTraffic(), TrafficBuilder(), _RecentIds()
+    reader = TrafficReader(book, model, provider)
     for path in files:
-        for call in _calls(path, found):
-            found.rows += 1
-            if call.id is not None and ids.again(call.id):
-                found.duplicates += 1
-                continue
-            name = call.model or model
-            if name is None:
-                raise UsageFileError(f"{path} names no model: say which one with --model")
-            found.seen[name] += 1
-            if model in (None, name):
-                _add(builder, book, name, provider, call)
-    found.traffic = builder.traffic()
-    if not found.traffic:
-        raise UsageFileError(_nothing(files, found, model))
-    return found
+        for call in _calls(path, reader.found):
+            reader.take(call, path)
+    return reader.finish(", ".join(map(str, files)))
+
+
+class TrafficReader:
+    """Makes traffic of calls, in any order, each once. `found` is what was met so far."""
+
+    def __init__(self, book: PriceBook, model: str | None, provider: str | None) -> None:
+        self.found = UsageTraffic()
+        self._book, self._model, self._provider = book, model, provider
+        self._builder, self._ids = TrafficBuilder(), _RecentIds()
+
+    def take(self, call: Call, source: object) -> None:
+        """One call of a source. Raises UsageFileError where nothing says which model it is of, TrafficError."""
+        self.found.rows += 1
+        if call.id is not None and self._ids.again(call.id):
+            self.found.duplicates += 1
+            return
+        name = call.model or self._model
+        if name is None:
+            raise UsageFileError(f"{source} names no model: say which one with --model")
+        self.found.seen[name] += 1
+        if self._model in (None, name):
+            _add(self._builder, self._book, name, self._provider, call)
+
+    def finish(self, source: str) -> UsageTraffic:
+        """What was found, with the traffic. Raises UsageFileError if there is none."""
+        self.found.traffic = self._builder.traffic()
+        if not self.found.traffic:
+            raise UsageFileError(_nothing(source, self.found, self._model))
+        return self.found
 
 
 def _add(builder: TrafficBuilder, book: PriceBook, name: str, provider: str | None, call: Call) -> None:
@@ -77,21 +100,24 @@ def _calls(path: Path, found: UsageTraffic) -> Iterator[Call]:
     if path.suffix.lower() in COLUMNS:
         yield from column_calls(path)
         return
-    for event in usage_events(path, found):
-        cost = event.cost_usd if event.pricing != "ptu" else None
-        yield Call(
-            int(event.time) // MINUTE_MS,
-            event.input_tokens,
-            event.cached_input_tokens or 0,
-            event.output_tokens,
-            event.model,
-            event.provider,
-            event.deployment,
-            event.service_tier,
-            # Ids are unique within their system.
-            f"{event.environment}\0{event.system}\0{event.id}",
-            cost,
-        )
+    yield from map(call_of, usage_events(path, found))
+
+
+def call_of(event: Usage) -> Call:
+    """A usage event as a call."""
+    return Call(
+        int(event.time) // MINUTE_MS,
+        event.input_tokens,
+        event.cached_input_tokens or 0,
+        event.output_tokens,
+        event.model,
+        event.provider,
+        event.deployment,
+        event.service_tier,
+        # Ids are unique within their system.
+        f"{event.environment}\0{event.system}\0{event.id}",
+        event.cost_usd if event.pricing != "ptu" else None,
+    )
 
 
 def usage_events(path: Path, found: UsageTraffic) -> Iterator[Usage]:
@@ -112,12 +138,11 @@ def usage_events(path: Path, found: UsageTraffic) -> Iterator[Usage]:
                     found.other_events += 1
 
 
-def _nothing(files: Sequence[Path], found: UsageTraffic, model: str | None) -> str:
-    names = ", ".join(str(path) for path in files)
+def _nothing(names: str, found: UsageTraffic, model: str | None) -> str:
     if found.seen:
         known = ", ".join(sorted(found.seen))
         return f"{names}: there is no call of {model}; there are calls of {known}"
-    if found.rejected:
+    if found.bad:
         first = found.bad[0]
         return f"{names}: no line is a usage event; line {first.line} of {first.path}: {first.reason}: {first.detail}"
     return f"{names}: there is no usage in it"

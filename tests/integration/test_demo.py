@@ -2,12 +2,15 @@
 
 import asyncio
 import io
+import json
 import os
+import re
 import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -15,7 +18,7 @@ from rich.console import Console
 
 from scenarios import demo_stage
 from scenarios.demo import INTERRUPTED
-from scenarios.demo_engine import PARTITIONS, EngineError
+from scenarios.demo_engine import PARTITIONS, EngineError, engine_process
 from scenarios.demo_judge import judge
 from scenarios.demo_kafka import listener, make_topics, player
 from scenarios.demo_stage import Plan, open_stage
@@ -92,23 +95,49 @@ async def test_the_listener_waits_for_every_shard_and_reads_what_was_said_before
 
 @pytest.mark.timeout(180)
 async def test_the_whole_engine_finds_an_injection_and_lets_a_surge_pass() -> None:
-    """On a short history, the engine tells the prompt injection as labelled, and says nothing about the surge."""
+    """On a short history, the engine tells the prompt injection as labelled, and says nothing about the surge.
+
+    All scores that it had came from the judge of the evaluation plane, each with the rate that it was drawn at.
+    """
     plan = Plan(history_hours=8, live_minutes=200)
     labelled = tuple(one for one in incidents(plan.live_start_ms) if one.system in {"refunds", "orders"})
     effects = {one.system: happenings(plan.live_start_ms)[one.system] for one in labelled}
-    fleet = Fleet(1, (REFUNDS, ORDERS), effects)
-    async with open_stage(fleet, quiet(), plan) as stage:
+    fleet = Fleet(1, (REFUNDS, ORDERS), effects, with_scores=False)
+    console = quiet()
+    async with open_stage(fleet, console, plan) as stage:
         await stage.run(stage.catch_up())
         await stage.run(stage.play(fleet, 1_000))
         judgements = judge(labelled, stage.listener.verdicts, stage.listener.firings)
         dead = stage.listener.dead_letters
+        scores = await everything(stage.bootstrap, TOPIC_OF_TYPE["evaluation"])
+    assert {score["judge"]["method"] for score in scores} == {"scripted"}
+    assert {score["sampling"]["purpose"] for score in scores} == {"sample"}
+    assert len({score["sampling"]["rate"] for score in scores}) > 2
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "Judge: scripted, rules and no model" in shown
+    assert re.search(r"11:00 judge: [1-9]\S* of \S+ interactions sampled, .* tokens today, \$0.00 scripted", shown)
     assert [one.problems for one in judgements] == [(), ()]
     assert dead == []
 
 
-async def test_a_failing_engine_is_shown_with_the_end_of_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+async def everything(bootstrap: str, topic: str) -> list[dict[str, Any]]:
+    """All that a topic holds."""
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets(sorted(consumer.assignment()))
+        return [json.loads((await consumer.getone()).value) for _ in range(sum(ends.values()))]
+    finally:
+        await consumer.stop()
+
+
+async def test_a_failing_engine_is_shown_with_the_end_of_its_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """An engine that ends by itself ends the demonstration with what it said last."""
-    monkeypatch.setattr(demo_stage, "write_config", lambda path, *_: path.write_text("[engine]\nclock = 7\n"))
+    bad = tmp_path / "bad.toml"
+    bad.write_text("[engine]\nclock = 7\n", encoding="utf-8")
+    monkeypatch.setattr(demo_stage, "engine_process", lambda _, log: engine_process(bad, log))
     plan = Plan(history_hours=1)
     with pytest.raises(EngineError, match=r"(?s)ended by itself with exit code .*clock"):
         async with open_stage(Fleet(1, (REFUNDS,)), quiet(), plan) as stage:

@@ -258,3 +258,23 @@ def test_budgets_from_a_log(tmp_path: Path) -> None:
     bad = costs("budgets", "--usage", tmp_path / "u.jsonl", "-c", config, "--month", "2026-13")
     assert (bad.exit_code, "there is no month" in bad.stderr) == (2, True)
     assert costs("budgets", "--usage", tmp_path / "u.jsonl").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["compare", "--from-redis", "--since", "2026-10-01T00:00Z"], "--since and --until say what to read with"),
+        (["compare", "--from-kafka", "--since", "October"], "--since 'October' is no time with an offset"),
+        (
+            ["crossover", "--from-kafka", "--since", "2026-10-02T00:00Z", "--until", "2026-10-01T00:00+02:00"],
+            "there is no time from 2026-10-02T00:00:00Z to 2026-09-30T22:00:00Z",
+        ),
+        (["crossover", "--from-kafka", "--from-redis"], "give --usage FILE, --from-kafka or --from-redis"),
+        (["compare", "--from-kafka", "--rpm", "3"], "these do not go together: --from-kafka, described calls"),
+    ],
+)
+def test_a_stretch_that_is_none_is_a_wrong_command_line(arguments: list[str], said: str) -> None:
+    """Before any server is asked: exit code 2, and what to write instead."""
+    result = costs(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr

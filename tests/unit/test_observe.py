@@ -157,6 +157,7 @@ async def run_everything(stage: Stage) -> None:
     found.durations.append(0.01)
     found.firings["escalation_rate", "page", "firing"] += 1
     found.verdicts["firing", "inconclusive"] += 1
+    found.muted["firing"] += 1
     evaluator.machine.tallies.duplicate_scores = 4
     evaluator.machine.tallies.refused_series["flow"] = 2
     evaluator.machine.tallies.failed_detectors["silence"] = 1

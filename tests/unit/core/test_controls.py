@@ -22,6 +22,7 @@ from stream.core.fold import PartitionFold, ShardMap
 from stream.core.machine import QUIET_GAP_TICKS
 from stream.core.shards import shard_of
 from stream.core.ticks import time_of
+from stream.evaluate_loop import EvaluateTallies
 from tests.unit.core.builders import START, Recorder, machine, traffic
 
 SHARDS = 4
@@ -185,6 +186,17 @@ def test_a_checkpoint_keeps_them() -> None:
     said = [shard.step(START + 1, [traffic(START, 5, 3)]).verdicts for shard in (one, other)]
     assert said[0] == said[1]
     assert said[0][0].muted is not None
+
+
+def test_muted_verdicts_are_counted_apart() -> None:
+    """Of two systems that fire, the one that is silenced is muted; both are verdicts."""
+    quiet, loud = machine(), machine()
+    quiet.step(START, [traffic(START - 1, 5, 0), delta(silence())])
+    loud.step(START, [traffic(START - 1, 5, 0)])
+    tallies = EvaluateTallies()
+    tallies.note([shard.step(START + 1, [traffic(START, 5, 3)]) for shard in (quiet, loud)])
+    assert tallies.muted == {"firing": 1}
+    assert tallies.verdicts.total() == 2
 
 
 def test_a_control_in_a_long_gap_wakes_no_detector() -> None:

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costs.chargeback_commitments import allocate, largest_remainder, monthly_micro, output_weight
+from costs.chargeback_commitments import allocate, largest_remainder
 from costs.months import Month
 from costs.tags_policy import Commitment, Policy
+from stream.ptu_table import shipped_table
 from tests.unit.costs.usage import OCTOBER, book, usage
 
 MICRO = 1_000_000
@@ -39,17 +40,21 @@ def test_nothing_can_be_shared_out_to_nobody() -> None:
 def test_units_cost_by_the_hour_of_the_month() -> None:
     """15 units at one dollar are 11,160 dollars in October, 10,080 in February."""
     commitment = Commitment(units=15, usd_per_unit_hour=1.0)
-    assert monthly_micro(commitment, OCTOBER) == 11_160 * MICRO
-    assert monthly_micro(commitment, Month.parse("2026-02")) == 10_080 * MICRO
-    assert monthly_micro(Commitment(usd_per_month=0.1), OCTOBER) == 100_000
+    assert commitment.micro_in(OCTOBER) == 11_160 * MICRO
+    assert commitment.micro_in(Month.parse("2026-02")) == 10_080 * MICRO
+    assert Commitment(usd_per_month=0.1).micro_in(OCTOBER) == 100_000
 
 
 @pytest.mark.parametrize(
-    ("model", "weight"), [("gpt-5", 8), ("gpt-5-mini", 8), ("gpt-5.4", 6), ("gpt-5.5", 6), ("gpt-4o", 4)]
-)
-def test_output_weighs_by_the_model(model: str, weight: int) -> None:
-    """6 for gpt-5.4 and 5.5, 8 for the others of gpt-5, 4 for the rest."""
-    assert output_weight(model) == weight
+    ("model", "weight"),
+    [
+        ("gpt-5", 8), ("gpt-5-mini", 8), ("gpt-5.4", 6), ("gpt-5.5", 6), ("gpt-5.4-2026-03-05", 6), ("gpt-5.4-pro", 6),
+        ("gpt-5.9", 8), ("gpt-4o", 4), ("gpt-50", 4), ("mistral-large", 4),
+    ],
+)  # fmt: skip
+def test_output_weighs_by_the_table_of_units(model: str, weight: int) -> None:
+    """As a comparison weighs it: by the model, else by its family, else 4."""
+    assert shipped_table().output_ratio(model) == weight
 
 
 def test_shares_by_hand() -> None:
@@ -63,7 +68,7 @@ def test_shares_by_hand() -> None:
         ],
         policy,
     )
-    found = allocate(made.sorted_charges(), policy.commitments, OCTOBER)
+    found = allocate(made.sorted_charges(), policy.commitments, OCTOBER, shipped_table())
     shares = {dict(key.tags)["cost-center"]: share for key, share in found.shares.items()}
     assert shares == {"a": ("c", 25 * MICRO), "b": ("c", 75 * MICRO)}
     assert found.unused == []
@@ -75,7 +80,7 @@ def test_with_a_capacity_what_is_unused_stands_alone() -> None:
     commitment = Commitment(usd_per_month=44.64, capacity_tokens_per_minute=1, tags={"cost-center": "platform"})
     policy = Policy(commitments={"c": commitment})
     made = book([usage("1", pricing="ptu")], policy)
-    found = allocate(made.sorted_charges(), policy.commitments, OCTOBER)
+    found = allocate(made.sorted_charges(), policy.commitments, OCTOBER, shipped_table())
     assert [share for _, share in found.shares.values()] == [1_400_000]
     [unused] = found.unused
     assert (unused.commitment, unused.micro, unused.tags) == ("c", 43_240_000, (("cost-center", "platform"),))
@@ -84,7 +89,7 @@ def test_with_a_capacity_what_is_unused_stands_alone() -> None:
 def test_a_commitment_that_nobody_used_is_unused_as_a_whole() -> None:
     """It costs the same."""
     policy = Policy(commitments={"c": Commitment(usd_per_month=5.0)})
-    found = allocate(book([usage("1")], policy).sorted_charges(), policy.commitments, OCTOBER)
+    found = allocate(book([usage("1")], policy).sorted_charges(), policy.commitments, OCTOBER, shipped_table())
     assert [(one.commitment, one.micro) for one in found.unused] == [("c", 5 * MICRO)]
 
 
@@ -93,7 +98,7 @@ def test_usage_draws_on_the_first_commitment_that_covers_it() -> None:
     commitments = {"own": Commitment(usd_per_month=1.0, system="refunds"), "all": Commitment(usd_per_month=2.0)}
     policy = Policy(commitments=commitments)
     made = book([usage("1", pricing="ptu"), usage("2", pricing="ptu", system="claims")], policy)
-    found = allocate(made.sorted_charges(), policy.commitments, OCTOBER)
+    found = allocate(made.sorted_charges(), policy.commitments, OCTOBER, shipped_table())
     assert {key.system: share for key, share in found.shares.items()} == {
         "refunds": ("own", MICRO),
         "claims": ("all", 2 * MICRO),

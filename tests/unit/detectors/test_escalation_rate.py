@@ -165,6 +165,19 @@ def test_the_literal_rule_wants_its_count(escalations: int, fires: bool):
     assert bool(claims_of(counts[:, : DAY + DAY // 2 + 30], rule="ratio")) is fires
 
 
+@pytest.mark.parametrize(("volume", "escalations", "threshold"), [(10, 30, 0.1), (2, 12, 10 / 60)])
+def test_the_threshold_of_the_literal_rule_is_the_rule(volume: int, escalations: int, threshold: float):
+    """Three times the day's rate of 1/30, or ten escalations of the half hour's sixty where that is more."""
+    counts = history(0.0, steady(2 * DAY, 0.0))
+    counts[0, :, 0] = volume
+    counts[0, : DAY // 3 * volume // 10, 1] = 1
+    counts[0, DAY : DAY + escalations, 1] = 1
+    [claim] = [claim for _, claim in claims_of(counts[:, : DAY + 30], rule="ratio")]
+    assert claim.threshold == pytest.approx(threshold, rel=1e-5)
+    assert claim.unit == "escalations per interaction"
+    assert claim.observed >= claim.threshold
+
+
 @pytest.mark.parametrize(("before", "fires"), [(480, True), (481, False)])
 def test_the_literal_rule_fires_at_three_times_exactly(before: int, fires: bool):
     """30 of 300 against 480 of 14,400 is 3x to the digit and fires; one escalation more in the day is less than 3x."""

@@ -13,18 +13,22 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from evaluation.budget import PlaneStore
+from evaluation.burst import Bursts
 from evaluation.criteria import Criterion, load_criteria
 from evaluation.judgement import Judgement
 from evaluation.metrics import PlaneMetrics
 from evaluation.pacing import Budget, Spent
-from evaluation.plane import Plane
+from evaluation.plane import Plane, as_json
 from evaluation.publish import ScorePublisher
 from evaluation.purse import Purse
+from scenarios.incidents import incidents
+from schemas.canonical import canonical_json
 from schemas.events import EVENT, Evaluation
 from schemas.events import Interaction as InteractionModel
 from stream.adapters.native import Interaction
 from stream.settings_sampling import SamplingSettings
 from tests.unit.adapters.events import INTERACTION, accepted, encoded
+from tests.unit.scenarios.verdict_samples import right
 
 CRITERIA = load_criteria(None, ["tone"])
 NO_LIMIT = Budget(None, None)
@@ -198,3 +202,39 @@ async def test_what_had_no_score_for_a_passing_reason_may_be_judged_another_time
         assert len(stand.judge.calls) == calls
         assert stand.value("no_data_total", reason=reason) == calls
         await stand.redis.aclose()
+
+
+@pytest.mark.parametrize("order", [(90, 400, 110), (400, 110, 90)])
+async def test_what_is_expected_does_not_hang_on_the_order_of_the_answers(
+    embedded_redis: Any, namespace: str, order: tuple[int, ...]
+) -> None:
+    """Three that took 200 tokens in the mean move 100 expected ones by three steps, however they were booked."""
+    stand = Stand(embedded_redis.url, namespace, FakeJudge())
+    reserved = [await stand.plane.purse.reserve() for _ in order]
+    for one, tokens in zip(reserved, order, strict=True):
+        assert one is not None
+        await stand.plane.purse.settle(
+            one, [Judgement("i", "tone", "scored", 4.0, "", None, "m", "v", "single", tokens, 0)]
+        )
+    assert stand.plane.purse.expected == Spent(100, 0)
+    await stand.plane.purse.show()
+    assert stand.plane.purse.expected == Spent(round(200 - 100 * 0.95**3), 0)
+    await stand.redis.aclose()
+
+
+async def test_a_burst_shows_what_is_left_of_its_own_budget(embedded_redis: Any, namespace: str) -> None:
+    """One of the incident's interactions is judged for 100 of 400 tokens: three quarters are left, and it learns."""
+    stand = Stand(embedded_redis.url, namespace, FakeJudge())
+    incident = next(one for one in incidents(1_767_600_000_000) if one.name == "bad deployment")
+    verdict = right(incident)
+    purse = Purse("burst", Budget(400, None), 200, 3, stand.store, stand.metrics, lambda: NOON)
+    event = interaction(
+        "i-1", outcome="escalated", environment=verdict.scope.environment, system=verdict.scope.system,
+        flow=verdict.scope.flow, time=verdict.decided_at.isoformat().replace("+00:00", "Z"),
+    )  # fmt: skip
+    await stand.store.remember(f"{event.environment}\x1f{event.system}", canonical_json(as_json(event)))
+    await Bursts(stand.plane, purse).take(canonical_json(verdict))
+    assert stand.judge.calls == ["i-1"]
+    assert stand.value("budget_left_ratio", purse="burst", unit="tokens") == 0.75
+    assert purse.expected == Spent(195, 0)
+    await stand.redis.aclose()

@@ -1,4 +1,4 @@
-"""Chargeback from Kafka: the month's usage of all input topics, once."""
+"""Chargeback and comparisons from Kafka: a stretch of time of all input topics, each event once."""
 
 from __future__ import annotations
 
@@ -95,6 +95,38 @@ async def test_the_command_counts_each_event_once(place: Place, monkeypatch: pyt
     assert shown["events"]["duplicates"] == 1
     assert shown["total_micro_usd"] == 3 * 3500
     assert "offset 2: malformed_json" in result.stderr
+
+
+async def test_a_comparison_reads_its_stretch_and_no_more(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two calls of October before its last hour, one of them sent twice: 7,000 micro-dollars over 1,441 minutes."""
+    await fill(place)
+    for name, value in place.environ.items():
+        monkeypatch.setenv(name, value)
+    stretch = ["--since", "2026-10-01T00:00Z", "--until", "2026-10-31T23:00Z"]
+    arguments = ["costs", "compare", "--from-kafka", *stretch, "--json"]
+    result = await asyncio.to_thread(CliRunner().invoke, app, arguments)
+    assert result.exit_code == 0, result.output
+    shown = json.loads(result.stdout)
+    [found] = shown["comparisons"]
+    assert found["model"] == "gpt-4o"
+    assert shown["read"] == {"rows": 3, "duplicates": 1, "rejected": 1}
+    assert found["payg_monthly_usd"] == pytest.approx(2 * 0.0035 * 730 * 60 / 1441, abs=0.01)
+    assert "offset 2: malformed_json" in result.stderr
+    assert "1 rows whose id came before were counted once" in result.stderr
+
+
+async def test_a_stretch_without_calls_says_where_it_looked(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of another model, or of another time: the answer names what there is, and the exit code is 1."""
+    await fill(place)
+    for name, value in place.environ.items():
+        monkeypatch.setenv(name, value)
+    arguments = ["costs", "compare", "--from-kafka", "--since", "2026-10-01T00:00Z"]
+    other = await asyncio.to_thread(CliRunner().invoke, app, [*arguments, "--model", "gpt-5"])
+    assert (other.exit_code, other.stdout) == (1, "")
+    assert "there is no call of gpt-5; there are calls of gpt-4o" in other.stderr
+    later = await asyncio.to_thread(CliRunner().invoke, app, [*arguments[:3], "--since", "2026-11-02T00:00Z"])
+    assert later.exit_code == 1
+    assert "Kafka, 2026-11-02T00:00:00.000Z to" in later.stderr
 
 
 async def test_without_topics_there_is_nothing_to_read(place: Place) -> None:

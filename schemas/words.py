@@ -94,6 +94,9 @@ INPUT_TOPICS: Final = (
     "agent.deployments",
     "agent.usage",
 )
+OTLP_TOPICS: Final = ("otlp_spans", "otlp_logs")
+"""Where an OpenTelemetry collector's kafka exporter writes, if it is not told otherwise."""
+
 TOPIC_OF_TYPE: Final[dict[EventType, str]] = dict(zip(EVENT_TYPES, INPUT_TOPICS, strict=True))
 VERDICTS_TOPIC: Final = "midwatch.verdicts"
 FIRINGS_TOPIC: Final = "midwatch.firings"

@@ -35,7 +35,7 @@ def machine_factory(settings: Settings, guard: Guard = run_guarded) -> Callable[
     engine = engine_of(settings)
     triage = TriageSettings.model_validate(settings.triage.model_dump())
     checks = build_checks(triage)
-    limits = Limits(series_per_kind=settings.engine.max_series_per_kind)
+    limits = Limits(settings.engine.max_series_per_kind, settings.otlp.limits())
 
     def make() -> ShardMachine:
         return ShardMachine(detectors_of(settings), triage, engine, limits, guard, checks)

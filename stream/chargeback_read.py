@@ -23,6 +23,7 @@ import pyarrow.parquet
 
 from schemas.words import DeadLetterReason
 from stream.adapters import Decoded, Decoder, Limits, Usage
+from stream.adapters.otlp import OtlpReader
 
 BATCH: Final = 10_000
 BAD_KEPT: Final = 1_000
@@ -89,7 +90,7 @@ def read_usage(files: Sequence[Path], take: Callable[[Usage], None]) -> UsageRea
 
     Raises UsageFileError, OSError.
     """
-    decoder, found = Decoder(ANY_TIME), UsageRead()
+    decoder, found = Decoder(ANY_TIME, otlp=OtlpReader()), UsageRead()
     for path in files:
         numbered = enumerate(_records(path), 1)
         while piece := list(islice(numbered, BATCH)):

@@ -27,6 +27,7 @@ class Format(StrEnum):
     """How the lines of a replayed file are written."""
 
     NATIVE = "native"
+    OTLP = "otlp"
 
 
 def run(
@@ -53,14 +54,17 @@ def replay(
     dead_letters: Annotated[
         Path | None, typer.Option("--dead-letters", metavar="FILE", help="Where to write what could not be read.")
     ] = None,
-    _format: Annotated[Format, typer.Option("--format", help="How the events are written.")] = Format.NATIVE,
+    written: Annotated[
+        Format,
+        typer.Option("--format", help="native: events, each line's format detected. otlp: OTLP JSON exports alone."),
+    ] = Format.NATIVE,
     as_json: JsonOption = False,
 ) -> None:
     """Run the engine's heart over files of events: firings and verdicts out. The same input gives the same bytes."""
     settings = settings_of(config)
     _refuse_clashes(files, out, dead_letters)
     with failures():
-        stats = _replay_files(files, settings, out, dead_letters)
+        stats = _replay_files(files, settings, out, dead_letters, only_otlp=written is Format.OTLP)
     for bad in stats.bad_lines[:SHOWN_BAD_LINES]:
         complain(f"{bad.path}, line {bad.line}: {bad.reason}: {bad.detail}")
     if stats.rejected > SHOWN_BAD_LINES:
@@ -86,14 +90,16 @@ def _refuse_clashes(files: list[Path], out: Path, dead_letters: Path | None) -> 
             taken[path.resolve()] = "is what --out names"
 
 
-def _replay_files(files: list[Path], settings: Settings, out: Path, dead_letters: Path | None) -> ReplayStats:
+def _replay_files(
+    files: list[Path], settings: Settings, out: Path, dead_letters: Path | None, *, only_otlp: bool
+) -> ReplayStats:
     from stream.outfile import whole_file
     from stream.replay import replay as replay_files
 
     with ExitStack() as stack:
         target: IO[bytes] = sys.stdout.buffer if out == STDOUT else stack.enter_context(whole_file(out))
         bad = stack.enter_context(whole_file(dead_letters)) if dead_letters is not None else None
-        stats = replay_files(files, settings, target, bad)
+        stats = replay_files(files, settings, target, bad, only_otlp=only_otlp)
         target.flush()
         return stats
 

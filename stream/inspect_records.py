@@ -21,6 +21,8 @@ from stream.adapters.packed import gunzip, is_gzip
 from stream.adapters.payload import Payload, without_registry_prefix
 from stream.adapters.rejection import RejectedRecord
 from stream.assembly import record_limits
+from stream.core.batch import identity_of
+from stream.core.spans import Role, Root, SpanFact, TracedSpan
 from stream.core.ticks import ms_of, rfc3339
 from stream.restore import partitions_of
 from stream.settings import Settings
@@ -57,8 +59,10 @@ class Seen:
     says: Mapping[str, Any]
 
     @classmethod
-    def of(cls, event: NativeEvent | Control) -> Seen:
-        """What is shown of an event; never its texts."""
+    def of(cls, event: NativeEvent | TracedSpan | Control) -> Seen:
+        """What is shown of an event, or of a span that is a part of one; never its texts."""
+        if isinstance(event, TracedSpan):
+            return cls("span", identity_of(event), f"{event.environment}/{event.system}", _span(event.fact))
         kind = str(getattr(event, "type", None) or type(event).__struct_config__.tag)  # type: ignore[union-attr]
         says = {name: getattr(event, name) for name in DIMENSIONS[kind] if getattr(event, name) is not None}
         return cls(kind, event.id, f"{event.environment}/{event.system}", says)
@@ -102,7 +106,7 @@ class Inspector:
     """Looks at records of one topic as ingest would."""
 
     def __init__(self, settings: Settings, topic: str) -> None:
-        self._decoder = Decoder(record_limits(settings), settings.adapters.origin())
+        self._decoder = Decoder(record_limits(settings), settings.adapters.origin(), settings.otlp.reader())
         self._topic = topic
 
     def look(self, record: ConsumerRecord) -> Insight:
@@ -113,20 +117,23 @@ class Inspector:
             return Insight(*place, "tombstone")
         before, passed = self._counts()
         batch = [(value, record.headers, record.timestamp)]
-        found: Sequence[NativeEvent | Control]
+        found: Sequence[NativeEvent | TracedSpan | Control]
+        unsaid = 0
         if self._topic == CONTROLS_TOPIC:
             controls = decode_controls(batch, self._decoder.limits, self._decoder.counters)
             found, rejections = controls.controls, controls.rejections
         else:
             decoded = self._decoder.decode_batch(batch)
-            found, rejections = decoded.events, decoded.rejections
+            # What has no trace's id shows that there was other telemetry, and nothing of it.
+            found = [one for one in decoded.events if not isinstance(one, TracedSpan) or one.trace_id]
+            unsaid, rejections = len(decoded.events) - len(found), decoded.rejections
         after, passed_now = self._counts()
         return Insight(
             *place,
             format=self._format(value, record.headers),
             events=[Seen.of(event) for event in found],
             refused=[why for _, why in rejections],
-            passed_over=passed_now - passed,
+            passed_over=passed_now - passed + unsaid,
             unknown_fields={
                 name: number - before.get(name, 0) for name, number in after.items() if number > before.get(name, 0)
             },
@@ -184,6 +191,18 @@ async def _read(
             records += [record for record in batch if record.offset < ends[tp]]
         waiting = {tp for tp in waiting if await consumer.position(tp) < ends[tp]}
     return records
+
+
+def _span(fact: SpanFact) -> JsonObject:
+    """What a span does, of whom, and what the rules recognised in it."""
+    says = {
+        "role": Role(fact.role).name.lower(),
+        "name": fact.name,
+        "agent": fact.agent,
+        "root": Root(fact.root).name.lower() if fact.root else "",
+        "marks": ", ".join(mark[0] for mark in fact.marks),
+    }
+    return {name: value for name, value in says.items() if value}
 
 
 def _time(timestamp: int) -> str | None:

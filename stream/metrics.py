@@ -38,7 +38,9 @@ class Metrics:
 
     def forget_shard(self, shard: int) -> None:
         """Drop what is shown of a shard whose lease this process has lost."""
-        for gauge in (self.inbox_bytes, self.watermark, self.heartbeat, self.open_incidents, self.silences):
+        for gauge in (
+            self.inbox_bytes, self.watermark, self.heartbeat, self.open_incidents, self.silences, self.open_traces
+        ):  # fmt: skip
             gauge.remove_by_labels({"shard": str(shard)})
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -91,6 +93,16 @@ class Metrics:
         self.series_refused = self._counter("series_refused_total", "New series refused at the cap.", "kind")
         self.evidence_dropped = self._counter(
             "evidence_dropped_total", "Deployments, breakers, ids of scores and controls dropped at a cap.", "kind"
+        )
+
+        self.open_traces = self._gauge("traces_open", "OpenTelemetry traces that are not finished.", "shard")
+        self.traces = self._counter(
+            "traces_total", "Traces finished, by what did it: root, local_root, gap, longest, cap.", "by"
+        )
+        self.spans_left_out = self._counter(
+            "spans_left_out_total",
+            "Spans of agents that came late, were repeated or over a trace's cap; ids of traces forgotten at theirs.",
+            "reason",
         )
 
     def _answers(self) -> None:

@@ -195,6 +195,10 @@ class Observer:
         grow(metrics.detector_failures, ("detector",), machine.tallies.failed_detectors, shard)
         grow(metrics.series_refused, ("kind",), machine.tallies.refused_series, shard)
         grow(metrics.evidence_dropped, ("kind",), machine.evidence.dropped, shard)
+        grow(metrics.events_folded, ("type",), +machine.tallies.traced, shard)
+        metrics.open_traces.labels(shard=label).set(len(machine.traces))
+        grow(metrics.traces, ("by",), machine.traces.finished, shard)
+        grow(metrics.spans_left_out, ("reason",), machine.traces.left_out, shard)
         grow(metrics.incidents_refused, (), {"": machine.incidents.refused_incidents}, shard)
         grow(metrics.firings_refused, (), {"": machine.incidents.refused_firings}, shard)
 

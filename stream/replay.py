@@ -21,10 +21,11 @@ from schemas.outputs import Verdict
 from schemas.series import COUNTERS, KINDS
 from schemas.words import DeadLetterReason
 from stream.adapters import Decoder, Rejection, dead_letter, decode_controls
+from stream.adapters.otlp_json import is_request as is_otlp_json
 from stream.assembly import machine_factory, record_limits
 from stream.core.deltas import Delta
 from stream.core.fold import Batch, FoldTallies, PartitionFold, ShardMap
-from stream.core.machine import Outcome
+from stream.core.machine import Outcome, ShardMachine
 from stream.settings import Settings
 
 BATCH_LINES: Final = 10_000
@@ -32,6 +33,8 @@ NO_LATENESS: Final = 2**61
 """A lateness, in ms, against which nothing is late."""
 
 BAD_LINES_KEPT: Final = 1_000
+
+_NOT_OTLP: Final = Rejection("unsupported_format", "the line is no OTLP export request in JSON")
 
 Inboxes = dict[int, dict[int, list[Delta]]]
 """What becomes visible, by shard and tick."""
@@ -84,19 +87,22 @@ def replay(
     out: IO[bytes],
     dead_letters: IO[bytes] | None = None,
     batch_lines: int = BATCH_LINES,
+    *,
+    only_otlp: bool = False,
 ) -> ReplayStats:
     """Replay events from files of JSON lines; firings and verdicts go to `out`, bad lines to `dead_letters`.
 
     Empty lines are passed over. A bad line is counted and passed over; in its dead letter the topic is the file's name
-    and the offset counts lines from 0. Raises OSError.
+    and the offset counts lines from 0. OTLP lines are read among others; with `only_otlp` any other line is a bad one.
+    Raises OSError.
     """
-    reader = _Reader(settings, dead_letters)
+    reader = _Reader(settings, dead_letters, only_otlp=only_otlp)
     for path in files:
         with path.open("rb") as lines:
             for first, piece in _batches(lines, batch_lines):
                 reader.take(piece, path, first)
     stats = reader.finish()
-    for outcome in evaluate(reader.inboxes, settings):
+    for outcome in evaluate(reader.inboxes, settings, stats):
         stats.ticks += 1
         stats.firings += len(outcome.firings)
         stats.verdicts += len(outcome.verdicts)
@@ -117,11 +123,14 @@ def _batches(lines: Iterable[bytes], size: int) -> Iterator[tuple[int, list[byte
 class _Reader:
     """Decodes and folds the lines of all files, as if they were one source partition in which nothing is late."""
 
-    def __init__(self, settings: Settings, dead_letters: IO[bytes] | None) -> None:
+    def __init__(self, settings: Settings, dead_letters: IO[bytes] | None, *, only_otlp: bool = False) -> None:
         self.inboxes: Inboxes = {}
         self.stats = ReplayStats()
         self._tallies = FoldTallies()
-        self._decoder = Decoder(record_limits(settings, by_age=False), settings.adapters.origin())
+        self._decoder = Decoder(
+            record_limits(settings, by_age=False), settings.adapters.origin(), settings.otlp.reader()
+        )
+        self._only_otlp = only_otlp
         self._fold = PartitionFold(
             NO_LATENESS, settings.budget_rules(), tallies=self._tallies, prices=settings.price_book()
         )
@@ -131,6 +140,11 @@ class _Reader:
     def take(self, lines: list[bytes], path: Path, first: int) -> None:
         """Take in some lines of a file, the first of which has number `first`, counted from 0."""
         numbers = [number for number, line in enumerate(lines) if not line.isspace()]
+        if self._only_otlp:
+            others = {number for number in numbers if not is_otlp_json(lines[number])}
+            for number in sorted(others):
+                self._reject(_NOT_OTLP, path, first + number, lines[number])
+            numbers = [number for number in numbers if number not in others]
         decoded = self._decoder.decode_batch([(lines[number], (), 0) for number in numbers])
         batch = Batch()
         self._fold.add(decoded.events, batch)
@@ -177,11 +191,17 @@ def _total(delta: Delta, totals: dict[str, dict[str, int]]) -> None:
             known[name] += amount
 
 
-def evaluate(inboxes: Mapping[int, Mapping[int, list[Delta]]], settings: Settings) -> Iterator[Outcome]:
-    """Evaluate all shards to the last tick at which anything becomes visible; one outcome a tick, in their order."""
+def evaluate(
+    inboxes: Mapping[int, Mapping[int, list[Delta]]], settings: Settings, stats: ReplayStats | None = None
+) -> Iterator[Outcome]:
+    """Evaluate all shards to the last tick at which anything becomes visible; one outcome a tick, in their order.
+
+    A trace that is still open then is waited for, until the tick at which it is finished. What traces turn out to be is
+    added to `stats`.
+    """
     make = machine_factory(settings)
     last = max((tick for ticks in inboxes.values() for tick in ticks), default=0)
-    runs = [make().run(inboxes[shard], last) for shard in sorted(inboxes)]
+    runs = [_run(make(), inboxes[shard], last, stats) for shard in sorted(inboxes)]
     for tick, outcomes in groupby(merge(*runs, key=_tick), key=_tick):
         found = list(outcomes)
         yield Outcome(
@@ -190,6 +210,20 @@ def evaluate(inboxes: Mapping[int, Mapping[int, list[Delta]]], settings: Setting
             tuple(sorted((v for o in found for v in o.verdicts), key=lambda v: (v.incident_id, v.revision))),
             sum(o.cases for o in found),
         )
+
+
+def _run(
+    machine: ShardMachine, inboxes: Mapping[int, list[Delta]], last: int, stats: ReplayStats | None
+) -> Iterator[Outcome]:
+    if stats is not None:
+        totals = stats.totals
+        machine.on_traced = lambda delta: _total(delta, totals)
+    yield from machine.run(inboxes, last)
+    due = machine.traces.last_due()
+    if due is not None:
+        yield from machine.run({}, due)
+    if stats is not None:
+        stats.events.update(+machine.tallies.traced)
 
 
 def _tick(outcome: Outcome) -> int:

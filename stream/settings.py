@@ -33,6 +33,7 @@ from stream.settings_costs import (
 from stream.settings_dashboard import DashboardSettings
 from stream.settings_ingest import IngestHttpSettings
 from stream.settings_judge import JudgeSettings, judge_problems
+from stream.settings_otlp import OtlpSettings
 from stream.settings_plugins import detectors_section
 from stream.settings_problems import Problem, SettingsError, find_problems
 from stream.settings_rollback import ExecutorSection, RollbackSettings
@@ -95,6 +96,7 @@ class Settings(Section):
     )
     delivery: DeliverySettings = Field(default_factory=DeliverySettings)
     sinks: BaseModel = Field(default_factory=NoSinks)
+    otlp: OtlpSettings = Field(default_factory=OtlpSettings)
 
     @model_validator(mode="after")
     def _money_is_sound(self) -> Settings:
@@ -160,6 +162,8 @@ class Settings(Section):
         }
         if self.adapters != AdaptersSettings():
             shaping["adapters"] = self.adapters.model_dump(mode="json")
+        if self.otlp != OtlpSettings():  # as with the named sections: what is not there changes no hash
+            shaping["otlp"] = self.otlp.model_dump(mode="json")
         return content_id("cfg", {**shaping, "engine": engine})
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from schemas.words import DEFAULT_NAMESPACE, INPUT_TOPICS
+from schemas.words import DEFAULT_NAMESPACE, INPUT_TOPICS, OTLP_TOPICS
 
 Topic = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -53,7 +53,9 @@ class KafkaSettings(Section):
     ssl_certfile: Path | None = Field(None, description="Client certificate (PEM), with its chain.")
     ssl_keyfile: Path | None = Field(None, description="Private key of the client certificate (PEM, not encrypted).")
     input_topics: tuple[Topic, ...] = Field(
-        INPUT_TOPICS, min_length=1, description="Topics to read; any event type may come on any of them."
+        (*INPUT_TOPICS, *OTLP_TOPICS),
+        min_length=1,
+        description="Topics to read; any event type may come on any of them.",
     )
     replication_factor: int = Field(
         1, ge=1, le=32_767, description="Copies of each topic that `midwatch topics create` makes; 3 in production."

@@ -15,6 +15,7 @@ from costs.traffic import Traffic, TrafficBuilder
 from schemas.words import ServiceTier
 from stream.adapters import Decoder, Limits
 from stream.adapters.native import Usage
+from stream.adapters.otlp import OtlpReader
 from stream.chargeback_read import BadRecord, UsageFileError
 from stream.core.ticks import MINUTE_MS
 from stream.replay import BAD_LINES_KEPT, BATCH_LINES, BadLine
@@ -122,7 +123,7 @@ def call_of(event: Usage) -> Call:
 
 def usage_events(path: Path, found: UsageTraffic) -> Iterator[Usage]:
     """The usage events of a file of JSON lines; what is none is counted in `found`. Raises OSError."""
-    decoder = Decoder(Limits(max_future_ms=None, max_age_ms=None))
+    decoder = Decoder(Limits(max_future_ms=None, max_age_ms=None), otlp=OtlpReader())
     with path.open("rb") as lines:
         numbered = ((number, line) for number, line in enumerate(lines, 1) if not line.isspace())
         while piece := list(islice(numbered, BATCH_LINES)):

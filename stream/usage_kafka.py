@@ -30,7 +30,7 @@ async def read_since(settings: Settings, since_ms: int, take: Callable[[Usage], 
     partitions = await partitions_of(settings.kafka.input_topics, kafka)
     if not partitions:
         raise UsageFileError(f"there is none of the topics {', '.join(settings.kafka.input_topics)}")
-    found, decoder = UsageRead(place="offset"), Decoder(ANY_TIME)
+    found, decoder = UsageRead(place="offset"), Decoder(ANY_TIME, otlp=settings.otlp.reader())
     consumer = AIOKafkaConsumer(**kafka, enable_auto_commit=False, auto_offset_reset="earliest")
     await consumer.start()
     try:

@@ -66,7 +66,7 @@ class Worker:
         self.engine = engine_of(settings)
         self.metrics = Metrics(self.engine.version, self.engine.config_hash)
         self.guard = TimedGuard(self.metrics)
-        self._decoder = Decoder(record_limits(settings), settings.adapters.origin())
+        self._decoder = Decoder(record_limits(settings), settings.adapters.origin(), settings.otlp.reader())
         self._index = index
         self._kafka = {**kafka_options(settings.kafka), "client_id": f"{settings.kafka.client_id}-{index}"}
 

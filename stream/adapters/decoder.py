@@ -20,11 +20,14 @@ from stream.adapters.explain import check_age, check_type, explain, explain_time
 from stream.adapters.formats import format_of
 from stream.adapters.found import Found, PassedOver
 from stream.adapters.native import NativeEvent
+from stream.adapters.otlp import OtlpReader
+from stream.adapters.otlp_take import Bounds
 from stream.adapters.packed import gunzip, is_gzip
 from stream.adapters.payload import Headers, Origin, Payload, without_registry_prefix
 from stream.adapters.rejection import RejectedRecord, Rejection
 from stream.adapters.times import MINUTE_CHARACTERS, TimeReader
 from stream.adapters.unknown import SHAPES, UnknownFields, drop_unknown
+from stream.core.spans import TracedSpan
 
 _NO_BOUND: Final = 2**62
 
@@ -34,7 +37,10 @@ _UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 Record = tuple[bytes | None, Headers, int]
 """Value, headers, and the record's timestamp in ms, negative if it has none."""
 
-Outcome = NativeEvent | Rejection
+Foldable = NativeEvent | TracedSpan
+"""What a record may hold that counts."""
+
+Outcome = Foldable | Rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ class Counters:
 class Decoded:
     """A batch, decoded. `events[i]` came from the record at `positions[i]` of the batch; positions never decrease."""
 
-    events: list[NativeEvent] = field(default_factory=list)
+    events: list[Foldable] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     rejections: list[tuple[int, Rejection]] = field(default_factory=list)
 
@@ -89,12 +95,17 @@ class Decoded:
 class Decoder:
     """Decodes records of any format and any event type. Raises nothing on data. Not for use by two threads at once.
 
-    `origin` says whose the records of other tools are that do not say it themselves.
+    `origin` says whose the records of other tools are that do not say it themselves. With an `otlp` reader, OTLP
+    records are read too, and their spans are among the events; without one, which is for those that want events alone,
+    they are refused.
     """
 
-    def __init__(self, limits: Limits = _DEFAULT_LIMITS, origin: Origin = _NO_ORIGIN) -> None:
+    def __init__(
+        self, limits: Limits = _DEFAULT_LIMITS, origin: Origin = _NO_ORIGIN, otlp: OtlpReader | None = None
+    ) -> None:
         self.limits = limits
         self.origin = origin
+        self._otlp = otlp
         self.counters = Counters()
         self._times = TimeReader()
         # Typed by hand: until `_timed` or `decode_batch` has put the number there, the event's time is text.
@@ -102,7 +113,7 @@ class Decoder:
         self._newest_lag = limits.max_age_ms if limits.max_age_ms is not None else _NO_BOUND
         self._oldest_lag = -limits.max_future_ms if limits.max_future_ms is not None else -_NO_BOUND
 
-    def decode(self, value: bytes | None, headers: Headers, received_ms: int) -> NativeEvent | Rejection | None:
+    def decode(self, value: bytes | None, headers: Headers, received_ms: int) -> Outcome | None:
         """The event in a record, or why there is none, or None for a tombstone (a null value).
 
         Raises:
@@ -173,6 +184,9 @@ class Decoder:
             if content is not value:
                 with contextlib.suppress(*_UNREADABLE):
                     return [self._timed(self._decode(content), received_ms)]
+            spans = self._spans(content, received_ms)
+            if spans is not None:
+                return spans
             payload = Payload(content, headers, self.limits.max_depth, received_ms, self.origin)
             known = format_of(payload)
             found = known.read(payload)
@@ -180,6 +194,14 @@ class Decoder:
             return [rejected.rejection]
         outcomes = [self._outcome(one, known.name, received_ms) for one in found]
         return [outcome for outcome in outcomes if outcome is not None]
+
+    def _spans(self, content: bytes, received_ms: int) -> list[Outcome] | None:
+        """What is in an OTLP record, if it is one and such are read here."""
+        if self._otlp is None:
+            return None
+        bounds = Bounds.around(received_ms, self.limits.max_age_ms, self.limits.max_future_ms)
+        found = self._otlp.read(content, bounds)
+        return None if found is None else [*found]
 
     def _outcome(self, found: Found, format_name: str, received_ms: int) -> Outcome | None:
         if isinstance(found, PassedOver):

@@ -27,11 +27,11 @@ def _read_native(payload: Payload) -> list[Found]:
 
 FORMATS: Final = (
     Format("cloudevents_binary", cloudevents.is_binary, cloudevents.read_binary),
-    Format("otlp_protobuf", otlp.is_protobuf, otlp.read),
+    Format("otlp_protobuf", otlp.is_protobuf, otlp.refuse),
     Format("batch", batches.is_batch, batches.read_batch),
     Format("cloudevents_structured", cloudevents.is_structured, cloudevents.read_structured),
     Format("native", _is_native, _read_native),
-    Format("otlp_json", otlp.is_json, otlp.read),
+    Format("otlp_json", otlp.is_json, otlp.refuse),
     *PRODUCERS,
     Format("evaluation_log_record", foreign_scores.is_log_record, foreign_scores.read_log_record),
     Format("evaluation_result_row", foreign_scores.is_result_row, foreign_scores.read_result_row),

@@ -29,6 +29,7 @@ from stream.core.deltas import (
     SilenceRecord,
     TagsRecord,
 )
+from stream.core.spans import SpanFact, TracedSpan, TracePart
 from stream.core.ticks import NEVER
 
 _RECORDED: Final[dict[type, EventType | ControlType]] = {
@@ -49,10 +50,10 @@ class System:
     flows: dict[tuple[str, str | None], list[int]] = field(default_factory=dict)
     agents: dict[str, list[int]] = field(default_factory=dict)
     usage: dict[tuple[str, str, str], list[int]] = field(default_factory=dict)
-    tagged: NativeEvent | None = None
+    tagged: NativeEvent | TracedSpan | None = None
     tagged_ms: int = NEVER
 
-    def note_tags(self, event: NativeEvent, ms: int) -> None:
+    def note_tags(self, event: NativeEvent | TracedSpan, ms: int) -> None:
         """Keep the tagged event that is the newest; of two at the same time, the one of the greater id."""
         if self.tagged is None or (ms, *_identity(event)) > (self.tagged_ms, *_identity(self.tagged)):
             self.tagged, self.tagged_ms = event, ms
@@ -73,27 +74,6 @@ class System:
             yield Count(KIND_CODE["usage"], *where, dims, minute, tuple(cell))
 
 
-@dataclass(slots=True)
-class Place:
-    """What is visible from `tick` on and counts in `minute`."""
-
-    tick: int
-    minute: int
-    systems: dict[tuple[str, str], System] = field(default_factory=dict)
-    series: dict[SeriesKey, list[int]] = field(default_factory=dict)
-    records: list[Record] = field(default_factory=list)
-    exemplars: dict[SeriesKey, list[ExemplarRecord]] = field(default_factory=dict)
-
-    def show(self, key: SeriesKey, event: NativeEvent, identity: str) -> None:
-        """Offer an exemplar of a series."""
-        rank = crc32(identity.encode())
-        record = ExemplarRecord(KIND_CODE[key.kind], *key[1:], self.minute, rank, event.trace_id, identity)
-        known = self.exemplars.setdefault(key, [])
-        known.append(record)
-        if len(known) > EXEMPLARS_PER_MINUTE * 8:
-            known[:] = _smallest(known)
-
-
 class Shards(Protocol):
     """Which shard a system is in, of how many."""
 
@@ -105,6 +85,54 @@ class Shards(Protocol):
     def __call__(self, environment: str, system: str) -> int:
         """The shard of a system."""
         ...
+
+
+@dataclass(slots=True)
+class Trace:
+    """The spans of one trace that a batch has for one place, and the budgets that its tokens count against."""
+
+    version: str
+    budgets: tuple[SeriesKey, ...]
+    spans: list[SpanFact] = field(default_factory=list)
+
+    def part(self, where: tuple[str, str, bytes], budgets: Iterable[SeriesKey], *, whole: bool) -> TracePart:
+        """What a shard gets of it: all, or, for the budgets' sake, all but what names and marks say."""
+        environment, system, trace_id = where
+        spans = self.spans if whole else [span.bare() for span in self.spans]
+        names = tuple(sorted((key.environment, key.system, key.dims[0]) for key in budgets))
+        return TracePart(trace_id, environment, system, self.version, whole, names, tuple(spans))
+
+
+@dataclass(slots=True)
+class Place:
+    """What is visible from `tick` on and counts in `minute`."""
+
+    tick: int
+    minute: int
+    systems: dict[tuple[str, str], System] = field(default_factory=dict)
+    series: dict[SeriesKey, list[int]] = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
+    exemplars: dict[SeriesKey, list[ExemplarRecord]] = field(default_factory=dict)
+    traces: dict[tuple[str, str, bytes], Trace] = field(default_factory=dict)
+
+    def parts(self, shard: Shards) -> Iterable[tuple[int, TracePart]]:
+        """Each trace for its system's shard, and for those of budgets over several systems that its tokens count in."""
+        for where, trace in self.traces.items():
+            own = shard(*where[:2])
+            budgets: dict[int, list[SeriesKey]] = {own: []}
+            for key in trace.budgets:
+                budgets.setdefault(shard(key.environment, key.system), []).append(key)
+            for number, keys in sorted(budgets.items()):
+                yield number, trace.part(where, keys, whole=number == own)
+
+    def show(self, key: SeriesKey, event: NativeEvent, identity: str) -> None:
+        """Offer an exemplar of a series."""
+        rank = crc32(identity.encode())
+        record = ExemplarRecord(KIND_CODE[key.kind], *key[1:], self.minute, rank, event.trace_id, identity)
+        known = self.exemplars.setdefault(key, [])
+        known.append(record)
+        if len(known) > EXEMPLARS_PER_MINUTE * 8:
+            known[:] = _smallest(known)
 
 
 class Batch:
@@ -123,6 +151,7 @@ class Batch:
                 found["authorization"] += sum(cell[0] for cell in system.agents.values())
                 found["usage"] += sum(cell[0] for cell in system.usage.values())
             found.update(_RECORDED[type(record)] for record in place.records)
+            found["span"] += sum(len(trace.spans) for trace in place.traces.values())
         return +found
 
     def place(self, tick: int, minute: int) -> Place:
@@ -143,6 +172,8 @@ class Batch:
             return bin_in(shard(environment, system), tick)
 
         for place in self._places.values():
+            for number, part in place.parts(shard):
+                bin_in(number, place.tick).records.append(part)
             for where, system in place.systems.items():
                 bin_of(place.tick, *where).take(where, system, place.minute)
             for key, amounts in place.series.items():
@@ -175,7 +206,7 @@ class _Bin:
 
     def delta(self) -> Delta:
         tags = [
-            TagsRecord(tagged.id, system.tagged_ms, *where, _tags(tagged))
+            TagsRecord(identity_of(tagged), system.tagged_ms, *where, _tags(tagged))
             for where, system in self.systems.items()
             if (tagged := system.tagged) is not None
         ]
@@ -192,13 +223,20 @@ def add_to(cells: dict[_K, list[int]], key: _K, amounts: Sequence[int]) -> None:
             cell[index] += amount
 
 
-def _tags(event: NativeEvent) -> tuple[tuple[str, str], ...]:
+def _tags(event: NativeEvent | TracedSpan) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((event.tags or {}).items()))
 
 
-def _identity(event: NativeEvent) -> tuple[str, tuple[tuple[str, str], ...]]:
+def _identity(event: NativeEvent | TracedSpan) -> tuple[str, tuple[tuple[str, str], ...]]:
     """Which of two tagged events of the same time counts as the newer one."""
-    return event.id, _tags(event)
+    return identity_of(event), _tags(event)
+
+
+def identity_of(event: NativeEvent | TracedSpan) -> str:
+    """The event's id, or a span's in words."""
+    if isinstance(event, TracedSpan):
+        return f"{event.trace_id.hex()}-{event.fact.span_id.hex()}"
+    return event.id
 
 
 def _smallest(exemplars: Iterable[ExemplarRecord]) -> list[ExemplarRecord]:

@@ -60,6 +60,7 @@ class _State(msgspec.Struct):
     score_ids: dict[str, int]
     incidents: bytes
     hours: list[tuple[int, int]]
+    traces: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ def save(machine: ShardMachine, *, all_hours: bool = False) -> Checkpoint:
         dict(sorted(machine.evidence.score_ids.items())),
         msgspec.json.encode(machine.incidents.to_json()),
         sorted((KIND_CODE[kind], hour) for kind, windows in machine.windows.items() for hour in windows.hour_blocks),
+        machine.traces.save(),
     )
     return Checkpoint(machine.tick, zlib.compress(msgspec.msgpack.encode(state), _LEVEL), hours)
 
@@ -168,6 +170,7 @@ def _load(machine: ShardMachine, saved: _State, hours: Mapping[tuple[int, int], 
         machine.evidence.apply(record)
     machine.evidence.dropped.clear()
     machine.evidence.score_ids = saved.score_ids
+    machine.traces.load(saved.traces)
     machine.incidents = Incidents.from_json(
         machine.incidents.settings, machine.engine, msgspec.json.decode(saved.incidents), machine.checks
     )

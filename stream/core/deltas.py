@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from schemas.series import KINDS, SeriesKey, SeriesKind
+from stream.core.spans import TracePart
 
 KIND_CODE: Final[dict[SeriesKind, int]] = {kind: code for code, kind in enumerate(KINDS)}
 
@@ -143,7 +144,7 @@ class AcknowledgementRecord(msgspec.Struct, array_like=True, frozen=True, tag="a
 
 
 ControlRecord = SilenceRecord | AcknowledgementRecord
-Record = DeploymentRecord | BreakerRecord | ScoreRecord | ExemplarRecord | TagsRecord | ControlRecord
+Record = DeploymentRecord | BreakerRecord | ScoreRecord | ExemplarRecord | TagsRecord | ControlRecord | TracePart
 
 
 class Delta(msgspec.Struct, array_like=True, frozen=True):

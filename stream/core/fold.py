@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from msgspec import to_builtins
+from msgspec import structs, to_builtins
 
 from costs.budgets import BudgetRule
 from costs.prices import LIST, Called, PriceBook, usd_to_micro
@@ -30,10 +30,11 @@ from stream.adapters.native import (
     NativeEvent,
     Usage,
 )
-from stream.core.batch import Batch, Place, System, add_to
+from stream.core.batch import Batch, Place, System, Trace, add_to
 from stream.core.controls import Control, record_of
 from stream.core.deltas import BreakerRecord, DeploymentRecord, ScoreRecord
 from stream.core.shards import shard_of
+from stream.core.spans import TracedSpan
 from stream.core.ticks import MINUTE_MS, NEVER, rfc3339, visible_from
 
 __all__ = ["Batch", "FoldTallies", "PartitionFold", "ShardMap", "type_of"]
@@ -44,13 +45,14 @@ UNNAMED: Final = "(unnamed)"
 DAY_MS: Final = 86_400_000
 SHARD_MEMO: Final = 65_536
 
-_TYPES: Final[dict[type, EventType]] = {
+_TYPES: Final[dict[type, EventType | Literal["span"]]] = {
     Interaction: "interaction",
     Authorization: "authorization",
     CircuitBreaker: "circuit_breaker",
     Evaluation: "evaluation",
     Deployment: "deployment",
     Usage: "usage",
+    TracedSpan: "span",
 }
 
 
@@ -91,9 +93,10 @@ class PartitionFold:
             Evaluation: _evaluation,
             CircuitBreaker: _circuit_breaker,
             Deployment: _deployment,
+            TracedSpan: self._span,
         }
 
-    def add(self, events: Iterable[NativeEvent], batch: Batch) -> None:
+    def add(self, events: Iterable[NativeEvent | TracedSpan], batch: Batch) -> None:
         """Take events in, in the order of their offsets, and add what they bring to `batch`."""
         newest, lateness, take = self.newest_ms, self._lateness_ms, self._take
         place = Place(NEVER, NEVER)
@@ -129,6 +132,22 @@ class PartitionFold:
             if tick > record.ms // MINUTE_MS + 1:
                 self.tallies.late[control.type] += 1
             batch.place(tick, record.ms // MINUTE_MS).records.append(record)
+
+    def _span(self, place: Place, _system: System, event: TracedSpan, ms: int) -> None:
+        """Keep a span for its trace; the tokens of an agent's own span are priced here, where the price book is."""
+        if not event.trace_id:
+            return
+        where = (event.environment, event.system, event.trace_id)
+        trace = place.traces.get(where)
+        if trace is None:
+            covering = tuple(key for budget, key in self._budgets if budget.covers(*where[:2], event.tags))
+            trace = place.traces[where] = Trace(event.version, covering)
+        fact = event.fact
+        if fact.model and any(fact.tokens):
+            read, cached, written, _ = fact.tokens
+            price = self._prices.micro(Called(fact.model, fact.provider or None), read, cached, written, ms // DAY_MS)
+            fact = structs.replace(fact, tokens=(read, cached, written, price or 0))
+        trace.spans.append(fact)
 
     def _usage(self, place: Place, system: System, event: Usage, ms: int) -> None:
         tokens = (event.input_tokens, event.cached_input_tokens or 0, event.output_tokens)
@@ -250,6 +269,6 @@ class ShardMap:
         return shard
 
 
-def type_of(event: NativeEvent) -> EventType:
-    """The event's type, as on the wire."""
+def type_of(event: NativeEvent | TracedSpan) -> EventType | Literal["span"]:
+    """The event's type, as on the wire; a span, which is none yet, is a `span`."""
     return _TYPES[type(event)]

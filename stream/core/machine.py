@@ -8,7 +8,7 @@ detectors and triage.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,8 +21,11 @@ from schemas.series import KINDS, SeriesKey, SeriesKind
 from stream.core.deltas import KIND_CODE, ControlRecord, Count, Delta, ExemplarRecord, ScoreRecord, merge
 from stream.core.evidence import Evidence
 from stream.core.firings import firing_of
+from stream.core.fold import Batch, PartitionFold, ShardMap
 from stream.core.gather import Gatherer
+from stream.core.spans import TracePart
 from stream.core.ticks import MINUTE_MS
+from stream.core.traces import TraceLimits, Traces
 from stream.core.windows import KindWindows
 from triage.case import Case
 from triage.chain import Guard, run_guarded
@@ -35,6 +38,11 @@ DAY_TICKS: Final = 24 * 60
 
 BIASED: Final = frozenset({"burst", "anchor"})
 """Scores of chosen interactions say nothing about all of them: they do not count in windows."""
+
+NO_LATENESS: Final = 2**61
+"""A lateness, in ms, against which nothing is late."""
+
+_ONE_SHARD: Final = ShardMap(1)
 
 HOUSEKEEPING_TICKS: Final = 60
 """Ticks between two rounds of forgetting old evidence and expired series."""
@@ -49,9 +57,13 @@ QUIET_GAP_TICKS: Final = 3 * DAY_TICKS
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Caps that bound the memory of a shard: series of one kind. Those of evidence are in `stream.core.evidence`."""
+    """Caps that bound the memory of a shard: series of one kind, and traces that are being put together.
+
+    Those of evidence are in `stream.core.evidence`.
+    """
 
     series_per_kind: int = 100_000
+    traces: TraceLimits = field(default_factory=TraceLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +86,16 @@ class Tallies:
     refused_series: Counter[SeriesKind] = field(default_factory=Counter)
     duplicate_scores: int = 0
     failed_detectors: Counter[str] = field(default_factory=Counter)
+    traced: Counter[str] = field(default_factory=Counter)
+    """Events that traces turned out to be, by type; an agent's own sum of tokens is a `usage`."""
 
 
 class ShardMachine:
     """The windows, detectors and incidents of one shard.
 
     `detectors` are asked in the given order. `guard` runs one check on one case; the edge passes one that limits the
-    time a check may take. `checks` are the runbook's and those of installed packages if not given.
+    time a check may take. `checks` are the runbook's and those of installed packages if not given. `on_traced`, if set,
+    is told what finished traces count.
     """
 
     def __init__(
@@ -99,10 +114,12 @@ class ShardMachine:
         self.last_seen = 0
         self.windows: dict[SeriesKind, KindWindows] = {kind: KindWindows(kind) for kind in KINDS}
         self.evidence = Evidence()
+        self.traces = Traces(limits.traces)
         self.checks = tuple(checks) if checks is not None else build_checks(triage)
         self.incidents = Incidents(triage, engine, self.checks)
         self.states: dict[tuple[str, SeriesKind], State] = {(d.name, d.kind): d.fresh(0) for d in self.detectors}
         self.tallies = Tallies()
+        self.on_traced: Callable[[Delta], None] | None = None
         self._guard = guard
 
     def step(self, tick: int, deltas: Iterable[Delta]) -> Outcome:
@@ -116,10 +133,13 @@ class ShardMachine:
         for windows in self.windows.values():
             windows.advance(tick)
         delta = merge(deltas)
+        parts = [record for record in delta.records if isinstance(record, TracePart)]
         only_controls = not delta.counts and all(isinstance(record, ControlRecord) for record in delta.records)
         if not only_controls:
             self.last_seen = tick
         self._fold(delta)
+        if parts or len(self.traces):
+            self._fold_traces(tick, parts)
         firings: list[Firing] = []
         # In a gap it is a control alone that makes a tick: nothing is to be detected that would not be without it.
         if not (only_controls and delta.records and tick > self.last_seen + QUIET_GAP_TICKS):
@@ -155,6 +175,21 @@ class ShardMachine:
             for tick in range(self.tick + 1, min(end, self.last_seen + QUIET_GAP_TICKS + 1)):
                 yield self.step(tick, ())
 
+    def _fold_traces(self, tick: int, parts: Sequence[TracePart]) -> None:
+        """Count what the traces that are finished at this tick turn out to have been."""
+        finished = self.traces.step(tick, parts)
+        if not finished.events and not finished.counts:
+            return
+        batch = Batch()
+        PartitionFold(NO_LATENESS).add(finished.events, batch)
+        found = [delta for ticks in batch.spread(_ONE_SHARD).values() for delta in ticks.values()]
+        delta = merge([*found, Delta(tuple(finished.counts))])
+        self._fold(delta)
+        self.tallies.traced.update(batch.events)
+        self.tallies.traced["usage"] += sum(KINDS[count.kind] == "usage" for count in finished.counts)
+        if self.on_traced is not None:
+            self.on_traced(delta)
+
     def _fold(self, delta: Delta) -> None:
         counts: dict[SeriesKind, list[Count]] = {}
         for count in (*delta.counts, *self._fresh_scores(delta)):
@@ -163,6 +198,8 @@ class ShardMachine:
             if kind in counts:
                 self._add(self.windows[kind], counts[kind])
         for record in delta.records:
+            if isinstance(record, TracePart):
+                continue
             # A series that was refused gets no exemplars either: the cap on series bounds them.
             if not isinstance(record, ExemplarRecord) or record.series() in self.windows[KINDS[record.kind]].index:
                 self.evidence.apply(record)

@@ -17,6 +17,9 @@ KINDS = ("escalate", "escalate", "escalate", "escalate", "resolve", "deny", "sco
 CONTROL_KINDS = ("silence", "silence", "silence_all", "expire", "ack", "ack", "poison")
 """What comes on the controls topic."""
 
+SPAN_KINDS = ("span_root", "span_root", "span_human", "span_human", "span_denied", "span_local", "span_plain")
+"""What an OpenTelemetry collector writes, a span a record: roots, tool calls, and spans that are no agent's."""
+
 POINTS = 8
 """A read may crash after this many points of the protocol; past the last one nothing happens."""
 
@@ -62,24 +65,26 @@ idle_chaos = st.one_of(idle_moves, idle_moves, moves, reads, evaluations)
 
 
 @st.composite
-def rounds(draw: st.DrawFn, clock: int, happenings: st.SearchStrategy[Step]) -> list[Step]:
+def rounds(draw: st.DrawFn, clock: int, happenings: st.SearchStrategy[Step], events: tuple[str, ...]) -> list[Step]:
     """Every partition speaks at about the same time, some events late; then a few things happen."""
     found = []
     for partition in range(len(PARTITIONS)):
         jitter = st.integers(-90, 60).map(lambda seconds: max(clock + seconds, 0))
-        kinds = CONTROL_KINDS if PARTITIONS[partition] == CONTROLS else KINDS
+        kinds = CONTROL_KINDS if PARTITIONS[partition] == CONTROLS else events
         event = st.tuples(jitter, _number(len(SYSTEMS) - 1), st.sampled_from(kinds))
         found.append(Step("append", (partition, tuple(draw(st.lists(event, min_size=2, max_size=5))))))
     return found + draw(st.lists(happenings, min_size=1, max_size=6))
 
 
 @st.composite
-def histories(draw: st.DrawFn, happenings: st.SearchStrategy[Step] = chaos) -> list[Step]:
+def histories(
+    draw: st.DrawFn, happenings: st.SearchStrategy[Step] = chaos, events: tuple[str, ...] = KINDS
+) -> list[Step]:
     """A history of some rounds; Redis may be lost, and any worker may die, at any moment."""
     clock, found = 0, []
     for _ in range(draw(st.integers(1, 5))):
         clock += draw(st.integers(20, 200))
-        found += draw(rounds(clock, happenings))
+        found += draw(rounds(clock, happenings, events))
     return found
 
 

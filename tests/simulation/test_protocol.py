@@ -18,7 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from tests.simulation import mutants
-from tests.simulation.histories import Step, histories, idle_histories, logs_of, play
+from tests.simulation.histories import SPAN_KINDS, Step, histories, idle_histories, logs_of, play
 from tests.simulation.world import golden
 
 SERVERS = 2 if shutil.which("redis-server") or os.environ.get("MIDWATCH_REDIS") else 1
@@ -67,6 +67,20 @@ def test_idle_partitions_lose_nothing(runner: Runner, history: list[Step], check
     """Where idle partitions let the watermark pass, what comes behind it counts once, and nothing is said twice."""
     loop, client = runner
     assert loop.run(play(client, history, checkpoint_ticks, idle=True)) is None
+
+
+@pytest.mark.timeout(600)
+@settings(
+    max_examples=max(HISTORIES // 20, 1),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(history=histories(events=SPAN_KINDS), checkpoint_ticks=st.sampled_from([1, 2, 5]))
+def test_traces_count_once_whatever_happens(runner: Runner, history: list[Step], checkpoint_ticks: int) -> None:
+    """Traces whose spans come by any partition, in any batch, through crashes and losses, end like the golden run."""
+    loop, client = runner
+    assert loop.run(play(client, history, checkpoint_ticks)) is None
 
 
 def test_the_histories_mute_and_speak_again_and_acknowledge() -> None:

@@ -91,6 +91,8 @@ def event_value(number: int, second: int, system: int, kind: str) -> bytes:
         "system": SYSTEMS[system],
         "trace_id": f"t{number}",
     }
+    if kind.startswith("span_"):
+        return span_value(number, ms, SYSTEMS[system], kind)
     if kind == "ack":
         # Of the incident that the system opened a little earlier, if it did; few histories guess it, all are played.
         fired_at = rfc3339((ms // MINUTE_MS - number % 3) * MINUTE_MS)
@@ -139,3 +141,33 @@ def event_value(number: int, second: int, system: int, kind: str) -> bytes:
     outcome = "escalated" if kind == "escalate" else "resolved"
     more = {"escalation": {"reason": "high_risk"}} if kind == "escalate" else {}
     return canonical_json({**base, "type": "interaction", "flow": "f", "version": "v1", "outcome": outcome, **more})
+
+
+def span_value(number: int, ms: int, system: str, kind: str) -> bytes:
+    """A span as OTLP JSON. Spans of about the same time share a few traces, whatever partition they come by."""
+    said: dict[str, dict[str, str | int]] = {
+        "span_root": {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "f", "llm.token_count.prompt": 7},
+        "span_local": {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "f"},
+        "span_human": {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "escalate_to_human"},
+        "span_denied": {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "pay", "error.type": "403"},
+        "span_plain": {},
+    }
+    attributes = said[kind]
+    end = ms * 1_000_000
+    span = {
+        "traceId": f"{ms // (4 * MINUTE_MS) * 10 + number % 3:032x}",
+        "spanId": f"{number + 1:016x}",
+        "parentSpanId": "" if kind in ("span_root", "span_plain") else "f" * 16,
+        "name": kind,
+        "kind": 2 if kind == "span_local" else 1,
+        "startTimeUnixNano": str(end - 1_000_000_000),
+        "endTimeUnixNano": str(end),
+        "attributes": [_attribute(name, value) for name, value in attributes.items()],
+    }
+    whose = {"deployment.environment.name": "prod", "service.name": system, "service.version": "v1"}
+    resource = {"attributes": [_attribute(name, value) for name, value in whose.items()]}
+    return canonical_json({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]})
+
+
+def _attribute(name: str, value: str | int) -> dict[str, object]:
+    return {"key": name, "value": {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value}}

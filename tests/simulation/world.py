@@ -19,6 +19,7 @@ from schemas.outputs import DeadLetter, Engine
 from schemas.series import KINDS, SeriesKey
 from schemas.words import CONTROLS_TOPIC
 from stream.adapters import Decoder, Limits, decode_controls
+from stream.adapters.otlp import OtlpReader
 from stream.core.checkpoint import load, save
 from stream.core.deltas import Delta
 from stream.core.fold import Batch, PartitionFold, ShardMap
@@ -114,7 +115,8 @@ class World:
         self._born += 1
         points = Points()
         store = self._make_store()
-        ingest = self._types[0](store, Decoder(ANY_TIME), self._dead_letters, LATENESS_MS, point=points)
+        decoder = Decoder(ANY_TIME, otlp=OtlpReader())
+        ingest = self._types[0](store, decoder, self._dead_letters, LATENESS_MS, point=points)
         # Only mutants look at these.
         ingest.kafka = self.kafka_committed  # type: ignore[attr-defined]
         store.point = points  # type: ignore[attr-defined]
@@ -291,13 +293,15 @@ class World:
 def counts_of(
     machine: ShardMachine, inboxes: Mapping[int, Sequence[bytes | Delta]]
 ) -> dict[tuple[SeriesKey, int], tuple[int, ...]]:
-    """Run everything that waits through the machine; the counts of its ring, without zeros."""
+    """Run everything that waits through the machine, traces to their end; the counts of its ring, without zeros."""
     from stream.core.deltas import unpack
 
     deltas = {
         tick: [blob if isinstance(blob, Delta) else unpack(blob) for blob in blobs] for tick, blobs in inboxes.items()
     }
     for _ in machine.run(deltas, max([*deltas, machine.tick])):
+        pass
+    for _ in machine.run({}, machine.traces.last_due() or 0):
         pass
     found: dict[tuple[SeriesKey, int], tuple[int, ...]] = {}
     for kind in KINDS:
@@ -340,7 +344,7 @@ class Golden:
 
 def golden(logs: Mapping[str, Sequence[LogRecord]], fold_type: Callable[..., PartitionFold] = PartitionFold) -> Golden:
     """The golden run."""
-    decoder = Decoder(ANY_TIME)
+    decoder = Decoder(ANY_TIME, otlp=OtlpReader())
     shards = ShardMap(SHARDS)
     inboxes: dict[int, dict[int, list[Delta]]] = {shard: {} for shard in range(SHARDS)}
     watermark, letters = 2**62, 0

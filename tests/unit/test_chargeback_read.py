@@ -15,6 +15,7 @@ import pytest
 from stream.adapters import Usage
 from stream.chargeback_policy import PolicyError, load_policy
 from stream.chargeback_read import UsageFileError, UsageRead, read_usage
+from tests.support.otlp import RESOURCE, request_json, span_json
 
 EVENT: dict[str, Any] = {
     "id": "u1",
@@ -134,6 +135,17 @@ def test_other_events_and_bad_lines_are_counted(tmp_path: Path) -> None:
     assert len(found) == 2
     assert dict(stats.others) == {"Authorization": 2}
     assert [bad.where for bad in stats.bad] == [f"{path}, line 2"] * 2
+
+
+def test_otlp_lines_bring_their_model_calls(tmp_path: Path) -> None:
+    """A file of a collector's exports: the tokens of each model call, under the tags of its resource."""
+    chat = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 7}
+    path = tmp_path / "spans.jsonl"
+    path.write_bytes(request_json(span_json(1, 1, chat), resource={**RESOURCE, "cost-center": "4711"}) + b"\n")
+    found: list[Usage] = []
+    read = read_usage([path], found.append)
+    assert (read.usage, read.rejected) == (1, 0)
+    assert [(one.system, one.tags, one.input_tokens) for one in found] == [("support", {"cost-center": "4711"}, 7)]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from stream.inspect_records import DIMENSIONS, Insight, Inspector, summary
 from stream.inspect_text import lines
 from stream.settings import load_settings
 from tests.contract.test_producers import SAMPLES
+from tests.support.otlp import request_json, span_json
 from tests.unit.adapters.events import INTERACTION, NOW_MS, SMALLEST, encoded
 from tests.unit.adapters.test_controls import ACK, SILENCE
 
@@ -56,6 +57,18 @@ def test_records_without_events() -> None:
     assert large.events
     packed = look(Record(gzip.compress(SAMPLES["opa_batch"].encoded)))
     assert (packed.format, len(packed.events), packed.passed_over) == ("batch", 2, 1)
+
+
+def test_spans_show_what_was_recognised() -> None:
+    """A span's role, its agent and its marks; spans of no agent are passed over; packed the same."""
+    tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "escalate_to_human"}
+    spans = (span_json(1, 2, tool, 1, end_ms=NOW_MS), span_json(1, 3, {"url.full": "x"}, 1, end_ms=NOW_MS + 1))
+    for value in (request_json(*spans), gzip.compress(request_json(*spans))):
+        found = look(Record(value))
+        assert (found.format, found.passed_over) == ("otlp_json", 1)
+        (seen,) = found.events
+        assert (seen.type, seen.series, seen.id) == ("span", "production/support", f"{1:032x}-{2:016x}")
+        assert seen.says == {"role": "tool", "name": "escalate_to_human", "marks": "escalation"}
 
 
 def test_the_configuration_counts_as_in_ingest() -> None:

@@ -162,6 +162,8 @@ async def run_everything(stage: Stage) -> None:
     evaluator.machine.tallies.refused_series["flow"] = 2
     evaluator.machine.tallies.failed_detectors["silence"] = 1
     evaluator.machine.evidence.dropped["deployment"] = 1
+    evaluator.machine.traces.finished["root"] = 4
+    evaluator.machine.traces.left_out["late"] = 1
     evaluator.machine.incidents.grouping.refused_incidents = 1
     evaluator.machine.incidents.grouping.refused_firings = 1
     evaluator.machine.incidents.grouping.open["inc_x"] = cast("Any", None)

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from dashboard.charts import draw
 from dashboard.pages_assets import Asset, takes_gzip
 from dashboard.pages_format import FILTERS
+from dashboard.pages_shape import SHAPES
 from dashboard.views import Health, Viewer
 
 THEMES: Final = frozenset({"dark", "light"})
@@ -34,7 +35,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters.update(FILTERS)
+        self._environment.filters.update(FILTERS | SHAPES)
         self._environment.globals.update(assets={name: asset.url for name, asset in assets.items()}, draw=draw)
 
     def text(self, request: Request, template: str, *, fragment: bool = False, **values: Any) -> str:

@@ -103,8 +103,8 @@ async function refresh() {
     wanted = false;
     lastFetch = Date.now();
     try {
-      const answer = await fetch(address + location.search.replace(/([?&])note=[^&]*/, "$1"), { headers: { "x-fragment": "1" }, redirect: "error" });
-      if (answer.status === 401 || answer.status === 403) return location.assign("/login?next=" + encodeURIComponent(location.pathname));
+      const answer = await fetch(address + location.search.replace(/([?&])note=[^&]*/, "$1"), { headers: { "x-fragment": "1" }, redirect: "manual" });
+      if (answer.type === "opaqueredirect" || answer.status === 401) return location.assign("/login?next=" + encodeURIComponent(location.pathname));
       if (!answer.ok) throw new Error(answer.status);
       swap(await answer.text());
       connected();
@@ -149,9 +149,7 @@ function listen() {
   const stream = new EventSource("/api/v1/stream");
   let opened = false;
   stream.onopen = () => { pause = 1000; if (opened || lostAt) refresh(); opened = true; };
-  stream.onmessage = refresh;
-  stream.addEventListener("version", refresh);
-  stream.addEventListener("changed", refresh);
+  stream.onmessage = (event) => { if (lostAt || String(JSON.parse(event.data).version) !== document.getElementById("moment")?.dataset.version) refresh(); };
   stream.onerror = () => {
     lost();
     if (stream.readyState !== EventSource.CLOSED) return; // It tries again by itself.

@@ -101,6 +101,18 @@ def in_unit(value: float | None, unit: str) -> str:
     return UNITS[unit](value)
 
 
+def level(value: float, unit: str) -> str:
+    """A tick of an axis: as `in_unit`, without digits that say nothing."""
+    text = in_unit(value, unit)
+    number = text.split("\u00a0")[0]
+    return text.replace(number, number.rstrip("0").rstrip("."), 1) if "." in number else text
+
+
+def tidy(text: str) -> str:
+    """A sentence whose numbers keep to their units at the end of a line."""
+    return text.replace(" %", "\u00a0%").replace(" UTC", "\u00a0UTC")
+
+
 def age(since: datetime, now: datetime) -> str:
     """How long ago, in the largest unit that says enough: "just now", "12 min", "3 h 5 min", "2 d"."""
     seconds = (now - since).total_seconds()
@@ -169,6 +181,8 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "iso": format_time,
     "place": place,
     "safe_href": safe_href,
+    "level": level,
+    "tidy": tidy,
     "shown": shown,
     "plural": plural,
 }

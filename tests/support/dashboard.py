@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,6 +15,7 @@ from dashboard import views as v
 from dashboard.pages import build_router
 from stream.embedded import free_port
 from tests.support import dashboard_fleet as fleet
+from tests.support import dashboard_panels as panels
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -56,13 +56,13 @@ class FakePages:
         return tuple(c for c in known if before is None or c.decided_at < before)[:limit]
 
     async def signals(self, asked: v.Filter) -> v.SignalsView:
-        return fleet.signals(asked, self.open, self.health)
+        return panels.signals(asked, self.open, self.health)
 
     async def quality(self, asked: v.Filter) -> v.QualityView:
-        return fleet.quality(asked, self.health)
+        return panels.quality(asked, self.health)
 
     async def costs(self, asked: v.Filter, tag: str | None) -> v.CostsView:
-        return fleet.costs(asked, tag or "system", self.health)
+        return panels.costs(asked, tag or "system", self.health)
 
 
 @dataclass
@@ -119,11 +119,33 @@ def serve() -> Served:
     pages = FakePages()
     acts = FakeActs(pages)
     role, down, told = ["operator"], [False], [0]
+    port = free_port()
+    app = _app(pages, acts, role, down, told)
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        threading.Event().wait(0.02)
+
+    def tell() -> None:
+        pages.version += 1
+        told[0] += 1
+
+    def stop() -> None:
+        down[0] = server.should_exit = True
+        thread.join(10)
+
+    return Served(f"http://127.0.0.1:{port}", pages, acts, role, down, tell, stop)
+
+
+def _app(pages: FakePages, acts: FakeActs, role: list[Any], down: list[bool], told: list[int]) -> FastAPI:
     app = FastAPI(openapi_url=None)
 
     @app.middleware("http")
     async def guard(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        request.state.viewer = v.Viewer(name="Linus", role=role[0], csrf=CSRF)  # type: ignore[arg-type]
+        request.state.viewer = v.Viewer(name="Linus", role=role[0], csrf=CSRF)
         if down[0]:
             return PlainTextResponse("down", 503)
         if request.method == "POST" and f"csrf={CSRF}" not in (await request.body()).decode():
@@ -133,9 +155,9 @@ def serve() -> Served:
         return answer
 
     async def messages() -> AsyncIterator[str]:
-        known = None
-        while not down[0] and not server.should_exit:
-            if known != told[0] or known is None:
+        known = -1
+        while not down[0]:
+            if known != told[0]:
                 known = told[0]
                 yield f'retry: 200\ndata: {{"version": {pages.version}}}\n\n'
             await asyncio.sleep(0.05)
@@ -149,20 +171,4 @@ def serve() -> Served:
         return PlainTextResponse(f"CRITICAL {name}")
 
     app.include_router(build_router(pages, acts))
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started and thread.is_alive():
-        threading.Event().wait(0.02)
-
-    def tell() -> None:
-        pages.version += 1
-        told[0] += 1
-
-    def stop() -> None:
-        server.should_exit = True
-        with suppress(RuntimeError):
-            thread.join(10)
-
-    return Served(f"http://127.0.0.1:{port}", pages, acts, role, down, tell, stop)
+    return app

@@ -104,8 +104,8 @@ CARDS: dict[str, v.IncidentCard] = {
         state="acknowledged",
         acknowledged_by="Ada Lovelace",
         headline="Escalations 4.0x normal in storm-damage",
-        sentence="Storm-damage escalates 15.6 % of requests, 4.0x normal, since 01:28 UTC; the scores are stable, so the "
-        "cases are riskier; staff the queue, change nothing.",
+        sentence="Storm-damage escalates 15.6 % of requests, 4.0x normal, since 01:28 UTC; the scores are stable, so "
+        "the cases are riskier; staff the queue, change nothing.",
         advice="Staff the queue, change nothing",
         scope=_SCOPES["inc_cohort"],
         detector="escalation_rate",
@@ -181,32 +181,13 @@ def chart(key: str = "signal", *, minutes: int = 180, surge_at: float = 158, uni
     )
 
 
-def plain_chart(key: str, title: str, unit: Line, names: tuple[str, ...], level: float, **changes: Any) -> v.Chart:
-    chance = random.Random(key)
-    starts = ago(180)
-    lines = []
-    for order, name in enumerate(names):
-        mean = level / (order + 1)
-        points = tuple(
-            v.Point(
-                at=starts + timedelta(minutes=at),
-                value=max(0.0, mean + chance.gauss(0, mean / 9) * (0.3 if unit == "score" else 1)),
-                **({"low": mean * 0.95, "high": mean * 1.05} if len(names) == 1 else {}),
-            )
-            for at in range(0, 181, 4)
-        )
-        lines.append(v.Line(name=name, unit=unit, points=points))
-    base: dict[str, Any] = {"summary": f"{title}: no change in this time.", "starts_at": starts, "ends_at": NOW}
-    return v.Chart(key=key, title=title, lines=tuple(lines), **(base | changes))
-
-
 _DENIALS = "Denials are as usual: 0 of 13 requests since the onset."
 _BREAKERS = "No dependency is degraded and no breaker is open, 1 looked at."
 _SCORES = "Too few scores to tell: 1 score of escalation_appropriateness since the onset, 5 in one flow are needed."
 _CHANGE = (
     "The flow change of refund-request (1.0 -> 1.1) at 2026-03-03T02:00Z, 4 min before the onset, went to 100 % of the "
-    "traffic at once, without a canary ramp: the most likely single cause. 44.7 % of 38 interactions of the new version "
-    "escalate against 3.7 % of 3,784 of the old one in the period before."
+    "traffic at once, without a canary ramp: the most likely single cause. 44.7 % of 38 interactions of the new "
+    "version escalate against 3.7 % of 3,784 of the old one in the period before."
 )
 
 
@@ -229,8 +210,8 @@ def advice(kind: Literal["rollback", "investigate"] = "rollback") -> Recommendat
     return Recommendation(
         kind=kind,
         confidence=0.966,
-        reason="Roll refund-request 1.1 back to 1.0: the cause is a deployment with probability 0.97, and the escalation "
-        "rate began right behind it.",
+        reason="Roll refund-request 1.1 back to 1.0: the cause is a deployment with probability 0.97, and the "
+        "escalation rate began right behind it.",
         requires_approval=True,
         not_after=NOW + timedelta(minutes=8),
         idempotency_key="act_bvuzrgieicj47zpzwtasjxeqix",
@@ -321,11 +302,43 @@ def chain(*, cut: bool = False) -> tuple[v.ChainStep, ...]:
 def trace(number: int, outcome: str = "escalated") -> v.TraceView:
     failed = outcome != "resolved"
     steps = (
-        v.TraceStep(agent="triage-agent", operation="chat", name="classify", start_ms=0, duration_ms=640, status="ok", tokens=812),
-        v.TraceStep(agent="refund-agent", operation="execute_tool", name="lookup_order", start_ms=660, duration_ms=210, status="ok", dependency="orders-db"),
-        v.TraceStep(agent="refund-agent", operation="execute_tool", name="fraud_check", start_ms=880, duration_ms=3000, status="timeout" if failed else "ok", dependency="fraud-api"),
-        v.TraceStep(agent="refund-agent", operation="chat", name="answer", start_ms=3900, duration_ms=930, status="ok", tokens=1544),
-    )  # fmt: skip
+        v.TraceStep(
+            agent="triage-agent",
+            operation="chat",
+            name="classify",
+            start_ms=0,
+            duration_ms=640,
+            status="ok",
+            tokens=812,
+        ),
+        v.TraceStep(
+            agent="refund-agent",
+            operation="execute_tool",
+            name="lookup_order",
+            start_ms=660,
+            duration_ms=210,
+            status="ok",
+            dependency="orders-db",
+        ),
+        v.TraceStep(
+            agent="refund-agent",
+            operation="execute_tool",
+            name="fraud_check",
+            start_ms=880,
+            duration_ms=3000,
+            status="timeout" if failed else "ok",
+            dependency="fraud-api",
+        ),
+        v.TraceStep(
+            agent="refund-agent",
+            operation="chat",
+            name="answer",
+            start_ms=3900,
+            duration_ms=930,
+            status="ok",
+            tokens=1544,
+        ),
+    )
     return v.TraceView(
         interaction_id=f"i-{number}",
         trace_id=f"4bf92f3577b34da6a3ce929d0e0e{number}",
@@ -341,11 +354,38 @@ def trace(number: int, outcome: str = "escalated") -> v.TraceView:
 
 
 SCORES = (
-    v.ScoreRow(criterion="escalation_appropriateness", flow="refund-request", version="1.1", mean=3.55, low=3.34, high=3.75, scores=81, method="g_eval"),
-    v.ScoreRow(criterion="escalation_appropriateness", flow="refund-request", version="1.0", mean=4.19, low=4.165, high=4.209, scores=2047, method="g_eval"),
-    v.ScoreRow(criterion="tone", flow="refund-request", version="1.1", mean=4.575, low=4.5, high=4.64, scores=81, method="g_eval"),
+    v.ScoreRow(
+        criterion="escalation_appropriateness",
+        flow="refund-request",
+        version="1.1",
+        mean=3.55,
+        low=3.34,
+        high=3.75,
+        scores=81,
+        method="g_eval",
+    ),
+    v.ScoreRow(
+        criterion="escalation_appropriateness",
+        flow="refund-request",
+        version="1.0",
+        mean=4.19,
+        low=4.165,
+        high=4.209,
+        scores=2047,
+        method="g_eval",
+    ),
+    v.ScoreRow(
+        criterion="tone",
+        flow="refund-request",
+        version="1.1",
+        mean=4.575,
+        low=4.5,
+        high=4.64,
+        scores=81,
+        method="g_eval",
+    ),
     v.ScoreRow(criterion="correctness", flow="refund-request", version=None, mean=None, low=None, high=None, scores=0),
-)  # fmt: skip
+)
 
 
 def incident_view(shown: v.IncidentCard, **changes: Any) -> v.IncidentView:
@@ -357,92 +397,46 @@ def incident_view(shown: v.IncidentCard, **changes: Any) -> v.IncidentView:
         "chain": chain(),
         "chart": chart(),
         "versions": (
-            v.VersionOutcome(version="1.1", interactions=38, escalated=17, rate=0.447, low=0.30, high=0.60, is_suspect=True),
+            v.VersionOutcome(
+                version="1.1", interactions=38, escalated=17, rate=0.447, low=0.30, high=0.60, is_suspect=True
+            ),
             v.VersionOutcome(version="1.0", interactions=3784, escalated=140, rate=0.037, low=0.031, high=0.043),
         ),
         "traces": (trace(4736), trace(4737), trace(4738, "resolved")),
         "denials": (
-            v.DenialRow(agent="refund-agent", action="customers:export", requests=19, denials=8, principal="user-4711", reason="not in role"),
+            v.DenialRow(
+                agent="refund-agent",
+                action="customers:export",
+                requests=19,
+                denials=8,
+                principal="user-4711",
+                reason="not in role",
+            ),
             v.DenialRow(agent="refund-agent", action="payments:transfer", requests=9, denials=2, principal="svc-batch"),
         ),
         "scores": SCORES,
         "revisions": (
-            v.Revision(revision=0, verdict_id="vrd_0", at=ago(17), status="firing", text="opened the incident: recent deployments."),
-            v.Revision(revision=1, verdict_id="vrd_1", at=ago(12), status="updated", text="is surer now: the outcome by version agrees (97 %)."),
+            v.Revision(
+                revision=0,
+                verdict_id="vrd_0",
+                at=ago(17),
+                status="firing",
+                text="opened the incident: recent deployments.",
+            ),
+            v.Revision(
+                revision=1,
+                verdict_id="vrd_1",
+                at=ago(12),
+                status="updated",
+                text="is surer now: the outcome by version agrees (97 %).",
+            ),
         ),
         "actions": (
-            v.ActionView(at=ago(15), by="pager", what="paged the first line", detail="Delivered on the first try", ok=True),
+            v.ActionView(
+                at=ago(15), by="pager", what="paged the first line", detail="Delivered on the first try", ok=True
+            ),
         ),
         "approval_key": advice().idempotency_key if approves else None,
         "approval_until": advice().not_after if approves else None,
-    }  # fmt: skip
+    }
     return v.IncidentView(**(base | changes))
-
-
-BUDGETS = (
-    v.BudgetView(budget="refunds", amount_usd=12000.0, spent_usd=9210.4, forecast_usd=13950.0, low_usd=12800.0, high_usd=15100.0, overrun_at=datetime(2026, 3, 24, tzinfo=UTC)),
-    v.BudgetView(budget="claims", amount_usd=8000.0, spent_usd=1203.1, forecast_usd=5210.0, low_usd=4800.0, high_usd=5600.0),
-)  # fmt: skip
-
-
-def choices() -> v.Choices:
-    return v.Choices(
-        environments=("production", "staging"),
-        systems=("refunds", "claims", "payments"),
-        flows=tuple(f"flow-{number:03d}" for number in range(40)),
-    )
-
-
-def signals(asked: v.Filter, cards: tuple[v.IncidentCard, ...], well: v.Health) -> v.SignalsView:
-    return v.SignalsView(
-        filter=asked,
-        choices=choices(),
-        escalation=chart("escalation"),
-        appropriateness=plain_chart("apt", "Appropriateness of escalations", "score", ("Score",), 4.19),
-        denials=plain_chart("denials", "Denied requests", "count", ("refund-agent", "claims-agent", "payout-agent"), 12),
-        budgets=BUDGETS,
-        latency=(
-            v.LatencyRow(agent="refund-agent", operation="execute_tool fraud_check", requests=412, p50_ms=310, p95_ms=3000, errors=31),
-            v.LatencyRow(agent="refund-agent", operation="chat", requests=412, p50_ms=930, p95_ms=1800, errors=0),
-            v.LatencyRow(agent="triage-agent", operation="chat", requests=988, p50_ms=640, p95_ms=1120, errors=2),
-        ),
-        traces=(trace(4736), trace(4738, "resolved")),
-        incidents=cards,
-        health=well,
-    )  # fmt: skip
-
-
-def quality(asked: v.Filter, well: v.Health) -> v.QualityView:
-    return v.QualityView(
-        filter=asked,
-        choices=choices(),
-        charts=tuple(
-            plain_chart(name, name.capitalize(), "score", ("1.1", "1.0"), 4.3) for name in ("correctness", "tone")
-        ),
-        rows=SCORES,
-        judge=(("Model", "gpt-5.1-mini"), ("Method", "G-Eval, 5 samples"), ("Spent today", "412,000 of 1,000,000 tokens")),
-        health=well,
-    )
-
-
-def costs(asked: v.Filter, tag: str, well: v.Health) -> v.CostsView:
-    return v.CostsView(
-        filter=asked,
-        choices=choices(),
-        tag=tag,
-        tags=("system", "cost-center", "business-unit"),
-        rows=(
-            v.SpendRow(value="refunds", cost_usd=9210.4, share=0.74, tokens=812_400_000),
-            v.SpendRow(value="claims", cost_usd=1203.1, share=0.1, tokens=99_000_000),
-            v.SpendRow(value="untagged", cost_usd=2034.0, share=0.16, tokens=181_000_000, unpriced=4120),
-        ),
-        budgets=BUDGETS,
-        ptus=(
-            v.PtuRow(
-                name="refunds-ptu", model="gpt-5.1", units=100, utilisation=0.41, monthly_usd=26000.0, payg_usd=17400.0,
-                break_even_tokens=2_900_000_000,
-                advice="At 41 % it costs $8,600 more a month than paying as you go; do not renew in April.",
-            ),
-        ),
-        health=well,
-    )  # fmt: skip

@@ -144,12 +144,18 @@ function connected() {
   said.textContent = "Connected again.";
 }
 
-let pause = 1000;
+// The first message comes at once. It is news only to a page that says which version it shows, and shows another.
+let pause = 1000, greeted = false;
+function onMessage(event) {
+  const shown = document.getElementById("moment")?.dataset.version;
+  const news = shown ? String(JSON.parse(event.data).version) !== shown : greeted;
+  greeted = true;
+  if (news || lostAt) refresh();
+}
 function listen() {
   const stream = new EventSource("/api/v1/stream");
-  let opened = false;
-  stream.onopen = () => { pause = 1000; if (opened || lostAt) refresh(); opened = true; };
-  stream.onmessage = (event) => { if (lostAt || String(JSON.parse(event.data).version) !== document.getElementById("moment")?.dataset.version) refresh(); };
+  stream.onopen = () => { pause = 1000; if (lostAt) refresh(); };
+  stream.onmessage = onMessage;
   stream.onerror = () => {
     lost();
     if (stream.readyState !== EventSource.CLOSED) return; // It tries again by itself.

@@ -95,7 +95,7 @@ def test_acts_are_in_reach_of_a_thumb(night: Served, phone: Visit) -> None:
 def test_the_first_screen_is_light(night: Served, phone: Visit) -> None:
     """With 200 incidents in history the first screen takes four requests and few bytes, and no third party."""
     phone.page.goto(night.url)
-    phone.page.wait_for_function("document.documentElement.classList.contains('has-js')")
+    phone.page.wait_for_selector("html.has-js", state="attached")
     screen = [one for one in phone.responses if "/api/" not in one.url and "/fragments/" not in one.url]
     assert all(one.url.startswith(night.url) for one in phone.responses)
     assert len(screen) <= MOST_REQUESTS

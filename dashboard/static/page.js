@@ -68,13 +68,17 @@ function morph(old, fresh) {
   morphChildren(old, fresh);
 }
 function morphChildren(old, fresh) {
+  const keys = new Set([...fresh.childNodes].map(keyOf));
   let at = old.firstChild;
   for (const wanted of [...fresh.childNodes]) {
     let found = at;
     while (found && !alike(found, wanted)) found = keyOf(wanted) || keyOf(found) ? found.nextSibling : null;
     if (!found) { old.insertBefore(wanted, at); continue; }
-    // What was passed over is gone unless it comes later: then moving the found one keeps the rest in place.
-    if (found !== at) old.insertBefore(found, at); else at = at.nextSibling;
+    while (at !== found && !keys.has(keyOf(at) ?? "")) { const next = at.nextSibling; at.remove(); at = next; }
+    // A node that is moved loses its focus, so it stays where it is unless another that stays too is in its way.
+    if (at === found) at = found.nextSibling;
+    else if (old.moveBefore) old.moveBefore(found, at);
+    else old.insertBefore(found, at);
     morph(found, wanted);
   }
   while (at) { const next = at.nextSibling; at.remove(); at = next; }

@@ -60,7 +60,11 @@ def signals(asked: v.Filter, cards: tuple[v.IncidentCard, ...], well: v.Health) 
         escalation=fleet.chart("escalation"),
         appropriateness=plain_chart("apt", "Appropriateness of escalations", "score", ("Score",), 4.19),
         denials=plain_chart(
-            "denials", "Denied requests", "count", ("refund-agent", "claims-agent", "payout-agent"), 12
+            "denials",
+            "Denied requests",
+            "count",
+            tuple(f"returns-and-refunds-agent-{number}" for number in range(8)),
+            12,
         ),
         budgets=BUDGETS,
         latency=(

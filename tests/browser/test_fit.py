@@ -23,6 +23,9 @@ PATHS = {
 }
 SIZES = [(390, 844), (1280, 800), (2560, 1440)]
 
+AXE = {(390, "dark"), (390, "light"), (1280, "light")}
+"""Where axe looks: at both schemes, and at both layouts. It is slow, and the wall has the desk's markup."""
+
 MOST_BYTES = 20_000
 """Of the first screen over the wire, all files together."""
 
@@ -32,7 +35,7 @@ MOST_REQUESTS = 4
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_axe_finds_nothing_serious_and_nothing_overflows(night: Served, browser: Browser, scheme: Any) -> None:
-    """On every page, at every size, axe is content and nothing scrolls sideways; pictures are kept to look at."""
+    """On every page axe is content, and at no size anything scrolls sideways; pictures are kept to look at."""
     SCREENSHOTS.mkdir(exist_ok=True)
     for width, height in SIZES:
         with visit(browser, viewport={"width": width, "height": height}, color_scheme=scheme) as opened:
@@ -40,8 +43,8 @@ def test_axe_finds_nothing_serious_and_nothing_overflows(night: Served, browser:
                 opened.page.goto(night.url + path)
                 opened.page.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png", full_page=name != "now")
                 assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (name, width)
-                if width == 2560:
-                    continue  # The same markup; contrast and names were looked at already.
+                if (width, scheme) not in AXE:
+                    continue
                 found = Axe().run(opened.page).response["violations"]
                 serious = [
                     (name, one["id"], [node["target"] for node in one["nodes"]][:3])

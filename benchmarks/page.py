@@ -116,16 +116,17 @@ def main() -> int:
     options = parser.parse_args()
     served = serve()
     try:
-        result = {"loads": loads(served, options.repeats), "render_ms": render_ms(options.repeats * 10)}
+        visits = loads(served, options.repeats)
     finally:
         served.stop()
+    rendered = render_ms(options.repeats * 10)
     if options.json:
-        print(json.dumps(result, indent=2))
+        print(json.dumps({"loads": visits, "render_ms": rendered}, indent=2))
         return 0
-    for name, one in result["loads"].items():
+    for name, one in visits.items():
         figures = f"first paint {one['paint_ms']:.0f} ms, interactive {one['interactive_ms']:.0f} ms"
         print(f"{name}: {figures}, {one['bytes']:,.0f} bytes in {one['requests']:.0f} requests")
-    for name, milliseconds in result["render_ms"].items():
+    for name, milliseconds in rendered.items():
         print(f"{name}: {milliseconds:.2f} ms to render")
     return 0
 

@@ -22,6 +22,9 @@ Across: TypeAlias = Callable[[datetime], float]
 Down: TypeAlias = Callable[[float], float]
 """Places a value, 0 to 1 from the top."""
 
+MOST_LINES: Final = 6
+"""Lines that an eye tells apart; the table has all."""
+
 WIDE: Final = 1000
 TALL: Final = 100
 
@@ -108,7 +111,7 @@ def draw(chart: Chart) -> Drawing:
     return Drawing(
         chart=chart,
         unit=unit,
-        courses=tuple(_course(line, style, x, y) for style, line in enumerate(chart.lines)),
+        courses=tuple(_course(line, style, x, y) for style, line in enumerate(chart.lines[:MOST_LINES])),
         across=_time_ticks(chart, x),
         up=tuple(Tick(_place(y(bottom + step * i)), bottom + step * i) for i in range(ticks + 1)),
         flags=flags,
@@ -155,11 +158,12 @@ def _time_ticks(chart: Chart, x: Across) -> tuple[Tick, ...]:
     start = chart.starts_at.astimezone(UTC)
     midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
     at = midnight + timedelta(minutes=math.ceil((start - midnight).total_seconds() / 60 / step) * step)
-    ticks = []
+    ticks: list[Tick] = []
     while at <= chart.ends_at and len(ticks) <= _MOST_TICKS + 1:
         place = _place(x(at))
-        anchor = "start" if place < 4 else "end" if place > 96 else "middle"
-        ticks.append(Tick(place, minutes, at, anchor))
+        anchor = "start" if place < 0.5 else "end" if place > 96 else "middle"
+        if not 0.5 <= place < 4:  # Its text would leave the plot, or crowd the next.
+            ticks.append(Tick(place, minutes, at, anchor))
         at += timedelta(minutes=step)
     return tuple(ticks)
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from dashboard.charts import MOST_LINES
 from dashboard.pages_format import age
 from dashboard.views import Chart, Filter, IncidentView, Point, TraceStep
 
@@ -35,7 +36,9 @@ def table(chart: Chart) -> list[tuple[datetime, list[Point | None]]]:
 
 def courses_json(chart: Chart) -> str:
     """The values behind the lines for the readout: name, start and step in seconds, values rounded to four digits."""
-    return json.dumps([_course(chart, index) for index in range(len(chart.lines))], separators=(",", ":"))
+    return json.dumps(
+        [_course(chart, index) for index in range(min(len(chart.lines), MOST_LINES))], separators=(",", ":")
+    )
 
 
 def _course(chart: Chart, index: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
 from dashboard import views as v
+from schemas.base import Model
 from tests.support import dashboard_fleet as fleet
 from tests.support.browser import SCREENSHOTS, Visit, visit
 from tests.support.dashboard import Served
@@ -165,7 +166,7 @@ def _poison(value: Any, keep: frozenset[str] | set[str] = frozenset()) -> Any:
         return tuple(_poison(one, keep) for one in value)
     if isinstance(value, str):
         return fleet.NASTY
-    if not isinstance(value, v.Model):
+    if not isinstance(value, Model):
         return value
     changed = {}
     for name, field in type(value).model_fields.items():

@@ -289,7 +289,7 @@ def chain(*, cut: bool = False) -> tuple[v.ChainStep, ...]:
             v.ChainStep(
                 order=order,
                 check=found.check,
-                question=v.CHECK_QUESTIONS[found.check],  # type: ignore[index]
+                question=v.CHECK_QUESTIONS[found.check],
                 finding=None if missing else found,
                 decided=order == 4,
                 why="The check ran out of its 2 s; the chain went on without it." if missing else None,

@@ -1,6 +1,6 @@
 """The page's routes without a browser: statuses, addresses that last, forms that are checked, words for people."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
 import httpx
@@ -22,14 +22,13 @@ def acts() -> FakeActs:
 
 
 @pytest.fixture
-async def client(acts: FakeActs) -> "Iterator[httpx.AsyncClient]":  # type: ignore[misc]
+async def client(acts: FakeActs) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
 
     @app.middleware("http")
-    async def viewer(request: Request, call):  # type: ignore[no-untyped-def]
+    async def viewer(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
         request.state.viewer = v.Viewer(name="Linus", role="operator", csrf="c")
-        answer: Response = await call(request)
-        return answer
+        return await call(request)
 
     app.include_router(build_router(acts.pages, acts))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://page") as asking:

@@ -14,6 +14,7 @@ COPY triage triage
 COPY costs costs
 COPY stream stream
 COPY evaluation evaluation
+COPY dashboard dashboard
 COPY scenarios scenarios
 RUN python -m hatchling build -t wheel -d wheels \
     && /opt/midwatch/bin/pip install --quiet --no-deps --no-index wheels/*.whl

@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 
 from stream.adapters import Decoder
 from stream.assembly import record_limits
+from stream.collector import calm_collector
 from stream.core.deltas import ScoreRecord, unpack
 from stream.ingest import Ingest, Record
 from stream.ingest_loop import IngestLoop
@@ -88,6 +89,7 @@ def place_of(event: Mapping[str, Any]) -> str:
 
 async def midwatch(task: Task, batch: int = BATCH) -> Measured:
     """Midwatch's ingest loop, as a worker runs it: checked, windowed by series, committed with a fence to Redis."""
+    calm_collector()
     settings = _settings(task, batch)
     meter, stop = Meter(task.events), asyncio.Event()
 

@@ -164,3 +164,12 @@ class Sighted(Protocol):
     def sight(self, view: WindowView, state: State, row: int) -> Sight:
         """What it sees of one row, with the memory as `step` left it at the view's tick."""
         ...
+
+
+@runtime_checkable
+class Expecting(Protocol):
+    """A detector that knows what to expect of every series: for metrics and the page."""
+
+    def expected(self, state: State) -> Floats:
+        """[S] what is expected, in the detector's unit, as of its last step; NaN where nothing is known yet."""
+        ...

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from detectors import baseline, learning, lifecycle, words
-from detectors.base import State, WindowView
+from detectors.base import Floats, State, WindowView
 from detectors.lifecycle import Mask
 from detectors.rate_scan import RateScan
 from detectors.scan import Reading, Scan
@@ -83,6 +83,13 @@ class EscalationRate(RateScan):
         """See `Detector.fresh`. 296 bytes a series."""
         day: State = {"day_n": np.zeros(size, dtype=np.int32), "day_x": np.zeros(size, dtype=np.int32)}
         return {**lifecycle.fresh(size), **baseline.fresh(size), **day}
+
+    def expected(self, state: State) -> Floats:
+        """See `Expecting.expected`."""
+        if self._settings.rule == "scan":
+            return np.where(state["level_n"] > 0, super().expected(state), np.nan)
+        day_n, day_x = state["day_n"].astype(np.float64), state["day_x"].astype(np.float64)
+        return np.divide(day_x, day_n, out=super().expected(state), where=day_x > 0)
 
     def _learn(self, view: WindowView, frozen: Mask, state: State) -> None:
         self._baseline.learn(view.minutes(120), view.tick, view.group, frozen, state)

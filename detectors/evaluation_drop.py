@@ -137,6 +137,11 @@ class EvaluationDrop:
             score_name="z",
         )
 
+    def expected(self, state: State) -> Floats:
+        """See `Expecting.expected`."""
+        known = state["base_n"] >= self._settings.min_baseline
+        return np.where(known, state["base_mean"].astype(np.float64), np.nan)
+
     def _sum_hours(self, view: WindowView, state: State) -> None:
         """Sum the full hours of baseline and windows once an hour."""
         hour = view.tick // _HOUR

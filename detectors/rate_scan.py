@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from detectors import lifecycle, onset, words
-from detectors.base import MINUTES, Claim, Counts, Sight, State, WindowView
+from detectors.base import MINUTES, Claim, Counts, Floats, Sight, State, WindowView
 from detectors.lifecycle import NONE, PAGE, WARNING, Levels, Mask
 from detectors.scan import Reading, Scan, look_penalty, tail_score, window_matrix, window_sums
 from detectors.settings import Tiers
@@ -107,6 +107,11 @@ class RateScan(ABC):
             page=self._life.page_score,
             score_name="score",
         )
+
+    def expected(self, state: State) -> Floats:
+        """See `Expecting.expected`."""
+        rate = state["rate"].astype(np.float64)
+        return np.where(rate > 0, rate, np.nan)
 
     def _read(self, view: WindowView, state: State) -> Reading:
         """The best window of every series that has enough events in any of them."""

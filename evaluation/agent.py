@@ -14,6 +14,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -28,9 +29,12 @@ from aiokafka.errors import KafkaError
 
 from evaluation.acks import OrderedAcks
 from evaluation.anchor_watch import AnchorWatch
+from evaluation.batch_store import BatchStore
+from evaluation.batch_watch import watch_batches
 from evaluation.budget import PlaneStore
 from evaluation.burst import Bursts
 from evaluation.criteria import Criterion
+from evaluation.giving_up import Patience, give_up
 from evaluation.judge_metrics import JudgeMetrics
 from evaluation.judgement import Judge
 from evaluation.metrics import PlaneMetrics
@@ -51,6 +55,12 @@ from stream.settings_clients import kafka_options, redis_client
 PUBLISH_SECONDS: Final = 30.0
 WATCH_SECONDS: Final = 2.0
 STOP_SECONDS: Final = 15.0
+CANCEL_SECONDS: Final = 2.0
+"""How long what was cancelled, or is closed, is waited for."""
+
+LAST_SECONDS: Final = 5.0
+"""How long whatever is left at the end of the process is."""
+
 BURSTS_AT_ONCE: Final = 2
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.judge")
@@ -86,9 +96,11 @@ def faust_app(settings: Settings, datadir: Path) -> faust.App:
 
 def credentials_of(options: Mapping[str, Any]) -> Any:
     """Faust's credentials for the options of an aiokafka client; None for plain text."""
-    from faust.auth import SASLCredentials, SSLCredentials
+    from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 
     context = options.get("ssl_context")
+    if "sasl_oauth_token_provider" in options:
+        return OAuthCredentials(oauth_cb=options["sasl_oauth_token_provider"], ssl_context=context)
     if "sasl_mechanism" in options:
         return SASLCredentials(
             username=options["sasl_plain_username"],
@@ -133,9 +145,7 @@ class Feed:
         """Let the work in flight end; cancel what takes longer. What is cancelled is not acknowledged."""
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            await give_up(late, CANCEL_SECONDS)
 
 
 def interactions(plane: Plane, decoder: Decoder) -> Callable[[Any], Awaitable[None]]:
@@ -170,15 +180,29 @@ def run_plane(settings: Settings, judge: Judge, criteria: tuple[Criterion, ...])
     configure_logs(settings.log, secret_values(settings))
     for name in ("faust", "mode", "aiokafka"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    return asyncio.run(_to_the_end(settings, judge, criteria))
+
+
+async def _to_the_end(settings: Settings, judge: Judge, criteria: tuple[Criterion, ...]) -> int:
+    """Run, and leave nothing behind. Does not return if something does not let itself be stopped."""
+    code = 0
     try:
-        asyncio.run(_run(settings, judge, criteria))
+        await _run(settings, judge, criteria)
     except (KafkaAway, KafkaError, OSError) as error:
         log.error("cannot_run", error=type(error).__name__, detail=str(error))  # noqa: TRY400  # expected: no traceback
-        return 1
+        code = 1
     except Exception as error:  # the last line of defence: said in the log, told by the exit code
         log.exception("plane_failed", error=type(error).__name__, detail=str(error))
-        return 1
-    return 0
+        code = 1
+    left = await give_up(asyncio.all_tasks() - {asyncio.current_task()}, LAST_SECONDS)
+    if left:
+        # The event loop would wait for them for ever, and so would whoever sent the signal.
+        names = sorted({getattr(task.get_coro(), "__qualname__", "?") for task in left})
+        log.error("forced_exit", tasks=len(left), of=names, why="they do not end although they were cancelled")
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(1)
+    return code
 
 
 async def _run(settings: Settings, judge: Judge, criteria: tuple[Criterion, ...]) -> None:
@@ -189,12 +213,14 @@ async def _run(settings: Settings, judge: Judge, criteria: tuple[Criterion, ...]
     sampling, metrics = settings.sampling, PlaneMetrics()
     owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(judge.aclose)
+        stack.push_async_callback(_bounded, "judge", judge.aclose, CANCEL_SECONDS)
         redis = redis_client(settings.redis)
-        stack.push_async_callback(redis.aclose)
+        stack.push_async_callback(_bounded, "redis", redis.aclose, CANCEL_SECONDS)
         producer = AIOKafkaProducer(**kafka_options(settings.kafka), acks="all", enable_idempotence=True, linger_ms=2)
         await asyncio.wait_for(producer.start(), sampling.away_seconds)
-        stack.push_async_callback(producer.stop)
+        stack.push_async_callback(_bounded, "producer", producer.stop, CANCEL_SECONDS)
+        batches = asyncio.create_task(watch_batches(BatchStore(redis, settings.redis.namespace), metrics))
+        stack.callback(batches.cancel)
         store = PlaneStore(redis, settings.redis.namespace, owner, time.monotonic)
 
         def purse(name: str, tokens: int | None, usd: float | None) -> Purse:
@@ -226,21 +252,20 @@ async def _run(settings: Settings, judge: Judge, criteria: tuple[Criterion, ...]
         )(feeds[1].__call__)
         watch = _Watch(app, producer, sampling.away_seconds)
         http = settings.http.model_copy(update={"port": sampling.http_port})
-        _watch_judge(judge, criteria, settings, metrics, stack)
+        _watch_judge(plane, criteria, settings, stack)
         server = await stack.enter_async_context(serve_http(http, metrics.registry, watch.status, watch.status))
         await _serve(app, feeds, watch, server.url, stop)
 
 
-def _watch_judge(
-    judge: Judge, criteria: tuple[Criterion, ...], settings: Settings, metrics: PlaneMetrics, stack: AsyncExitStack
-) -> None:
+def _watch_judge(plane: Plane, criteria: tuple[Criterion, ...], settings: Settings, stack: AsyncExitStack) -> None:
     """Let /metrics tell of the judge as well, and have it judge anchors, if it keeps metrics to tell by."""
-    own = getattr(judge, "metrics", None)
+    own = getattr(plane.judge, "metrics", None)
     if not isinstance(own, JudgeMetrics):
         return
-    metrics.registry.register(own.registry)
+    plane.metrics.registry.register(own.registry)
     if settings.judge.anchor_minutes:
-        rounds = asyncio.create_task(AnchorWatch(judge, criteria, own).run(settings.judge.anchor_minutes * 60))
+        watch = AnchorWatch(plane.judge, criteria, own, plane.purse, plane.store, plane.settings.judge_seconds)
+        rounds = asyncio.create_task(watch.run(settings.judge.anchor_minutes * 60))
         stack.callback(rounds.cancel)
 
 
@@ -278,6 +303,18 @@ class _Watch:
                 raise KafkaAway(f"Kafka did not answer for {self._seconds:g} s")
 
 
+async def _bounded(part: str, stop: Callable[[], Awaitable[object]], seconds: float) -> None:
+    """Stop a part. One that hangs or breaks must not keep the process."""
+
+    async def stopped() -> None:
+        await stop()
+
+    try:
+        await Patience()(stopped(), seconds)
+    except Exception as error:  # noqa: BLE001  # said in the log; the process ends all the same
+        log.warning("did_not_stop", part=part, error=type(error).__name__)
+
+
 async def _serve(app: faust.App, feeds: list[Feed], watch: _Watch, url: str, stop: asyncio.Event) -> None:
     starting = asyncio.create_task(app.start())
     watching = asyncio.create_task(watch.run())
@@ -294,10 +331,7 @@ async def _serve(app: faust.App, feeds: list[Feed], watch: _Watch, url: str, sto
         watching.cancel()
         for feed in feeds:
             await feed.drain(STOP_SECONDS / 3)
-        try:
-            await asyncio.wait_for(app.stop(), STOP_SECONDS)
-        except (TimeoutError, Exception):  # noqa: BLE001  # a stop that hangs or breaks must not keep the process
-            log.warning("faust_did_not_stop")
+        await _bounded("faust", app.stop, STOP_SECONDS)
         starting.cancel()
         stopping.cancel()
         log.info("plane_stopped")

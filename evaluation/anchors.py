@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.stats import t as student
 
 from evaluation.criteria import Criterion
-from evaluation.judgement import Judge
+from evaluation.judgement import Judge, Judgement
 from schemas.events import Interaction
 
 MIN_SHIFT: Final = 0.3
@@ -85,15 +85,23 @@ def shipped_anchors() -> tuple[Anchor, ...]:
     return tuple(Anchor.model_validate(table) for table in tomllib.loads(text)["anchor"])
 
 
+def wanted(anchor: Anchor, criteria: Sequence[Criterion]) -> list[Criterion]:
+    """The criteria that an anchor has known scores for."""
+    return [criterion for criterion in criteria if criterion.name in anchor.known]
+
+
+def scores_of(judged: Iterable[tuple[str, Judgement]]) -> Scores:
+    """A round's scores, from each anchor's name and judgement."""
+    return {(name, one.criterion): one.score for name, one in judged if one.score is not None}
+
+
 async def judge_anchors(judge: Judge, criteria: Sequence[Criterion], anchors: Sequence[Anchor]) -> Scores:
     """One round: every anchor by the criteria that it has known scores for."""
-    found: dict[tuple[str, str], float] = {}
+    found: list[tuple[str, Judgement]] = []
     for anchor in anchors:
-        known = [criterion for criterion in criteria if criterion.name in anchor.known]
-        for judgement in await judge.judge(anchor.interaction(), known):
-            if judgement.score is not None:
-                found[anchor.name, judgement.criterion] = judgement.score
-    return found
+        judgements = await judge.judge(anchor.interaction(), wanted(anchor, criteria))
+        found.extend((anchor.name, one) for one in judgements)
+    return scores_of(found)
 
 
 def anchor_errors(scores: Scores, anchors: Sequence[Anchor]) -> dict[str, float]:

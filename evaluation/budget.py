@@ -5,6 +5,8 @@
 | `{ns:judge}:spent:PURSE:DAY` | hash: tokens and micro-dollars spent or reserved, with expiry |
 | `{ns:judge}:wanted:BUCKET` | hash: what the full rates would have spent in ten minutes, with expiry |
 | `{ns:judge}:claim:HASH` | the owner while an interaction is judged, its results afterwards, with expiry |
+| `{ns:judge}:batch...` | see `evaluation.batch_store` |
+| `{ns:judge}:anchors:NAME` | hash: the anchors' first scores, which later rounds are compared with, with expiry |
 | `{ns:judge}:recent:HASH` | list: the newest escalated interactions of one system, with expiry |
 
 Redis away is no reason to stop or to spend without limit: every call then answers None at once for some seconds, and
@@ -13,10 +15,10 @@ the caller falls back to a small allowance of its own.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from hashlib import blake2b
 from importlib.resources import files
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -27,6 +29,9 @@ BUCKET_SECONDS: Final = 600
 BUDGET_TTL_SECONDS: Final = 3 * DAY_SECONDS
 DONE_TTL_SECONDS: Final = 2 * DAY_SECONDS
 """As long as the engine remembers a score's id: within it a repeat changes nothing, and costs nothing."""
+
+REFERENCE_TTL_SECONDS: Final = 366 * DAY_SECONDS
+"""How long the anchors' first scores are kept after the last round."""
 
 RECENT_TTL_SECONDS: Final = 2 * 3600
 RECENT_PER_SYSTEM: Final = 100
@@ -42,7 +47,7 @@ class PlaneStore:
     def __init__(self, redis: Redis, namespace: str, owner: str, monotonic: Callable[[], float]) -> None:
         self.up = True
         self._redis = redis
-        self._prefix = f"{{{namespace}:judge}}"
+        self._prefix = judge_prefix(namespace)
         self._owner = owner
         self._monotonic = monotonic
         self._retry_at = 0.0
@@ -128,6 +133,23 @@ class PlaneStore:
         """Give a claim up."""
         await self._ask(lambda: _await(self._redis.delete(self._key("claim", identity))))
 
+    async def reference(self, name: str, scores: Mapping[str, float]) -> dict[str, float] | None:
+        """Keep the scores of anchors that have none yet, and give all that have; None if Redis is away."""
+        key = f"{self._prefix}:anchors:{name}"
+
+        async def change() -> dict[bytes, bytes]:
+            pipe = self._redis.pipeline(transaction=True)
+            for field, score in scores.items():
+                pipe.hsetnx(key, field, repr(score))
+            pipe.expire(key, REFERENCE_TTL_SECONDS)
+            pipe.hgetall(key)
+            answers: list[Any] = await pipe.execute()
+            found: dict[bytes, bytes] = answers[-1]
+            return found
+
+        found = await self._ask(change)
+        return None if found is None else {field.decode(): float(score) for field, score in found.items()}
+
     async def remember(self, system: str, record: bytes) -> None:
         """Keep an escalated interaction for a burst."""
         key = self._key("recent", system)
@@ -152,8 +174,22 @@ class PlaneStore:
     def _wanted(self, bucket: int) -> str:
         return f"{self._prefix}:wanted:{bucket}"
 
-    def _key(self, kind: str, identity: str) -> str:
-        return f"{self._prefix}:{kind}:{blake2b(identity.encode(), digest_size=16).hexdigest()}"
+    def _key(self, kind: Literal["claim", "recent"], identity: str) -> str:
+        return _hashed(self._prefix, kind, identity)
+
+
+def judge_prefix(namespace: str) -> str:
+    """What all keys begin with: one hash tag, so that scripts may touch several in a cluster."""
+    return f"{{{namespace}:judge}}"
+
+
+def claim_key(prefix: str, identity: str) -> str:
+    """The key of an interaction's claim."""
+    return _hashed(prefix, "claim", identity)
+
+
+def _hashed(prefix: str, kind: str, identity: str) -> str:
+    return f"{prefix}:{kind}:{blake2b(identity.encode(), digest_size=16).hexdigest()}"
 
 
 async def _await(answer: Any) -> Any:

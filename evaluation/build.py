@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import openai
 
+from evaluation.bounded import bounded_client
 from evaluation.calls import Caller, ChatCaller, ResponsesCaller
 from evaluation.judgement import Judge
 from evaluation.judging import ModelJudge
@@ -25,14 +26,12 @@ class JudgeConfigError(ValueError):
     """The judge cannot be built from this configuration; says what is missing and where to give it."""
 
 
-def build_judge(
-    settings: Settings, environ: Mapping[str, str], first_pause_seconds: float = FIRST_SECONDS
-) -> Judge:
+def build_judge(settings: Settings, environ: Mapping[str, str], first_pause_seconds: float = FIRST_SECONDS) -> Judge:
     """The judge that `[judge]` describes. Raises `JudgeConfigError`."""
     section = settings.judge
     if section.provider == "scripted":
         return ScriptedJudge()
-    client = _client(section, environ)
+    client = make_client(section, environ, section.max_answer_bytes)
     return ModelJudge(_caller(section, client), section, client.close, first_pause_seconds=first_pause_seconds)
 
 
@@ -41,15 +40,19 @@ def _caller(section: JudgeSettings, client: openai.AsyncOpenAI) -> Caller:
     return made(client, section.model, section.max_output_tokens, section.temperature)
 
 
-def _client(section: JudgeSettings, environ: Mapping[str, str]) -> openai.AsyncOpenAI:
-    """The client, without retries of its own: how often and how long is ours to say."""
+def make_client(section: JudgeSettings, environ: Mapping[str, str], most_bytes: int) -> openai.AsyncOpenAI:
+    """The client, without retries of its own: how often and how long is ours to say. Raises `JudgeConfigError`.
+
+    `most_bytes` is the longest answer that it reads.
+    """
+    bounds: dict[str, Any] = {"timeout": section.timeout_seconds, "max_retries": 0}
     if section.provider == "azure":
         return openai.AsyncAzureOpenAI(
             azure_endpoint=section.base_url or "",
             api_key=_key(section, environ, "AZURE_OPENAI_API_KEY"),
             api_version=section.api_version,
-            timeout=section.timeout_seconds,
-            max_retries=0,
+            http_client=bounded_client(most_bytes, section.timeout_seconds),
+            **bounds,
         )
     # The address is always given: the client would else take OPENAI_BASE_URL, and text would go where no setting says.
     address = section.base_url or OPENAI_URL
@@ -58,7 +61,8 @@ def _client(section: JudgeSettings, environ: Mapping[str, str]) -> openai.AsyncO
     else:
         # OpenAI's key is not for others' servers.
         key = section.api_key.get_secret_value() if section.api_key else NO_KEY
-    return openai.AsyncOpenAI(base_url=address, api_key=key, timeout=section.timeout_seconds, max_retries=0)
+    http = bounded_client(most_bytes, section.timeout_seconds)
+    return openai.AsyncOpenAI(base_url=address, api_key=key, http_client=http, **bounds)
 
 
 def _key(section: JudgeSettings, environ: Mapping[str, str], variable: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import openai
 
 from evaluation.answer import answer_schema
+from evaluation.bounded import too_large
 from evaluation.judgement import NoDataReason
 from evaluation.prompt import Prompt
 from evaluation.weighting import Token
@@ -52,6 +53,7 @@ class CallFailed(Exception):
         again: bool = False,
         wait_seconds: float | None = None,
         tokens: tuple[int, int] = (0, 0),
+        refused: bool = False,
     ) -> None:
         super().__init__(f"{reason} ({code})")
         self.reason = reason
@@ -59,6 +61,17 @@ class CallFailed(Exception):
         self.again = again
         self.wait_seconds = wait_seconds
         self.tokens = tokens
+        self._refused = refused
+
+    @property
+    def down(self) -> bool:
+        """Whether nobody answers: a time-out, a server that fails, a wrong key, a quota that is used up.
+
+        A limit of the rate is no such thing, nor is one request that the server refuses.
+        """
+        if self.reason == "rate_limited":
+            return not self.again
+        return self.reason in {"timeout", "unavailable"} and not self._refused
 
 
 class NoLogprobs(Exception):
@@ -94,7 +107,7 @@ class ChatCaller:
     async def __call__(self, request: Request) -> Reply:
         """The reply; raises as `Caller` says."""
         body = chat_body(request, self.model, self.max_output_tokens, self.temperature)
-        with _failures():
+        with failures():
             return read_chat(await self.client.chat.completions.create(**body))
 
 
@@ -110,7 +123,7 @@ class ResponsesCaller:
     async def __call__(self, request: Request) -> Reply:
         """The reply; raises as `Caller` says."""
         body = responses_body(request, self.model, self.max_output_tokens, self.temperature)
-        with _failures():
+        with failures():
             return read_response(await self.client.responses.create(**body))
 
 
@@ -204,7 +217,7 @@ def _bytes_of(token: Any) -> bytes:
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
+def failures() -> Iterator[None]:
     """What a call can raise, as `CallFailed` or `NoLogprobs`: the client's errors, and a body of the wrong form."""
     try:
         yield
@@ -212,7 +225,10 @@ def _failures() -> Iterator[None]:
         raise
     except openai.APITimeoutError:
         raise CallFailed("timeout", "timeout", again=True) from None
-    except openai.APIConnectionError:
+    except openai.APIConnectionError as error:
+        if too_large(error):
+            # Made again it would be as large, and is paid for each time.
+            raise CallFailed("invalid_output", "too_large") from None
         raise CallFailed("unavailable", "connection", again=True) from None
     except openai.APIStatusError as error:
         raise _of_status(error, time.time) from None
@@ -233,7 +249,7 @@ def _of_status(error: openai.APIStatusError, wall: Callable[[], float]) -> Excep
         return CallFailed("refused", code)
     if error.status_code in {400, 422} and "logprobs" in f"{error.param} {error.message}":
         return NoLogprobs(code)
-    return CallFailed("unavailable", code)
+    return CallFailed("unavailable", code, refused=error.status_code in {400, 413, 422})
 
 
 def retry_after(error: openai.APIStatusError, wall: Callable[[], float]) -> float | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from schemas.events import Interaction
 
@@ -30,6 +30,9 @@ NoDataReason: TypeAlias = Literal[
 """Why there is no score: no answer in time; the provider's limit; the model or its content filter declined; the answer
 was cut off at the token limit; it was not what was asked for; the provider failed or cannot be reached (its circuit is
 open, too); the interaction has no text to judge; the day's budget does not allow it."""
+
+PASSING: Final = frozenset({"timeout", "rate_limited", "unavailable", "over_budget"})
+"""Reasons that are gone tomorrow: an interaction without a score for one of them may be judged another time."""
 
 Method: TypeAlias = Literal["logprobs", "samples", "single", "scripted"]
 """How a score came to be: weighted by the probabilities of the score's token, the mean of several samples, one answer

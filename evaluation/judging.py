@@ -6,38 +6,25 @@ import asyncio
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import structlog
 
-from evaluation.answer import MAX_REASONING, InvalidAnswer, Scored, parse_answer
+from evaluation.answer import InvalidAnswer
 from evaluation.calls import Caller, CallFailed, NoLogprobs, Reply, Request
-from evaluation.cleaning import clean
+from evaluation.circuit import Circuit, State
 from evaluation.criteria import Criterion
 from evaluation.judge_metrics import JudgeMetrics
 from evaluation.judgement import Judgement, Method, NoDataReason
-from evaluation.prompt import TEMPLATE, Prompt, build_prompt, has_text
+from evaluation.prompt import Prompt, build_prompt, has_text
 from evaluation.retrying import FIRST_SECONDS, Retrying
-from evaluation.weighting import weighted_scores
+from evaluation.scoring import Answer, judgements_of, read_answer
 from schemas.events import Interaction
 from stream.settings_judge import JudgeSettings
-
-SCRIPTED_PREFIX: Final = "midwatch-scripted"
-"""Models of this name are no models: what they say is marked as scripted."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.judge")
 
 PromptBuilder: TypeAlias = Callable[[Interaction, Sequence[Criterion], str, int], Prompt]
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """One usable answer: the scores as answered, and as weighted where log-probabilities allow it."""
-
-    scores: dict[str, Scored]
-    weighted: dict[str, float]
-    model: str
 
 
 class _Spent:
@@ -70,6 +57,7 @@ class ModelJudge:
         self.prompt = prompt
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._retrying = Retrying(settings.attempts, random.random, self._note, first_pause_seconds)
+        self._circuit = Circuit(settings.circuit_failures, settings.circuit_seconds, self._tell_circuit)
         self._logprobs = settings.logprobs
         self._said: set[str] = set()
 
@@ -95,7 +83,7 @@ class ModelJudge:
 
     async def _ask(
         self, interaction: Interaction, criteria: Sequence[Criterion], spent: _Spent
-    ) -> list[_Answer] | NoDataReason:
+    ) -> list[Answer] | NoDataReason:
         """The answers to take, one if it is weighted for every criterion, or why there are none."""
         deadline = asyncio.get_running_loop().time() + self._settings.total_seconds
         try:
@@ -111,21 +99,20 @@ class ModelJudge:
         for one in more:
             if isinstance(one, BaseException) and not isinstance(one, CallFailed):
                 raise one
-        return [first, *(one for one in more if isinstance(one, _Answer))]
+        return [first, *(one for one in more if isinstance(one, Answer))]
 
     async def _answer(
         self, interaction: Interaction, criteria: Sequence[Criterion], deadline: float, spent: _Spent
-    ) -> _Answer:
+    ) -> Answer:
         """One usable answer. Raises `CallFailed`."""
         names = tuple(criterion.name for criterion in criteria)
 
-        async def once() -> _Answer:
+        async def once() -> Answer:
             # A boundary of its own for each call, a repeated one as well.
             prompt = self.prompt(interaction, criteria, secrets.token_hex(16), self._settings.max_text_chars)
             try:
                 async with self._slots:
-                    with self.metrics.in_flight.track_inprogress():
-                        reply = await self._call(prompt, names)
+                    reply = await self._admitted(prompt, names)
             except CallFailed as failure:
                 spent.add(failure.tokens)
                 raise
@@ -133,6 +120,34 @@ class ModelJudge:
             return self._read(reply, names)
 
         return await self._retrying(once, deadline)
+
+    async def _admitted(self, prompt: Prompt, names: tuple[str, ...]) -> Reply:
+        """One reply, unless the judge counts as down: then it is not asked."""
+        clock = asyncio.get_running_loop().time
+        ticket = self._circuit.admit(clock())
+        if ticket is None:
+            self.metrics.not_asked.inc()
+            raise CallFailed("unavailable", "circuit_open")
+        try:
+            with self.metrics.in_flight.track_inprogress():
+                reply = await self._call(prompt, names)
+        except CallFailed as failure:
+            if failure.down:
+                self._circuit.failed(ticket, clock())
+            else:
+                self._circuit.answered(ticket)
+            raise
+        except BaseException:
+            self._circuit.left(ticket)
+            raise
+        self._circuit.answered(ticket)
+        return reply
+
+    def _tell_circuit(self, state: State) -> None:
+        self.metrics.circuit.state(state)
+        if state == "open":
+            self.metrics.circuit_opened.inc()
+        log.warning("judge_circuit", state=state)
 
     async def _call(self, prompt: Prompt, names: tuple[str, ...]) -> Reply:
         """One reply, without log-probabilities where the model refuses to give them."""
@@ -150,16 +165,15 @@ class ModelJudge:
         except NoLogprobs as refused:
             raise CallFailed("unavailable", str(refused)) from None
 
-    def _read(self, reply: Reply, names: tuple[str, ...]) -> _Answer:
+    def _read(self, reply: Reply, names: tuple[str, ...]) -> Answer:
         try:
-            scores = parse_answer(reply.text, names)
+            answer = read_answer(reply, names)
         except InvalidAnswer as error:
             self._say("judge_answer_invalid", detail=str(error))
             raise CallFailed("invalid_output", "invalid", again=True) from None
-        weighted = weighted_scores(reply.text, reply.tokens)
         if not reply.tokens:
             self._do_without_logprobs("none_given")
-        return _Answer(scores, weighted, reply.model)
+        return answer
 
     def _do_without_logprobs(self, why: str) -> None:
         """From now on take means of samples, and say so: once in the log, for good in the metric."""
@@ -183,51 +197,15 @@ class ModelJudge:
         self,
         interaction: Interaction,
         criteria: Sequence[Criterion],
-        found: list[_Answer] | NoDataReason,
+        found: list[Answer] | NoDataReason,
         spent: _Spent,
     ) -> list[Judgement]:
-        inputs, outputs = shared(spent.input, len(criteria)), shared(spent.output, len(criteria))
-        judgements = []
-        for index, criterion in enumerate(criteria):
-            answers = found if isinstance(found, list) else []
-            score, method = _score(answers, criterion.name) if answers else (None, self._method_without_answer())
-            judgements.append(
-                Judgement(
-                    interaction_id=interaction.id,
-                    criterion=criterion.name,
-                    status="scored" if answers else "no_data",
-                    score=score,
-                    reasoning=clean(answers[0].scores[criterion.name].reasoning, MAX_REASONING) if answers else None,
-                    reason=found if isinstance(found, str) else None,
-                    # The name that was configured: a provider's own changes with each of its releases, and an
-                    # interaction that is judged again must have the same event.
-                    model=self._settings.model,
-                    prompt_version=criterion.version(TEMPLATE),
-                    method=method,
-                    input_tokens=inputs[index],
-                    output_tokens=outputs[index],
-                )
-            )
-        return judgements
+        # The name that was configured: a provider's own changes with each of its releases, and an interaction that is
+        # judged again must have the same event.
+        method = self._method_without_answer()
+        return judgements_of(interaction.id, criteria, found, self._settings.model, method, (spent.input, spent.output))
 
     def _method_without_answer(self) -> Method:
         if self._logprobs:
             return "logprobs"
         return "samples" if self._settings.samples > 1 else "single"
-
-
-def _score(answers: Sequence[_Answer], name: str) -> tuple[float, Method]:
-    """The score of one criterion, and how it came to be. Weighted answers need no others beside them."""
-    first = answers[0]
-    scripted = first.model.startswith(SCRIPTED_PREFIX)
-    if name in first.weighted:
-        return first.weighted[name], "scripted" if scripted else "logprobs"
-    mean = sum(answer.scores[name].score for answer in answers) / len(answers)
-    method: Method = "samples" if len(answers) > 1 else "single"
-    return mean, "scripted" if scripted else method
-
-
-def shared(total: int, parts: int) -> list[int]:
-    """`total` in so many whole parts that differ by one at the most and add up to it."""
-    whole, rest = divmod(total, parts)
-    return [whole + (index < rest) for index in range(parts)]

@@ -31,6 +31,9 @@ class PlaneMetrics:
         self.factor = self._gauge("sampling_factor", "By how much the budget thins the sampling; 1 is not at all.")
         self.budget_left = self._gauge("budget_left_ratio", "Share of the day's budget that is left.", "purse", "unit")
         self.in_flight = self._gauge("in_flight", "Records that are being worked on.")
+        self.given_up = self._gauge("given_up", "Judgements that were given up and do not end.")
+        self.batches = self._gauge("batches", "Batches that are remembered, by state.", "state")
+        self.batch_age = self._gauge("batch_open_seconds", "Age of the oldest batch that has not been collected.")
         self.lag = self._gauge("lag_seconds", "Age of the newest interaction read, at its record's timestamp.")
         self.redis_up = self._gauge("redis_up", "1 if Redis answered the last time.")
         self.duration = Histogram(

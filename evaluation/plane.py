@@ -18,7 +18,8 @@ import structlog
 
 from evaluation.budget import PlaneStore
 from evaluation.criteria import Criterion
-from evaluation.judgement import Judge, Judgement
+from evaluation.giving_up import Patience
+from evaluation.judgement import PASSING, Judge, Judgement
 from evaluation.metrics import PlaneMetrics
 from evaluation.pacing import DAY_SECONDS, Spent, factor
 from evaluation.publish import ScorePublisher
@@ -32,6 +33,9 @@ from stream.core.ticks import rfc3339
 from stream.settings_sampling import SamplingSettings
 
 OWNED: Final = b"owner:"
+BATCHED: Final = b"batch:"
+"""A batch that is out holds the interaction: hours, too long to wait for."""
+
 LEASE_SLACK_SECONDS: Final = 10.0
 LOOK_AGAIN_SECONDS: Final = 1.0
 DEMAND_SECONDS: Final = 1.0
@@ -61,20 +65,16 @@ class Plane:
         self.metrics = metrics
         self.store = store
         self.purse = purse
-        self.rates: dict[Kind, float] = {
-            "resolved": settings.resolved_rate,
-            "escalated": settings.escalated_rate,
-            "failed": settings.failed_rate,
-            "abandoned": settings.abandoned_rate,
-            "denied": settings.denied_rate,
-        }
-        self._judge = judge
+        self.rates: dict[Kind, float] = settings.rates()
+        self.judge = judge
         self._criteria = tuple(criteria)
         self._publisher = publisher
         self._wall = wall
         self._factor = 1.0
         self._wanted = 0.0
         self._paced_at = 0.0
+        self.patience = Patience()
+        metrics.given_up.set_function(lambda: len(self.patience.left))
         self._local: OrderedDict[str, None] = OrderedDict()
 
     async def take(self, event: Interaction) -> None:
@@ -110,10 +110,11 @@ class Plane:
             await purse.settle(reserved, judgements)
             if not await self._publish(event, judgements, sampling):
                 return []
-            results = msgspec.json.encode(judgements)
+            if any(one.reason not in PASSING for one in judgements):
+                results = msgspec.json.encode(judgements)
             return judgements
         finally:
-            # A claim that is given up can be taken at once, by a burst or after a restart.
+            # A claim that is given up can be taken at once, by a burst, a batch or after a restart.
             await (self.store.release(identity) if results is None else self.store.done(identity, results))
 
     async def _claim(self, identity: str) -> list[Judgement] | None:
@@ -126,6 +127,8 @@ class Plane:
             if held == b"":
                 self._known_here(identity)
                 return None
+            if held.startswith(BATCHED):
+                return []
             if not held.startswith(OWNED):
                 try:
                     return _results.decode(held)
@@ -146,8 +149,8 @@ class Plane:
     async def _judged(self, event: Interaction) -> list[Judgement]:
         began = time.monotonic()
         try:
-            async with asyncio.timeout(self.settings.judge_seconds):
-                judgements = await self._judge.judge(model_of(event), self._criteria)
+            asked = self.judge.judge(model_of(event), self._criteria)
+            judgements = await self.patience(asked, self.settings.judge_seconds)
         except TimeoutError:
             self.metrics.no_data.labels("timeout").inc(len(self._criteria))
             return []

@@ -7,22 +7,27 @@ is there so that the real client and everything behind it can be tested and show
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from aiohttp import web
 
 from evaluation.scripted import scores_of
+from evaluation.scripted_batches import ScriptedBatches, add_batches
 from evaluation.scripted_wire import answer_text, chat_completion, error_body, response, token_list
 
 HOST: Final = "127.0.0.1"
-MAX_BODY: Final = 4 * 1024 * 1024
+MAX_BODY: Final = 256 * 1024 * 1024
 KEPT: Final = 1000
 """Requests that are kept to be looked at."""
+
+PIECE_BYTES: Final = 65_536
+BOMB_BYTES: Final = 20_000_000
 
 Kind: TypeAlias = Literal[
     "rate_limit",
@@ -39,6 +44,9 @@ Kind: TypeAlias = Literal[
     "content_filter",
     "azure_filter",
     "half_closed",
+    "runaway",
+    "bomb",
+    "compressed",
 ]
 
 Opinion: TypeAlias = Callable[[str, str, Sequence[str]], dict[str, int]]
@@ -86,20 +94,17 @@ class ScriptedServer:
         self.paths: deque[str] = deque(maxlen=KEPT)
         self.keys: deque[str] = deque(maxlen=KEPT)
         self.url = ""
+        self.batches = ScriptedBatches(self._row)
+        self.written = 0
         self._closing = asyncio.Event()
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """POST .../chat/completions."""
-        body = await self._taken(request)
-        names = list(body["response_format"]["json_schema"]["schema"]["properties"])
-        return await self._answer(request, body, body["messages"], names, wants=bool(body.get("logprobs")), chat=True)
+        return await self._answer(request, await self._taken(request))
 
     async def responses(self, request: web.Request) -> web.StreamResponse:
         """POST .../responses."""
-        body = await self._taken(request)
-        names = list(body["text"]["format"]["schema"]["properties"])
-        wants = "message.output_text.logprobs" in (body.get("include") or ())
-        return await self._answer(request, body, body["input"], names, wants=wants, chat=False)
+        return await self._answer(request, await self._taken(request))
 
     async def _taken(self, request: web.Request) -> dict[str, Any]:
         body: dict[str, Any] = await request.json()
@@ -108,30 +113,35 @@ class ScriptedServer:
         self.keys.append(request.headers.get("api-key", request.headers.get("Authorization", "")))
         return body
 
-    async def _answer(
-        self,
-        request: web.Request,
-        body: dict[str, Any],
-        messages: Sequence[dict[str, str]],
-        names: Sequence[str],
-        *,
-        wants: bool,
-        chat: bool,
-    ) -> web.StreamResponse:
+    def _row(self, body: dict[str, Any], kind: str | None) -> tuple[int, dict[str, Any]]:
+        """Status and body of one row of a batch."""
+        self.requests.append(body)
+        if kind in _STATUS:
+            return _STATUS[kind][0], error_body("As was asked for.", _STATUS[kind][1])
+        if wants_logprobs(body) and self.logprobs == "refused":
+            return 400, no_logprobs()
+        return 200, self.answer_to(body, cast("Kind | None", kind))
+
+    async def _answer(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         fault = self.faults.popleft() if self.faults else self.always
         if fault is not None and fault.kind in _STATUS:
             return _error(fault)
-        if wants and self.logprobs == "refused":
-            refused = error_body("You are not allowed to request logprobs from this model", None, "logprobs")
-            return web.json_response(refused, status=400)
-        texts = {message["role"]: message["content"] for message in messages}
-        text = answer_text(self.opinion(texts["system"], texts["user"], names), 'It said "score": 5, 1 or 3.')
+        if wants_logprobs(body) and self.logprobs == "refused":
+            return web.json_response(no_logprobs(), status=400)
         kind = fault.kind if fault else None
+        return await self._sent(request, kind, self.answer_to(body, kind))
+
+    def answer_to(self, body: dict[str, Any], kind: Kind | None = None) -> dict[str, Any]:
+        """The body of the answer to a request's body, by its API."""
+        chat = "messages" in body
+        form = body["response_format"]["json_schema"] if chat else body["text"]["format"]
+        texts = {message["role"]: message["content"] for message in body["messages" if chat else "input"]}
+        names = list(form["schema"]["properties"])
+        text = answer_text(self.opinion(texts["system"], texts["user"], names), 'It said "score": 5, 1 or 3.')
         if kind == "bad_score":
             text = text.replace('"score": ', '"score": 9')
-        tokens = token_list(text) if wants and self.logprobs == "given" and kind is None else None
-        answer = _body(kind, text, tokens, len(str(body)), chat=chat)
-        return await self._sent(request, kind, answer)
+        given = wants_logprobs(body) and self.logprobs == "given" and kind is None
+        return _body(kind, text, token_list(text) if given else None, len(str(body)), chat=chat)
 
     async def _sent(self, request: web.Request, kind: Kind | None, answer: dict[str, Any]) -> web.StreamResponse:
         if kind == "junk":
@@ -140,9 +150,30 @@ class ScriptedServer:
             return web.json_response({"choices": "none", "output": 7})
         if kind == "hang":
             await self._closing.wait()
+        if kind == "runaway":
+            return await self._endlessly(request)
+        if kind == "bomb":
+            return web.Response(body=gzip.compress(b" " * BOMB_BYTES), headers={"Content-Encoding": "gzip"})
+        if kind == "compressed":
+            return web.Response(
+                body=gzip.compress(json.dumps(answer).encode()),
+                headers={"Content-Encoding": "gzip", "Content-Type": "application/json"},
+            )
         if kind in {"half_closed", "trickle"}:
             return await self._slowly(request, json.dumps(answer).encode(), whole=kind == "trickle")
         return web.json_response(answer)
+
+    async def _endlessly(self, request: web.Request) -> web.StreamResponse:
+        """A body without an end, as fast as it is read; `written` counts its bytes."""
+        stream = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await stream.prepare(request)
+        while not self._closing.is_set():
+            try:
+                await stream.write(b" " * PIECE_BYTES)
+            except ConnectionError:
+                break
+            self.written += PIECE_BYTES
+        return stream
 
     async def _slowly(self, request: web.Request, data: bytes, *, whole: bool) -> web.StreamResponse:
         """A body that comes byte by byte until the server closes, or ends in its middle with the connection."""
@@ -162,6 +193,16 @@ class ScriptedServer:
     def close(self) -> None:
         """Let go of requests that hang."""
         self._closing.set()
+
+
+def wants_logprobs(body: dict[str, Any]) -> bool:
+    """Whether a request asks for log-probabilities, in either API."""
+    return bool(body.get("logprobs")) or "message.output_text.logprobs" in (body.get("include") or ())
+
+
+def no_logprobs() -> dict[str, Any]:
+    """The error of a model that refuses to give them."""
+    return error_body("You are not allowed to request logprobs from this model", None, "logprobs")
 
 
 _STATUS: Final = {
@@ -201,6 +242,7 @@ async def scripted_server(opinion: Opinion = by_rules, port: int = 0) -> AsyncIt
     app.router.add_post("/v1/responses", server.responses)
     app.router.add_post("/openai/deployments/{deployment}/chat/completions", server.chat)
     app.router.add_post("/openai/responses", server.responses)
+    add_batches(app, server.batches)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:

@@ -41,7 +41,7 @@ class Heart:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._machine: ShardMachine = machine_factory(settings)()
-        self._decoder = Decoder(record_limits(settings, by_age=False))
+        self._decoder = Decoder(record_limits(settings, by_age=False), settings.adapters.origin())
         self.rejections: list[Rejection] = []
 
     def remember(self, fleet: Fleet, start_ms: int, end_ms: int) -> Iterator[Outcome]:

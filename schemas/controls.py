@@ -1,8 +1,8 @@
-"""What humans tell the engine: silences and maintenance windows, acknowledgements.
+"""What humans tell the engine and its subscribers: silences and maintenance windows, acknowledgements, approvals.
 
 They are events on a topic of their own, `midwatch.controls`, and are read from there alone: on a topic of telemetry
-they are refused, so that no forged telemetry silences a pager. The topic is compacted by the record's key (the
-silence's id, the incident's id), so the last word about each is kept.
+they are refused, so that no forged telemetry silences a pager or approves a rollback. The topic is compacted by the
+record's key (`key_of`), so the last word about each thing is kept.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, TypeAdapter, model_validator
 
 from schemas.base import Model, Name, Time
-from schemas.words import ControlType, SilenceKind
+from schemas.words import ApprovalDecision, ControlType, SilenceKind
 
 ANY: Final = "*"
 """Stands for every environment, or every system."""
@@ -79,9 +79,66 @@ class Acknowledgement(Model):
     withdrawn: bool = False
 
 
-Control = Annotated[Silence | Acknowledgement, Field(discriminator="type")]
+class Approval(Model):
+    """A human's word about one recommended action: whoever executes verdicts may, or must not, do what its key names.
 
-CONTROL: TypeAdapter[Silence | Acknowledgement] = TypeAdapter(Control)
+    It changes no verdict. The last word about a key holds; of two of one time the refusal. An approval counts until
+    before `expires_at`, and never beyond the recommendation's own `not_after`; a refusal stands. With `*` as both key
+    and incident it is a standing refusal, the kill switch: no action in its `environment` and `system` (exact, or `*`)
+    until `expires_at`, at most 28 days after its `time`; one that ends at or before its own `time` lifts it. Nothing
+    approves everything.
+    """
+
+    type: Literal["approval"] = "approval"
+    id: Name
+    time: Time
+    environment: Name
+    system: Name
+    incident_id: Name
+    idempotency_key: Name
+    decision: ApprovalDecision
+    by: Name
+    note: Remark | None = None
+    expires_at: Time | None = None
+
+    @model_validator(mode="after")
+    def _nothing_for_all(self) -> Approval:
+        if (self.idempotency_key == ANY) != (self.incident_id == ANY):
+            raise ValueError(f"`idempotency_key` and `incident_id` are both {ANY} (a standing refusal), or neither is")
+        if not self.is_standing:
+            if ANY in (self.environment, self.system):
+                raise ValueError(f"`environment` and `system` may be {ANY} in a standing refusal alone")
+            return self
+        if self.decision != "refuse":
+            raise ValueError("nothing approves every action: end a standing refusal by one that is over at its `time`")
+        if self.expires_at is None or self.expires_at - self.time > LONGEST:
+            raise ValueError(f"a standing refusal needs `expires_at`, at most {LONGEST.days} days after `time`")
+        return self
+
+    @property
+    def is_standing(self) -> bool:
+        """Whether it is about every action of its environment and system."""
+        return self.idempotency_key == ANY
+
+
+Control = Annotated[Silence | Acknowledgement | Approval, Field(discriminator="type")]
+
+CONTROL: TypeAdapter[Silence | Acknowledgement | Approval] = TypeAdapter(Control)
 """Validates any control: `CONTROL.validate_json(data)`."""
 
-CONTROL_MODELS: Final[dict[ControlType, type[Model]]] = {"silence": Silence, "acknowledgement": Acknowledgement}
+CONTROL_MODELS: Final[dict[ControlType, type[Model]]] = {
+    "silence": Silence,
+    "acknowledgement": Acknowledgement,
+    "approval": Approval,
+}
+
+
+def key_of(control: Silence | Acknowledgement | Approval) -> str:
+    """The key of its record: records of one key are about one thing, and compaction keeps the last of them."""
+    if isinstance(control, Silence):
+        return control.id
+    if isinstance(control, Acknowledgement):
+        return control.incident_id
+    if control.is_standing:
+        return f"halt/{control.environment}/{control.system}"
+    return control.idempotency_key

@@ -13,6 +13,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from schemas.actions import ActionTaken
 from schemas.base import JsonObject
 from schemas.controls import CONTROL_MODELS
 from schemas.cost_reports import CostReport
@@ -20,6 +21,7 @@ from schemas.events import EVENT, Authorization, CircuitBreaker, Deployment, Eva
 from schemas.feedback import Feedback
 from schemas.outputs import DeadLetter, Firing, Heartbeat, Verdict
 from schemas.words import (
+    ACTIONS_TOPIC,
     CONTROLS_TOPIC,
     DEAD_LETTERS_TOPIC,
     FEEDBACK_TOPIC,
@@ -55,19 +57,25 @@ ANSWER_MODELS: Final[dict[str, tuple[type[BaseModel], str, str]]] = {
     "dead_letter": (DeadLetter, DEAD_LETTERS_TOPIC, "The refused record's topic/partition/offset."),
     "heartbeat": (Heartbeat, HEARTBEATS_TOPIC, "shard- and its number, behind namespace/ if not midwatch."),
     "cost_report": (CostReport, REPORTS_TOPIC, "cost- and the quarter."),
+    "action": (ActionTaken, ACTIONS_TOPIC, "The incident's id."),
 }
 """By name: the model, its topic, and what the record's key is."""
 
 SAID_BY_HUMANS: Final[dict[str, tuple[type[BaseModel], str, str]]] = {
     "silence": (CONTROL_MODELS["silence"], CONTROLS_TOPIC, "The silence's id: the last word about it is kept."),
     "acknowledgement": (CONTROL_MODELS["acknowledgement"], CONTROLS_TOPIC, "The incident's id."),
+    "approval": (
+        CONTROL_MODELS["approval"],
+        CONTROLS_TOPIC,
+        "The idempotency key; halt/environment/system of a standing refusal.",
+    ),
     "feedback": (Feedback, FEEDBACK_TOPIC, "The incident's id: the last word about it is kept."),
 }
 """The same for what is neither telemetry nor an answer: it is received, from topics of its own alone."""
 
 CONTROLS_TEXT: Final = (
-    "What humans tell the engine: silences, maintenance windows, acknowledgements. Compacted. Controls are taken from "
-    "here alone, and nothing else is."
+    "What humans tell the engine and those who act on its verdicts: silences, maintenance windows, acknowledgements, "
+    "approvals. Compacted. Controls are taken from here alone, and nothing else is."
 )
 
 HEADERS: Final[JsonObject] = {
@@ -104,7 +112,7 @@ def asyncapi() -> JsonObject:
         "info": {
             "title": "Midwatch",
             "version": CONTRACT_VERSION,
-            "description": "Telemetry of AI agents in; firings, verdicts, dead letters and heartbeats out.",
+            "description": "Telemetry of AI agents in; firings, verdicts, actions, dead letters and heartbeats out.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",

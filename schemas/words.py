@@ -38,10 +38,27 @@ VerdictStatus = Literal["firing", "updated", "resolved"]
 RecommendationKind = Literal["rollback", "escalate_security", "escalate", "investigate", "none"]
 Cause = Literal["authorization_scope", "dependency", "judgement", "deployment", "legitimate_traffic", "unknown"]
 
-ControlType = Literal["silence", "acknowledgement"]
+ControlType = Literal["silence", "acknowledgement", "approval"]
 SilenceKind = Literal["silence", "maintenance"]
 MutedBy = Literal["silence", "maintenance", "inhibition"]
 Judgement = Literal["confirmed", "refuted"]
+ApprovalDecision = Literal["approve", "refuse"]
+
+ActionKind = Literal["rollback"]
+ActionMode = Literal["dry_run", "live"]
+ActionStatus = Literal[
+    "proposed",
+    "awaiting_approval",
+    "approved",
+    "refused",
+    "started",
+    "succeeded",
+    "failed",
+    "verified",
+    "not_verified",
+    "expired",
+    "skipped",
+]
 
 DeadLetterReason = Literal[
     "not_utf8",
@@ -85,4 +102,5 @@ DEFAULT_NAMESPACE: Final = "midwatch"
 """The engine's namespace where none is configured; also that of heartbeats and snapshots that name none."""
 
 CONTROLS_TOPIC: Final = "midwatch.controls"
+ACTIONS_TOPIC: Final = "midwatch.actions"
 FEEDBACK_TOPIC: Final = "midwatch.feedback"

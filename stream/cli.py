@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from stream.cli_actions import actions_app, rollback_app
 from stream.cli_backtest import backtest
 from stream.cli_base import quiet_libraries
 from stream.cli_config import check_config, doctor, schemas_app, topics_app
@@ -14,6 +15,10 @@ from stream.cli_controls import silences_app
 from stream.cli_costs import costs_app
 from stream.cli_costs_chargeback import chargeback, tags
 from stream.cli_evaluate import evaluate_app
+from stream.cli_events import events_app
+from stream.cli_grafana import grafana_app
+from stream.cli_ingest import ingest
+from stream.cli_inspect import inspect
 from stream.cli_look import triage
 from stream.cli_run import demo, replay, run
 from stream.cli_scenarios import scenarios_app
@@ -47,12 +52,17 @@ def _root(
 
 
 app.command("run")(run)
+app.command("ingest")(ingest)
 app.command("replay")(replay)
 app.command("backtest")(backtest)
 app.command("demo")(demo)
 app.command("triage")(triage)
+app.command("inspect")(inspect)
 app.add_typer(verdicts_app, name="verdicts")
 app.add_typer(silences_app, name="silences")
+app.add_typer(actions_app, name="actions")
+app.add_typer(rollback_app, name="rollback")
+app.add_typer(events_app, name="events")
 app.command("doctor")(doctor)
 app.command("check-config")(check_config)
 app.add_typer(scenarios_app, name="scenarios")
@@ -60,6 +70,7 @@ app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(topics_app, name="topics")
 app.add_typer(schemas_app, name="schemas")
 app.add_typer(costs_app, name="costs")
+app.add_typer(grafana_app, name="grafana")
 costs_app.command("chargeback")(chargeback)
 costs_app.command("tags")(tags)
 

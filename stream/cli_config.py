@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -127,3 +128,44 @@ def schemas_export(
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(body)
             say(str(target))
+
+
+@schemas_app.command("check")
+def schemas_check(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, help="What an older version exported.")
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Say what this version breaks of the contract in DIR, as written by `midwatch schemas export`; 1 if anything."""
+    from schemas.released import broken_since
+
+    problems = broken_since(_exported(directory))
+    if as_json:
+        say_json({"broken": [{"schema": name, "problem": problem} for name, problem in problems]})
+    else:
+        for name, problem in problems:
+            say(f"{name}: {problem}")
+        if not problems:
+            say("nothing that was promised is broken")
+    if problems:
+        raise typer.Exit(FAILED)
+
+
+def _exported(directory: Path) -> dict[str, dict[str, object]]:
+    """The schemas in a directory that `schemas export` wrote, or in its json/, by name."""
+    folder = directory / "json" if (directory / "json").is_dir() else directory
+    paths = sorted(folder.glob("*.json"))
+    found = {}
+    for path in paths:
+        try:
+            schema = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            complain(f"{path} cannot be read as a JSON Schema: {error}")
+            raise typer.Exit(FAILED) from None
+        if isinstance(schema, dict) and str(schema.get("$id", "")).startswith("urn:midwatch:"):
+            found[path.stem] = schema
+    if not found:
+        complain(f"{directory} holds no schemas of Midwatch; write them by: midwatch schemas export DIR")
+        raise typer.Exit(FAILED)
+    return found

@@ -1,4 +1,4 @@
-"""Commands of the evaluation plane: run, import, calibrate."""
+"""Commands of the evaluation plane: run, import, calibrate, trends, batch."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from typing import Annotated
 import typer
 
 from stream.cli_base import FAILED, USAGE, ConfigOption, JsonOption, complain, failures, say, say_json, settings_of
+from stream.cli_evaluate_batch import batch_app
+from stream.cli_evaluate_trends import trends
 
 SHOWN_PROBLEMS = 10
 
 evaluate_app = typer.Typer(no_args_is_help=True, help="Judge a sample of the interactions.")
+evaluate_app.add_typer(batch_app, name="batch")
 
 
 @evaluate_app.command("run")
@@ -107,3 +110,33 @@ def calibrate(
     if not found.agreements:
         complain(f"{file} gave no pair of label and score")
         raise typer.Exit(FAILED)
+
+
+@evaluate_app.command("anchors")
+def anchors(
+    reset: Annotated[
+        bool, typer.Option("--reset", help="Forget it: the next round is the reference, its judge the right one.")
+    ] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the judge's first scores of the anchors, which its drift is measured against."""
+    from redis.exceptions import RedisError
+
+    from evaluation.anchors_command import look
+
+    settings = settings_of(config)
+    with failures(RedisError):
+        found = asyncio.run(look(settings, reset=reset))
+    if as_json:
+        say_json(found.to_json())
+        return
+    for (name, version), (number, mean) in found.means.items():
+        say(f"{found.model}  {name}: mean {mean:.2f} over {number} anchors ({version})")
+    if not found.means:
+        say(f"{found.model} has no reference yet: its next round of anchors becomes it")
+    elif reset:
+        say("forgotten: the next round of anchors becomes the reference")
+
+
+evaluate_app.command("trends")(trends)

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from schemas.base import format_time
 from schemas.canonical import canonical_json, content_id, jsonable
-from schemas.controls import CONTROL, LONGEST, Acknowledgement, Silence
+from schemas.controls import CONTROL, LONGEST, Acknowledgement, Approval, Silence, key_of
 from schemas.outputs import Verdict
 from schemas.words import CONTROLS_TOPIC, HEARTBEATS_TOPIC
 from stream.core.controls import ControlBook, record_of
@@ -130,14 +130,21 @@ async def store(settings: Settings, topic: str, key: str, value: BaseModel, at: 
         await producer.stop()
 
 
+async def publish_control(settings: Settings, control: Silence | Acknowledgement | Approval) -> None:
+    """Write a control to its topic, under the key of what it is about. Raises ControlError, KafkaError."""
+    await store(settings, CONTROLS_TOPIC, key_of(control), control, control.time)
+
+
 async def known(settings: Settings) -> tuple[dict[str, Silence], dict[str, Acknowledgement]]:
     """The last word about each silence (by id) and incident, as it stands on the topic."""
     found = []
     for value in await read_values(CONTROLS_TOPIC, kafka_options(settings.kafka)):
         try:
-            found.append(CONTROL.validate_json(value))
+            control = CONTROL.validate_json(value)
         except ValidationError:
             continue  # the engine refuses it as well, with a dead letter
+        if not isinstance(control, Approval):
+            found.append(control)
     return last_words(found)
 
 
@@ -164,7 +171,7 @@ def last_words(
 async def add_silence(settings: Settings, order: SilenceOrder) -> Silence:
     """Silence what the order says. Raises ControlError, KafkaError."""
     silence = make_silence(order, await engine_now(settings))
-    await store(settings, CONTROLS_TOPIC, silence.id, silence, silence.time)
+    await publish_control(settings, silence)
     return silence
 
 
@@ -179,7 +186,7 @@ async def expire_silence(settings: Settings, identity: str) -> Silence:
         raise ControlError(f"silence {identity} is over since {format_time(silence.ends_at)}")
     at = max(now, silence.time + MOMENT)
     ended = silence.model_copy(update={"time": at, "ends_at": at})
-    await store(settings, CONTROLS_TOPIC, ended.id, ended, at)
+    await publish_control(settings, ended)
     return ended
 
 
@@ -208,7 +215,7 @@ async def acknowledge(
     }
     control = Acknowledgement.model_validate({"id": "new", **body})
     control = control.model_copy(update={"id": content_id("ack", {**jsonable(control), "id": ""})})
-    await store(settings, CONTROLS_TOPIC, verdict.incident_id, control, at)
+    await publish_control(settings, control)
     return control
 
 

@@ -35,3 +35,18 @@ def parse_moment(text: str) -> datetime:
             f"{text!r} is no time with an offset: write it like 2026-03-01T02:15Z or 2026-03-01T03:15+01:00"
         )
     return moment
+
+
+def parse_since(text: str, now: datetime) -> datetime:
+    """A length of time before now, or a moment. Raises ValueError that says how to write either."""
+    if _WHOLE.fullmatch(text):
+        try:
+            return now - parse_duration(text)
+        except OverflowError:
+            raise ValueError(f"{text!r} before now is before the calendar begins") from None
+    try:
+        return parse_moment(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no time: write a length before now, like 24h or 7d, or a moment, like 2026-03-01T02:15Z"
+        ) from None

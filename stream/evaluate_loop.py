@@ -48,12 +48,15 @@ class EvaluateTallies:
     durations: list[float] = field(default_factory=list)
     firings: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    last_incident: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Of the last verdict of each kind: an example to look up."""
 
     def note(self, outcomes: Sequence[Outcome]) -> None:
         """Count what was published."""
         for outcome in outcomes:
             self.firings.update((f.detector, f.tier, f.status) for f in outcome.firings)
             self.verdicts.update((v.status, v.triage_result) for v in outcome.verdicts)
+            self.last_incident.update(((v.status, v.triage_result), v.incident_id) for v in outcome.verdicts)
 
 
 class EvaluateLoop:

@@ -56,6 +56,9 @@ class Metrics:
         self.events_folded = self._counter("events_folded_total", "Valid events counted in windows.", "type")
         self.events_late = self._counter("events_late_total", "Events behind their partition's watermark.", "type")
         self.events_duplicate = self._counter("events_duplicate_total", "Evaluations whose id came before.", "type")
+        self.passed_over = self._counter(
+            "passed_over_total", "Parts of other tools' records that say nothing Midwatch keeps.", "format"
+        )
         self.unknown_fields = self._counter("unknown_fields_total", "Fields that no event of the type has.", "type")
         self.usage_unpriced = self._counter("usage_unpriced_total", "Usage of models without a price, counted as free.")
         self.usage_cost = self._counter("usage_cost_usd_total", "Cost of usage by the call; flat costs are not in it.")

@@ -20,6 +20,7 @@ from stream.health import Contacts, silences
 from stream.http import Status
 from stream.ingest_loop import IngestLoop
 from stream.metrics import Metrics
+from stream.signal_metrics import SignalCollector
 
 READY_LAG_RECORDS: Final = 5_000
 """Records of lag up to which a worker counts as having caught up."""
@@ -59,10 +60,12 @@ class Growth:
         source: Hashable = None,
         *,
         unit: int = 1,
+        incidents: Mapping[Any, str] | None = None,
     ) -> None:
         """Bring `counts`, by the value (or tuple of values) of `labels`, to `counter`, in units of `unit`.
 
-        A source of its own is a tally of its own: two shards that have each refused one series make two.
+        `incidents` by the same values are shown as exemplars, to scrapers that ask for OpenMetrics. A source of its
+        own is a tally of its own: two shards that have each refused one series make two.
         """
         seen = self._seen.setdefault((counter, source), Tally())
         for key, total in counts.items():
@@ -70,7 +73,8 @@ class Growth:
             if growth > 0:
                 values = key if isinstance(key, tuple) else (key,)
                 child = counter.labels(**dict(zip(labels, values, strict=True))) if labels else counter
-                child.inc(growth / unit)
+                incident = incidents.get(key) if incidents else None
+                child.inc(growth / unit, {"incident_id": incident} if incident else None)
 
     def forget(self, source: Hashable) -> None:
         """The tallies of a source start at zero again."""
@@ -90,7 +94,9 @@ class Observer:
         contacts: Contacts,
         wall_ms: Callable[[], int],
         stuck_seconds: float,
+        signals: SignalCollector | None = None,
     ) -> None:
+        self._signals = signals
         self._metrics = metrics
         self._ingest = ingest
         self._evaluate = evaluate
@@ -130,6 +136,7 @@ class Observer:
         grow(metrics.dead_letters, ("reason",), tallies.dead)
         grow(metrics.commits, ("result",), tallies.commits)
         grow(metrics.tombstones, (), {"": self._decoded.tombstones})
+        grow(metrics.passed_over, ("format",), self._decoded.passed_over)
         unknown: Tally[str] = Tally()
         for (kind, _field), number in self._decoded.unknown_fields.counts.items():
             unknown[kind] += number
@@ -150,10 +157,13 @@ class Observer:
         self._growth.take(metrics.ticks, (), {"": tallies.ticks})
         self._growth.take(metrics.leases_lost, (), {"": tallies.fenced})
         self._growth.take(metrics.firings, ("detector", "tier", "status"), tallies.firings)
-        self._growth.take(metrics.verdicts, ("status", "triage_result"), tallies.verdicts)
+        last = tallies.last_incident
+        self._growth.take(metrics.verdicts, ("status", "triage_result"), tallies.verdicts, incidents=last)
         metrics.leases.set(len(shards))
         for gone in self._ticks.keys() - shards.keys():
             metrics.forget_shard(gone)
+            if self._signals is not None:
+                self._signals.forget(gone)
             self._machines.pop(gone, None)
         series: Tally[str] = Tally()
         for evaluator in shards.values():
@@ -165,6 +175,8 @@ class Observer:
         metrics, machine, label = self._metrics, evaluator.machine, str(shard)
         if evaluator.committed != self._ticks.get(shard):
             metrics.heartbeat.labels(shard=label).set(self._wall_ms() / 1000)
+            if self._signals is not None:
+                self._signals.look(shard, machine, time.monotonic())
         if evaluator.watermark_ms != NEVER:
             metrics.watermark.labels(shard=label).set(evaluator.watermark_ms / 1000)
         metrics.open_incidents.labels(shard=label).set(machine.incidents.open_count)

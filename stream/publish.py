@@ -12,10 +12,12 @@ from typing import Final, Protocol
 
 from pydantic import BaseModel
 
+from schemas.actions import ActionTaken
 from schemas.canonical import canonical_json, content_id
 from schemas.cost_reports import CostReport
 from schemas.outputs import DeadLetter, Firing, Heartbeat
 from schemas.words import (
+    ACTIONS_TOPIC,
     DEAD_LETTERS_TOPIC,
     DEFAULT_NAMESPACE,
     FIRINGS_TOPIC,
@@ -80,6 +82,10 @@ class Publisher:
         """Publish a quarter's cost report; returns when it is stored."""
         sent = await self._send(REPORTS_TOPIC, f"cost-{report.quarter}", "cost_report", report.report_id, report)
         await _all_stored([sent])
+
+    async def action(self, action: ActionTaken) -> asyncio.Future[object]:
+        """Publish a step of an action; the answer is done, with its place on the topic, once it is stored."""
+        return await self._send(ACTIONS_TOPIC, action.incident_id, "action", action.action_id, action)
 
     async def _send(
         self, topic: str, key: str, kind: str, identity: str, model: BaseModel

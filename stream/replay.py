@@ -121,7 +121,7 @@ class _Reader:
         self.inboxes: Inboxes = {}
         self.stats = ReplayStats()
         self._tallies = FoldTallies()
-        self._decoder = Decoder(record_limits(settings, by_age=False))
+        self._decoder = Decoder(record_limits(settings, by_age=False), settings.adapters.origin())
         self._fold = PartitionFold(
             NO_LATENESS, settings.budget_rules(), tallies=self._tallies, prices=settings.price_book()
         )

@@ -17,6 +17,7 @@ import structlog
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
+from stream.collector import calm_collector
 from stream.logs import configure_logs, secret_values
 from stream.settings import Settings
 from stream.store import LayoutMismatch
@@ -40,6 +41,7 @@ def run_workers(settings: Settings, workers: int) -> int:
 
 def run_one(settings: Settings, index: int) -> int:
     """One worker in this process."""
+    calm_collector()
     try:
         asyncio.run(_run(settings, index))
     except (TopicsMissing, LayoutMismatch, KafkaError, RedisError, OSError) as error:

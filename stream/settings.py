@@ -20,6 +20,7 @@ from costs.ptu import PtuTable
 from costs.ptu_commitments import Commitment
 from schemas.canonical import content_id
 from stream.ptu_table import shipped_table
+from stream.settings_adapters import AdaptersSettings
 from stream.settings_chargeback import ChargebackSettings
 from stream.settings_costs import (
     CommitmentSection,
@@ -30,9 +31,11 @@ from stream.settings_costs import (
     flat_parts,
 )
 from stream.settings_dashboard import DashboardSettings
-from stream.settings_judge import JudgeSettings
+from stream.settings_ingest import IngestHttpSettings
+from stream.settings_judge import JudgeSettings, judge_problems
 from stream.settings_plugins import detectors_section
 from stream.settings_problems import Problem, SettingsError, find_problems
+from stream.settings_rollback import ExecutorSection, RollbackSettings
 from stream.settings_sampling import SamplingSettings
 from stream.settings_sections import (
     Budget,
@@ -63,6 +66,7 @@ class Settings(Section):
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     redis: RedisSettings = Field(default_factory=RedisSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
+    adapters: AdaptersSettings = Field(default_factory=AdaptersSettings)
     detectors: BaseModel
     triage: TriageSettings = Field(default_factory=TriageSettings)
     budgets: dict[str, Budget] = Field(default_factory=dict, description="Monthly budgets by name.")
@@ -79,10 +83,15 @@ class Settings(Section):
     chargeback: ChargebackSettings = Field(default_factory=ChargebackSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     dashboard: DashboardSettings = Field(default_factory=DashboardSettings)
+    ingest_http: IngestHttpSettings = Field(default_factory=IngestHttpSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     sampling: SamplingSettings = Field(default_factory=SamplingSettings)
     judge: JudgeSettings = Field(default_factory=JudgeSettings)
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
+    rollback: RollbackSettings = Field(default_factory=RollbackSettings)
+    rollback_executors: dict[str, ExecutorSection] = Field(
+        default_factory=dict, description="What the rollback subscriber rolls back with, by name."
+    )
 
     @model_validator(mode="after")
     def _money_is_sound(self) -> Settings:
@@ -146,6 +155,8 @@ class Settings(Section):
             },
             "limits": self.limits.model_dump(mode="json", exclude={"dead_letter_payloads"}),
         }
+        if self.adapters != AdaptersSettings():
+            shaping["adapters"] = self.adapters.model_dump(mode="json")
         return content_id("cfg", {**shaping, "engine": engine})
 
 
@@ -169,7 +180,11 @@ def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """
     model = settings_model()
     source = read_source(path, environ, model)
-    problems = [*source.problems, *find_problems(model, source.data, source.variables)]
+    problems = [
+        *source.problems,
+        *find_problems(model, source.data, source.variables),
+        *judge_problems(source.data, source.variables),
+    ]
     if problems:
         raise SettingsError(problems, path)
     return model.model_validate_json(json.dumps(source.data, default=str))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from stream.kafka_oauth import token_provider
 from stream.settings_sections import KafkaSettings, RedisSettings
 
 
@@ -21,7 +23,10 @@ def kafka_options(kafka: KafkaSettings) -> dict[str, Any]:
     }
     if kafka.security_protocol.endswith("SSL"):
         options["ssl_context"] = _ssl_context(kafka)
-    if kafka.sasl_mechanism is not None and kafka.sasl_password is not None:
+    if kafka.sasl_mechanism == "OAUTHBEARER":
+        options["sasl_mechanism"] = kafka.sasl_mechanism
+        options["sasl_oauth_token_provider"] = token_provider(kafka)
+    elif kafka.sasl_mechanism is not None and kafka.sasl_password is not None:
         options["sasl_mechanism"] = kafka.sasl_mechanism
         options["sasl_plain_username"] = kafka.sasl_username
         options["sasl_plain_password"] = kafka.sasl_password.get_secret_value()
@@ -43,6 +48,15 @@ def redis_client(settings: RedisSettings) -> Redis:
     took while a lease runs out. So it is said here, and does not hang on how a client is made.
     """
     password = settings.password.get_secret_value() if settings.password is not None else None
+    secure: dict[str, Any] = {}
+    if settings.url.startswith("rediss://"):
+        secure = {
+            "ssl_ca_certs": _text(settings.ssl_cafile),
+            "ssl_certfile": _text(settings.ssl_certfile),
+            "ssl_keyfile": _text(settings.ssl_keyfile),
+            "ssl_cert_reqs": "required",
+            "ssl_check_hostname": True,
+        }
     return Redis.from_url(
         settings.url,
         username=settings.username,
@@ -51,4 +65,9 @@ def redis_client(settings: RedisSettings) -> Redis:
         socket_connect_timeout=settings.connect_timeout_seconds,
         retry=Retry(NoBackoff(), 0),
         decode_responses=False,
+        **secure,
     )
+
+
+def _text(path: Path | None) -> str | None:
+    return str(path) if path is not None else None

@@ -6,12 +6,14 @@ import json
 import textwrap
 from collections.abc import Iterator, Mapping
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from stream.settings_costs import CommitmentSection, PriceSection, PtuPriceSection, TokenPrices
 from stream.settings_plugins import DERIVED
+from stream.settings_rollback import ExecutorSection
 from stream.settings_schema import KeyPath, model_of, secrets_below
 from stream.settings_sections import Budget
 from stream.settings_source import variable_of
@@ -56,6 +58,17 @@ NAMED: Mapping[str, tuple[str, BaseModel]] = {
     ),
     "ptu_prices": (
         "sweden", PtuPriceSection(region="swedencentral", hourly_usd=1.0, monthly_usd=260.0, yearly_usd=221.0)
+    ),
+    "rollback_executors": (
+        "production",
+        ExecutorSection(
+            type="argo_rollouts",
+            environments=("production",),
+            cluster="production-eu",
+            binary=Path("/usr/local/bin/kubectl"),
+            argo_binary=Path("/usr/local/bin/kubectl-argo-rollouts"),
+            namespaces=("agents",),
+        ),
     ),
 }  # fmt: skip
 """An example of each kind of section that has names of its owner's."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, TypeAdapter, ValidationError, model_validator
 
+from stream.settings_problems import Problem
+from stream.settings_sampling import SamplingSettings
 from stream.settings_sections import Seconds, Section
 
 CriterionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
@@ -55,6 +58,15 @@ class JudgeSettings(Section):
         55.0, description="Longest time for one interaction, with all retries; below sampling.judge_seconds."
     )
     attempts: int = Field(4, ge=1, le=10, description="Times that one call is made, with growing pauses in between.")
+    max_answer_bytes: int = Field(
+        8_000_000, ge=65_536, le=100_000_000, description="Longest answer that is read; what is longer has no score."
+    )
+    circuit_failures: int = Field(
+        10, ge=1, le=1000, description="Calls in a row without an answer after which the judge counts as down."
+    )
+    circuit_seconds: Seconds = Field(
+        30.0, description="How long a judge that is down is not asked; it doubles up to 16 times while it stays down."
+    )
     concurrency: int = Field(8, ge=1, le=256, description="Calls at the same time.")
     max_text_chars: int = Field(
         12_000, ge=500, le=65_536, description="Longest request, response or context; its middle is left out beyond."
@@ -76,3 +88,24 @@ class JudgeSettings(Section):
         if self.total_seconds < self.timeout_seconds:
             raise ValueError("total_seconds must not be below timeout_seconds")
         return self
+
+
+def judge_problems(data: Mapping[str, Any], variables: Mapping[tuple[str, ...], str]) -> Iterator[Problem]:
+    """What is wrong between `[judge]` and `[sampling]`, though each alone is right."""
+    seconds = TypeAdapter(Seconds)
+    try:
+        judge, sampling = (
+            seconds.validate_python(data.get(section, {}).get(key, model.model_fields[key].default), strict=False)
+            for section, key, model in (
+                ("judge", "total_seconds", JudgeSettings),
+                ("sampling", "judge_seconds", SamplingSettings),
+            )
+        )
+    except (ValidationError, AttributeError):
+        return  # What is wrong with one of them is a problem of its own.
+    if judge >= sampling:
+        yield Problem(
+            variables.get(("judge", "total_seconds"), "judge.total_seconds"),
+            f"must be below sampling.judge_seconds: {judge:g} s for the calls of one interaction are not within the "
+            f"{sampling:g} s after which it is given up, and what the calls cost would be lost",
+        )

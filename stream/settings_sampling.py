@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.words import TOPIC_OF_TYPE
+from schemas.words import TOPIC_OF_TYPE, Outcome
 from stream.settings_sections import Port, Seconds, Section, Topic
 
 
@@ -38,7 +38,25 @@ class SamplingSettings(Section):
     burst_seconds: Seconds = Field(90.0, description="Longest time for the burst of one incident.")
     burst_tokens_per_day: int | None = Field(500_000, ge=1, description="Tokens a day for all bursts.")
     burst_usd_per_day: float | None = Field(5.0, gt=0, le=1e6, description="Dollars a day for all bursts.")
+    batch_interactions: int = Field(
+        5_000, ge=1, le=50_000, description="Most interactions of one batch; beyond, its sampling is thinned."
+    )
+    batch_tokens_per_day: int | None = Field(5_000_000, ge=1, description="Tokens a day (UTC) for batches.")
+    batch_usd_per_day: float | None = Field(10.0, gt=0, le=1e6, description="Dollars a day (UTC) for batches.")
+    batch_price_share: float = Field(
+        0.5, gt=0, le=1, description="Batch price over ordinary price, for models whose batch price is not known."
+    )
     away_seconds: Seconds = Field(60.0, description="Kafka away for longer than this: exit, to be started again.")
     http_port: Port = Field(
         9480, description="Port of /metrics, /healthz and /readyz, on http.host; 0 takes a free one."
     )
+
+    def rates(self) -> dict[Outcome | Literal["denied"], float]:
+        """The sampling rates by how an interaction ended."""
+        return {
+            "resolved": self.resolved_rate,
+            "escalated": self.escalated_rate,
+            "failed": self.failed_rate,
+            "abandoned": self.abandoned_rate,
+            "denied": self.denied_rate,
+        }

@@ -38,12 +38,17 @@ class KafkaSettings(Section):
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."
     )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
-        None, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; needed with a SASL protocol."
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = Field(
+        None, description="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER; needed with a SASL protocol."
     )
     sasl_username: str | None = Field(None, description="User name for SASL.")
     sasl_password: SecretStr | None = Field(None, description="Password for SASL.")
     sasl_password_file: Path | None = Field(None, description="File that holds the password for SASL.")
+    oauth_token_url: str | None = Field(None, description="OAUTHBEARER: where tokens are had (client credentials).")
+    oauth_client_id: str | None = Field(None, description="OAUTHBEARER: the client's name there.")
+    oauth_client_secret: SecretStr | None = Field(None, description="OAUTHBEARER: the client's secret.")
+    oauth_client_secret_file: Path | None = Field(None, description="OAUTHBEARER: file that holds the secret.")
+    oauth_scope: str | None = Field(None, description="OAUTHBEARER: scope to ask for.")
     ssl_cafile: Path | None = Field(None, description="CA certificates (PEM); the system's if not given.")
     ssl_certfile: Path | None = Field(None, description="Client certificate (PEM), with its chain.")
     ssl_keyfile: Path | None = Field(None, description="Private key of the client certificate (PEM, not encrypted).")
@@ -62,19 +67,26 @@ class KafkaSettings(Section):
 
     @model_validator(mode="after")
     def _sasl_is_whole(self) -> KafkaSettings:
-        given: dict[str, object] = {
-            "sasl_mechanism": self.sasl_mechanism,
-            "sasl_username": self.sasl_username,
-            "sasl_password": self.sasl_password,
+        login: dict[str, object] = {"sasl_username": self.sasl_username, "sasl_password": self.sasl_password}
+        oauth: dict[str, object] = {
+            "oauth_token_url": self.oauth_token_url,
+            "oauth_client_id": self.oauth_client_id,
+            "oauth_client_secret": self.oauth_client_secret,
         }
+        needed, foreign = (oauth, login) if self.sasl_mechanism == "OAUTHBEARER" else (login, oauth)
         if self.security_protocol.startswith("SASL"):
-            missing = [name for name, value in given.items() if value is None]
+            wanted: dict[str, object] = {"sasl_mechanism": self.sasl_mechanism, **needed}
+            missing = [name for name, value in wanted.items() if value is None]
             if missing:
                 raise ValueError(f"security_protocol {self.security_protocol} needs {', '.join(missing)} as well")
-        elif any(value is not None for value in given.values()):
+            if too_many := [name for name, value in foreign.items() if value is not None]:
+                raise ValueError(f"sasl_mechanism {self.sasl_mechanism} has no use for {', '.join(too_many)}")
+        elif any(value is not None for value in (self.sasl_mechanism, *login.values(), *oauth.values())):
             raise ValueError("SASL keys are set, but security_protocol is not SASL_SSL or SASL_PLAINTEXT")
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
             raise ValueError("ssl_certfile and ssl_keyfile go together: give both or neither")
+        if self.oauth_token_url is not None and not _may_carry_secrets(self.oauth_token_url):
+            raise ValueError("oauth_token_url must be https://, or http:// on loopback: the secret goes there")
         return self
 
 
@@ -87,6 +99,9 @@ class RedisSettings(Section):
     username: str | None = Field(None, description="User name; Redis's default user if not given.")
     password: SecretStr | None = Field(None, description="Password.")
     password_file: Path | None = Field(None, description="File that holds the password.")
+    ssl_cafile: Path | None = Field(None, description="CA certificates (PEM); the system's if not given. For rediss://.")
+    ssl_certfile: Path | None = Field(None, description="Client certificate (PEM), with its chain. For rediss://.")
+    ssl_keyfile: Path | None = Field(None, description="Private key of the client certificate (PEM). For rediss://.")
     namespace: str = Field(
         DEFAULT_NAMESPACE, pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Prefix of every key; one for each engine."
     )
@@ -100,6 +115,10 @@ class RedisSettings(Section):
             raise ValueError("url must start with redis://, rediss:// or unix://")
         if parts.password is not None or "password=" in parts.query:
             raise ValueError("url holds a password: take it out and use MIDWATCH_REDIS__PASSWORD or password_file")
+        if parts.scheme != "rediss" and (self.ssl_cafile or self.ssl_certfile or self.ssl_keyfile):
+            raise ValueError("ssl keys are set, but url does not start with rediss://")
+        if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
+            raise ValueError("ssl_certfile and ssl_keyfile go together: give both or neither")
         return self
 
 
@@ -150,6 +169,9 @@ class HttpSettings(Section):
     port: Port = Field(9464, description="Port of the first worker, one more for each further one; 0 takes free ones.")
     token: SecretStr | None = Field(None, description="Bearer token that readers must send.")
     token_file: Path | None = Field(None, description="File that holds the token.")
+    series_metrics: int = Field(
+        200, ge=0, le=10_000, description="Series of each kind that /metrics shows: those that fire, then the busiest."
+    )
 
     @model_validator(mode="after")
     def _guarded(self) -> HttpSettings:
@@ -176,6 +198,14 @@ class LimitsSettings(Section):
     dead_letter_payloads: bool = Field(
         default=True,
         description="Put the start of a bad record, redacted, into its dead letter; false: where it is, only.",
+    )
+
+
+def _may_carry_secrets(url: str) -> bool:
+    """Whether a secret may be sent to an address: over TLS, or to this machine."""
+    parts = urlsplit(url)
+    return bool(parts.hostname) and (
+        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(str(parts.hostname)))
     )
 
 

@@ -15,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from schemas.words import (
+    ACTIONS_TOPIC,
     CONTROLS_TOPIC,
     DEAD_LETTERS_TOPIC,
     FEEDBACK_TOPIC,
@@ -88,13 +89,15 @@ def plan_topics(kafka: KafkaSettings) -> tuple[TopicPlan, ...]:
         # Compaction keeps the last word about each silence, deletion those that ended long ago.
         TopicPlan(
             CONTROLS_TOPIC,
-            "silences and acknowledgements in",
+            "silences, acknowledgements, approvals in",
             1,
             {"cleanup.policy": "compact,delete", "retention.ms": str(INPUT_DAYS * DAY_MS)},
         ),
         TopicPlan(FEEDBACK_TOPIC, "what humans found", OUTPUT_PARTITIONS, {"cleanup.policy": "compact"}),
         TopicPlan(VERDICTS_TOPIC, "verdicts, by incident", OUTPUT_PARTITIONS, _keep(ANSWER_DAYS)),
         TopicPlan(FIRINGS_TOPIC, "firings, by series", OUTPUT_PARTITIONS, _keep(ANSWER_DAYS)),
+        # One partition: the order of its records decides which of several subscribers acts.
+        TopicPlan(ACTIONS_TOPIC, "what was done about verdicts", 1, _keep(ANSWER_DAYS)),
         TopicPlan(DEAD_LETTERS_TOPIC, "records that could not be read", OUTPUT_PARTITIONS, _keep(INPUT_DAYS)),
         # Compaction keeps each shard's newest sign of life, deletion drops shards that an older layout had.
         TopicPlan(

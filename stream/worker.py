@@ -34,6 +34,7 @@ from stream.publish import Publisher
 from stream.restore import ensure_shards, partitions_of
 from stream.settings import Settings
 from stream.settings_clients import kafka_options, redis_client
+from stream.signal_metrics import SignalCollector
 from stream.snapshots import PieceRecord
 from stream.store import Store
 from stream.topics import plan_topics, source_topics
@@ -65,7 +66,7 @@ class Worker:
         self.engine = engine_of(settings)
         self.metrics = Metrics(self.engine.version, self.engine.config_hash)
         self.guard = TimedGuard(self.metrics)
-        self._decoder = Decoder(record_limits(settings))
+        self._decoder = Decoder(record_limits(settings), settings.adapters.origin())
         self._index = index
         self._kafka = {**kafka_options(settings.kafka), "client_id": f"{settings.kafka.client_id}-{index}"}
 
@@ -99,6 +100,7 @@ class Worker:
                 contacts,
                 wall_ms,
                 self.settings.engine.stuck_seconds,
+                SignalCollector(self.metrics.registry, self.settings.http.series_metrics),
             )
             loops: dict[str, Loop] = {"ingest": ingest.run, "evaluate": evaluate.run}
             feedback = FeedbackWatch(self.settings, self.metrics, lambda: 0 in evaluate.shards)

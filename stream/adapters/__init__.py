@@ -12,6 +12,7 @@ from stream.adapters.native import (
     NativeEvent,
     Usage,
 )
+from stream.adapters.payload import Origin
 from stream.adapters.rejection import Rejection
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Interaction",
     "Limits",
     "NativeEvent",
+    "Origin",
     "Record",
     "Rejection",
     "Usage",

@@ -1,7 +1,8 @@
 """CloudEvents 1.0 by the Kafka protocol binding, structured (the value is the event) and binary (headers and data).
 
-The data is an event in Midwatch's own shape. Its `type`, `id` and `time` may be left to the attributes of the same
-names; what the data says itself goes first. The type attribute is `midwatch.<type>` or `io.midwatch.<type>`.
+The data is an event in Midwatch's own shape, or the record of a tool that is known (a CDEvent, say). An event's `type`,
+`id` and `time` may be left to the attributes of the same names; what the data says itself goes first. The type
+attribute is `midwatch.<type>` or `io.midwatch.<type>`.
 
 The binding decides by the content type alone: a structured event may carry `ce_` headers as well; they are not read.
 """
@@ -15,7 +16,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from schemas.base import JsonObject
+from schemas.words import EVENT_TYPES
+from stream.adapters.found import Found
 from stream.adapters.payload import Payload
+from stream.adapters.producers import producer_of
 from stream.adapters.reading import kind_of, read_object
 from stream.adapters.rejection import RejectedRecord, quote
 
@@ -32,11 +36,11 @@ def is_binary(payload: Payload) -> bool:
     return payload.header("ce_specversion") is not None and not _says_structured(payload)
 
 
-def read_binary(payload: Payload) -> list[JsonObject]:
+def read_binary(payload: Payload) -> list[Found]:
     """The event whose attributes are headers and whose data is the value."""
     _check_version(payload.header("ce_specversion"))
     _check_json_data(payload.header("content-type"))
-    return [_completed(payload.object, lambda name: payload.header(f"ce_{name}"))]
+    return _events_of(payload, payload.object, lambda name: payload.header(f"ce_{name}"))
 
 
 def is_structured(payload: Payload) -> bool:
@@ -44,7 +48,7 @@ def is_structured(payload: Payload) -> bool:
     return _says_structured(payload) or _looks_structured(payload.object)
 
 
-def read_structured(payload: Payload) -> list[JsonObject]:
+def read_structured(payload: Payload) -> list[Found]:
     """The event that is wrapped in the value."""
     media = _media_type(payload.header("content-type"))
     if _says_structured(payload) and media not in (_STRUCTURED, _STRUCTURED_JSON):
@@ -52,7 +56,7 @@ def read_structured(payload: Payload) -> list[JsonObject]:
     envelope = payload.object
     _check_version(envelope.get("specversion"))
     _check_json_data(envelope.get("datacontenttype"))
-    return [_completed(_data_of(envelope), envelope.get)]
+    return _events_of(payload, _data_of(envelope), envelope.get)
 
 
 def _says_structured(payload: Payload) -> bool:
@@ -90,6 +94,16 @@ def _data_of(envelope: JsonObject) -> JsonObject:
     if not isinstance(data, dict):
         raise RejectedRecord("not_an_object", f"the CloudEvent's data is {kind_of(data)}; an event is a JSON object")
     return data
+
+
+def _events_of(payload: Payload, data: JsonObject, attribute: Callable[[str], Any]) -> list[Found]:
+    event = _completed(data, attribute)
+    if event.get("type") not in EVENT_TYPES:
+        inner = payload.holding(data)
+        producer = producer_of(inner)
+        if producer is not None:
+            return producer.read(inner)
+    return [event]
 
 
 def _completed(data: JsonObject, attribute: Callable[[str], Any]) -> JsonObject:

@@ -14,11 +14,11 @@ from typing import Final
 from pydantic import ValidationError
 
 from schemas.base import JsonObject
-from schemas.controls import CONTROL, CONTROL_MODELS, Acknowledgement, Silence
+from schemas.controls import CONTROL, CONTROL_MODELS, Acknowledgement, Approval, Silence
 from schemas.words import CONTROL_TYPES, CONTROLS_TOPIC
 from stream.adapters.decoder import Counters, Limits, Record
 from stream.adapters.explain import check_age, reject_errors
-from stream.adapters.formats import read_events
+from stream.adapters.formats import format_of
 from stream.adapters.payload import Headers, Payload, without_registry_prefix
 from stream.adapters.rejection import RejectedRecord, Rejection, quote
 from stream.adapters.times import milliseconds
@@ -29,14 +29,20 @@ _NAMES: Final[dict[str, frozenset[str]]] = {
     str(kind): frozenset(model.model_fields) for kind, model in CONTROL_MODELS.items()
 }
 
+_WANTED: Final = f"{CONTROLS_TOPIC} takes {', '.join(CONTROL_TYPES)}; telemetry goes to its own topics"
+
 
 @dataclass(slots=True)
 class DecodedControls:
-    """A batch of controls. `controls[i]` came from the record at `positions[i]` of the batch."""
+    """A batch of controls. `controls[i]` came from the record at `positions[i]` of the batch.
+
+    `approvals` counts the valid ones, which are for those who act on verdicts and change none.
+    """
 
     controls: list[Control] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     rejections: list[tuple[int, Rejection]] = field(default_factory=list)
+    approvals: int = 0
 
 
 def decode_controls(records: Iterable[Record], limits: Limits, counters: Counters) -> DecodedControls:
@@ -55,18 +61,26 @@ def decode_controls(records: Iterable[Record], limits: Limits, counters: Counter
         except RejectedRecord as rejected:
             found.rejections.append((position, rejected.rejection))
             continue
-        found.controls += controls
-        found.positions += [position] * len(controls)
+        for control in controls:
+            if isinstance(control, Approval):
+                found.approvals += 1
+            else:
+                found.controls.append(control)
+                found.positions.append(position)
     return found
 
 
 def _read(value: bytes, headers: Headers, limits: Limits) -> list[JsonObject]:
     if len(value) > limits.max_bytes:
         raise RejectedRecord("too_large", f"the value has {len(value):,} bytes; at most {limits.max_bytes:,} are read")
-    return read_events(Payload(without_registry_prefix(value), headers, limits.max_depth))
+    payload = Payload(without_registry_prefix(value), headers, limits.max_depth)
+    found = format_of(payload).read(payload)
+    if not all(isinstance(plain, dict) for plain in found):
+        raise RejectedRecord("unknown_type", f"the record is another tool's; {_WANTED}")
+    return [plain for plain in found if isinstance(plain, dict)]
 
 
-def _control(plain: JsonObject, received_ms: int, limits: Limits, counters: Counters) -> Control:
+def _control(plain: JsonObject, received_ms: int, limits: Limits, counters: Counters) -> Control | Approval:
     kind = _check_type(plain)
     unknown = sorted(plain.keys() - _NAMES[kind])
     try:
@@ -83,11 +97,10 @@ def _control(plain: JsonObject, received_ms: int, limits: Limits, counters: Coun
 
 
 def _check_type(plain: JsonObject) -> str:
-    wanted = f"{CONTROLS_TOPIC} takes {' and '.join(CONTROL_TYPES)}, telemetry goes to its own topics"
     if "type" not in plain:
-        raise RejectedRecord("missing_type", f"the record has no `type`; {wanted}")
+        raise RejectedRecord("missing_type", f"the record has no `type`; {_WANTED}")
     said = plain["type"]
     if said not in CONTROL_TYPES:
         shown = quote(said) if isinstance(said, str) else "no text"
-        raise RejectedRecord("unknown_type", f"`type` is {shown}; {wanted}")
+        raise RejectedRecord("unknown_type", f"`type` is {shown}; {_WANTED}")
     return str(said)

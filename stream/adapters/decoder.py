@@ -8,6 +8,7 @@ and if it is still no event, the contract's models say why.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -16,9 +17,11 @@ import msgspec
 
 from schemas.base import JsonObject
 from stream.adapters.explain import check_age, check_type, explain, explain_time
-from stream.adapters.formats import read_events
+from stream.adapters.formats import format_of
+from stream.adapters.found import Found, PassedOver
 from stream.adapters.native import NativeEvent
-from stream.adapters.payload import Headers, Payload, without_registry_prefix
+from stream.adapters.packed import gunzip, is_gzip
+from stream.adapters.payload import Headers, Origin, Payload, without_registry_prefix
 from stream.adapters.rejection import RejectedRecord, Rejection
 from stream.adapters.times import MINUTE_CHARACTERS, TimeReader
 from stream.adapters.unknown import SHAPES, UnknownFields, drop_unknown
@@ -52,6 +55,7 @@ class Limits:
 
 
 _DEFAULT_LIMITS: Final = Limits()
+_NO_ORIGIN: Final = Origin()
 
 
 @dataclass(slots=True)
@@ -59,6 +63,8 @@ class Counters:
     """What was passed over without a dead letter."""
 
     tombstones: int = 0
+    passed_over: Counter[str] = field(default_factory=Counter)
+    """Parts of other tools' records that say nothing Midwatch keeps, by the format's name."""
     unknown_fields: UnknownFields = field(default_factory=UnknownFields)
 
 
@@ -81,10 +87,14 @@ class Decoded:
 
 
 class Decoder:
-    """Decodes records of any format and any event type. Raises nothing on data. Not for use by two threads at once."""
+    """Decodes records of any format and any event type. Raises nothing on data. Not for use by two threads at once.
 
-    def __init__(self, limits: Limits = _DEFAULT_LIMITS) -> None:
+    `origin` says whose the records of other tools are that do not say it themselves.
+    """
+
+    def __init__(self, limits: Limits = _DEFAULT_LIMITS, origin: Origin = _NO_ORIGIN) -> None:
         self.limits = limits
+        self.origin = origin
         self.counters = Counters()
         self._times = TimeReader()
         # Typed by hand: until `_timed` or `decode_batch` has put the number there, the event's time is text.
@@ -156,15 +166,26 @@ class Decoder:
 
     def _read_carefully(self, value: bytes, headers: Headers, received_ms: int) -> list[Outcome]:
         """What is in a record that is no native event as it stands."""
-        content = without_registry_prefix(value)
-        if content is not value:
-            with contextlib.suppress(*_UNREADABLE):
-                return [self._timed(self._decode(content), received_ms)]
         try:
-            found = read_events(Payload(content, headers, self.limits.max_depth))
+            content = without_registry_prefix(value)
+            if is_gzip(content):
+                content = gunzip(content, self.limits.max_bytes)
+            if content is not value:
+                with contextlib.suppress(*_UNREADABLE):
+                    return [self._timed(self._decode(content), received_ms)]
+            payload = Payload(content, headers, self.limits.max_depth, received_ms, self.origin)
+            known = format_of(payload)
+            found = known.read(payload)
         except RejectedRecord as rejected:
             return [rejected.rejection]
-        return [self._event(plain, received_ms) for plain in found]
+        outcomes = [self._outcome(one, known.name, received_ms) for one in found]
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _outcome(self, found: Found, format_name: str, received_ms: int) -> Outcome | None:
+        if isinstance(found, PassedOver):
+            self.counters.passed_over[format_name] += 1
+            return None
+        return found if isinstance(found, Rejection) else self._event(found, received_ms)
 
     def _event(self, plain: JsonObject, received_ms: int) -> Outcome:
         """The event that `plain` is. Unknown fields are taken out of it, and counted if the rest is an event."""

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from schemas.base import JsonObject, format_time
 from schemas.canonical import content_id
+from stream.adapters.found import Found
 from stream.adapters.payload import Payload
 from stream.adapters.rejection import RejectedRecord, quote
 from stream.adapters.score_scales import Scale, on_our_scale
@@ -55,7 +56,7 @@ def is_log_record(payload: Payload) -> bool:
     return "type" not in plain and EVENT_NAME in (plain.get("event_name"), plain.get("eventName"), plain.get("name"))
 
 
-def read_log_record(payload: Payload) -> list[JsonObject]:
+def read_log_record(payload: Payload) -> list[Found]:
     """The event in a log record. Raises RejectedRecord, with what is missing."""
     plain = payload.object
     found: dict[str, Any] = {}
@@ -92,9 +93,9 @@ def is_result_row(payload: Payload) -> bool:
     return "type" not in payload.object and bool(evaluators_of(payload.object))
 
 
-def read_result_row(payload: Payload) -> list[JsonObject]:
+def read_result_row(payload: Payload) -> list[Found]:
     """An event for each evaluator of a row. Raises RejectedRecord, with what is missing."""
-    return events_of_row(payload.object)
+    return list(events_of_row(payload.object))
 
 
 def events_of_row(row: JsonObject) -> list[JsonObject]:

@@ -1,44 +1,49 @@
-"""The formats that a record may have, in the order in which they are tried. A new one is a module and a line here."""
+"""The formats that a record may have, in the order in which they are tried. A new one is a module and a line here.
+
+The formats of single tools have a table of their own, in `producers`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
-from schemas.base import JsonObject
-from stream.adapters import cloudevents, foreign_scores, otlp
+from schemas.words import CONTROL_TYPES, EVENT_TYPES
+from stream.adapters import batches, cloudevents, foreign_scores, otlp
+from stream.adapters.found import Format, Found
 from stream.adapters.payload import Payload
+from stream.adapters.producers import PRODUCERS
+
+_OWN_TYPES: Final = frozenset((*EVENT_TYPES, *CONTROL_TYPES))
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
-    """One format: whether a record is in it, and the events inside, in Midwatch's own JSON shape.
+def _is_native(payload: Payload) -> bool:
+    said = payload.object.get("type")
+    return isinstance(said, str) and said in _OWN_TYPES
 
-    Either function may raise `RejectedRecord`; then that is the answer.
-    """
 
-    name: str
-    claims: Callable[[Payload], bool]
-    read: Callable[[Payload], list[JsonObject]]
+def _read_native(payload: Payload) -> list[Found]:
+    return [payload.object]
 
 
 FORMATS: Final = (
     Format("cloudevents_binary", cloudevents.is_binary, cloudevents.read_binary),
     Format("otlp_protobuf", otlp.is_protobuf, otlp.read),
+    Format("batch", batches.is_batch, batches.read_batch),
     Format("cloudevents_structured", cloudevents.is_structured, cloudevents.read_structured),
+    Format("native", _is_native, _read_native),
     Format("otlp_json", otlp.is_json, otlp.read),
+    *PRODUCERS,
     Format("evaluation_log_record", foreign_scores.is_log_record, foreign_scores.read_log_record),
     Format("evaluation_result_row", foreign_scores.is_result_row, foreign_scores.read_result_row),
-    Format("native", lambda _: True, lambda payload: [payload.object]),
+    Format("unknown", lambda _: True, _read_native),
 )
 """Those that look at headers and first bytes stand before those that need the value parsed."""
 
 
-def read_events(payload: Payload) -> list[JsonObject]:
-    """The events in a record, in Midwatch's own JSON shape, not yet validated.
+def format_of(payload: Payload) -> Format:
+    """The format of a record; what no format claims is taken for an event whose type will be asked for.
 
     Raises:
         RejectedRecord: the record is in no format that Midwatch reads.
     """
-    return next(known for known in FORMATS if known.claims(payload)).read(payload)
+    return next(known for known in FORMATS if known.claims(payload))

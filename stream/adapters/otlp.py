@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from schemas.base import JsonObject
+from stream.adapters.found import Found
 from stream.adapters.payload import Payload
 from stream.adapters.rejection import RejectedRecord
 
@@ -44,7 +44,7 @@ def is_json(payload: Payload) -> bool:
     return any(root in payload.object for root in _ROOTS)
 
 
-def read(payload: Payload) -> list[JsonObject]:
+def read(payload: Payload) -> list[Found]:
     """Refused, with what it is and how long."""
     raise RejectedRecord(
         "unsupported_format",

@@ -41,10 +41,23 @@ def read_object(value: bytes, max_depth: int) -> JsonObject:
     Raises:
         RejectedRecord: not_utf8, malformed_json, too_deep, not_finite or not_an_object, with the place of the fault.
     """
+    return as_object(read_json(value, max_depth))
+
+
+def read_json(value: bytes, max_depth: int) -> Any:
+    """The JSON value in `value`.
+
+    Raises:
+        RejectedRecord: not_utf8, malformed_json, too_deep or not_finite, with the place of the fault.
+    """
     _check_encoding(value)
     if exceeds_depth(value, max_depth):
         raise RejectedRecord("too_deep", f"objects and arrays are nested more than {max_depth} deep")
-    plain = _parse(value)
+    return _parse(value)
+
+
+def as_object(plain: Any) -> JsonObject:
+    """`plain` if it is a JSON object. Raises RejectedRecord (not_an_object)."""
     if not isinstance(plain, dict):
         raise RejectedRecord("not_an_object", f"the value is {kind_of(plain)}; an event is a JSON object")
     return plain

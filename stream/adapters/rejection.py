@@ -33,6 +33,10 @@ class RejectedRecord(Exception):
         super().__init__(detail)
         self.rejection = Rejection(reason, clip(detail, MAX_DETAIL))
 
+    def within(self, place: str) -> Rejection:
+        """The rejection of a part, with the place of that part in the record."""
+        return Rejection(self.rejection.reason, clip(f"{place}: {self.rejection.detail}", MAX_DETAIL))
+
 
 def clip(text: str, length: int) -> str:
     """`text`, or its beginning and an ellipsis, in `length` characters at most."""

@@ -39,7 +39,7 @@ async def test_a_judge_scores_what_comes_over_kafka(tmp_path: Path, embedded_red
         await make_topics(settings_from(config))
         await send(parts.bootstrap, [interaction(f"i-{number}", number, "escalated") for number in range(COUNT)])
         async with scripted_server() as server, Reader(parts.bootstrap, ["agent.evaluations"]) as reader:
-            config.write_text(f'{config.read_text()}\n[judge]\nbase_url = "{server.url}/v1"\ntotal_seconds = 29.0\n')
+            config.write_text(f'{config.read_text()}base_url = "{server.url}/v1"\n')
             log = tmp_path / "plane.log"
             with log.open("wb") as sink:
                 process = await asyncio.create_subprocess_exec(

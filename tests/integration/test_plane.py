@@ -51,8 +51,13 @@ def parts(request: pytest.FixtureRequest) -> Iterator[Parts]:
 
 def configured(folder: Path, parts: Parts, **sampling: Any) -> Path:
     config = write_config(folder, parts.bootstrap, parts.redis_url)
-    lines = [f"{key} = {value}" for key, value in {**SAMPLING, **sampling}.items()]
-    config.write_text("\n".join([config.read_text(encoding="utf-8"), "[sampling]", *lines, ""]), encoding="utf-8")
+    chosen = {**SAMPLING, **sampling}
+    lines = [f"{key} = {value}" for key, value in chosen.items()]
+    # The model's own limits, which must be within the plane's, and which a judge of these tests has none of.
+    seconds = chosen["judge_seconds"] * 0.9
+    bounds = [f"timeout_seconds = {seconds}", f"total_seconds = {seconds}", ""]
+    text = [config.read_text(encoding="utf-8"), "[sampling]", *lines, "[judge]", *bounds]
+    config.write_text("\n".join(text), encoding="utf-8")
     return config
 
 
@@ -126,6 +131,29 @@ async def test_a_judge_that_hangs_costs_its_samples_and_nothing_else(parts: Part
             await reader.until(lambda _: judged.exists() and len(judged.read_text().split()) >= 12)
         assert process.returncode is None
     assert process.returncode == 0
+
+
+async def test_a_judge_that_swallows_its_cancellation_does_not_keep_the_process(
+    embedded_redis: Any, tmp_path: Path
+) -> None:
+    """It never ends, whatever it is told: the plane goes on to the next, and SIGTERM ends the process, with a word."""
+    with EmbeddedKafkaProcess() as broker:
+        config = configured(tmp_path, Parts(broker.bootstrap, embedded_redis.url), judge_seconds=0.2)
+        judged = tmp_path / "judged.txt"
+        await make_topics(settings_from(config))
+        async with plane(config, judged, "stubborn") as process:
+            await send(broker.bootstrap, [interaction(f"i-{n}", n, "escalated") for n in range(8)])
+            async with Reader(broker.bootstrap, ["agent.interactions"]) as reader:
+                await reader.until(lambda _: judged.exists() and len(judged.read_text().split()) >= 8)
+            process.terminate()
+            assert await asyncio.wait_for(process.wait(), 40) == 1
+    (line,) = [line for line in _log(tmp_path) if line["event"] == "forced_exit"]
+    assert line["of"] == ["FileJudge.judge"]
+
+
+def _log(folder: Path) -> list[dict[str, Any]]:
+    (log,) = folder.glob("plane-*.log")
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
 
 
 TOLD = "escalated interactions of refunds-flow scored below 3, mean 2.0"

@@ -2,7 +2,7 @@
 
 `python -m tests.support.plane CONFIG LOG MODE` runs the plane of `midwatch evaluate run`. The judge writes each
 interaction that it is asked about to LOG, one id a line. MODE is `steady` (4 for all), `strict` (2 for what was
-escalated), or `hang` (never ends).
+escalated), `hang` (never ends), or `stubborn` (never ends, and swallows being cancelled).
 """
 
 from __future__ import annotations
@@ -34,8 +34,12 @@ class FileJudge:
     async def judge(self, interaction: Interaction, criteria: Sequence[Criterion]) -> list[Judgement]:
         with self._log.open("a", encoding="utf-8") as file:
             file.write(interaction.id + "\n")
-        if self._mode == "hang":
-            await asyncio.Event().wait()
+        while self._mode in {"hang", "stubborn"}:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if self._mode == "hang":
+                    raise
         await asyncio.sleep(0.01)
         score = 2.0 if self._mode == "strict" and interaction.outcome == "escalated" else 4.0
         return [

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from stream.embedded import free_port
 from stream.embedded.guard import Guard
@@ -57,7 +57,7 @@ class KafkaNode:
         """Write the settings and prepare the data directory."""
         self.directory.mkdir()
         self._settings.write_text("".join(f"{line}\n" for line in self._properties(voters, nodes)))
-        tool = ["kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(self._settings)]
+        tool = ["kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(self._settings), *self._users()]
         done = subprocess.run([*java, *tool], capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"Kafka's storage cannot be formatted: {done.stdout}{done.stderr}"
 
@@ -104,6 +104,10 @@ class KafkaNode:
             self._guard.release()
             self._guard = None
 
+    def _users(self) -> list[str]:
+        """More arguments for the formatting: users that the cluster knows from the start."""
+        return []
+
     def _properties(self, voters: str, nodes: int) -> list[str]:
         copies = min(nodes, 3)
         in_sync = max(1, copies - 1)
@@ -144,10 +148,12 @@ class RealKafkaCluster:
         libs: directory of Kafka's jars.
     """
 
+    node_class: ClassVar[type[KafkaNode]] = KafkaNode
+
     def __init__(self, n: int = 1, libs: Path | None = None) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="midwatch-kafka-")
         root = Path(self._temporary.name)
-        self.nodes = [KafkaNode(number, root / f"node-{number}") for number in range(1, n + 1)]
+        self.nodes = [self.node_class(number, root / f"node-{number}") for number in range(1, n + 1)]
         self._java = ["java", "-cp", f"{libs if libs is not None else kafka_libs()}/*"]
 
     @property
@@ -201,11 +207,11 @@ def external_kafka() -> ExternalKafka | None:
     return ExternalKafka(address) if address else None
 
 
-def new_cluster(n: int = 1) -> RealKafkaCluster:
+def new_cluster(n: int = 1, kind: type[RealKafkaCluster] = RealKafkaCluster) -> RealKafkaCluster:
     """A cluster that is not yet started; skips (or fails, see `unavailable`) without Java or Kafka's jars."""
     if shutil.which("java") is None:
         unavailable(f"no Java for a real Kafka: install a JRE 17 and Maven, or set {EXTERNAL}=host:port")
     try:
-        return RealKafkaCluster(n, kafka_libs())
+        return kind(n, kafka_libs())
     except LibsUnavailable as why:
         unavailable(f"no real Kafka: {why}; or set {EXTERNAL}=host:port")

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -33,9 +34,11 @@ class RealRedis:
 
     Args:
         program: path of redis-server.
+        more: further options, as on its command line.
     """
 
-    def __init__(self, program: str = "redis-server") -> None:
+    def __init__(self, program: str = "redis-server", more: Sequence[str] = ()) -> None:
+        self._more = tuple(more)
         self._temporary = tempfile.TemporaryDirectory(prefix="midwatch-real-redis-")
         self.data_dir = Path(self._temporary.name)
         self.port = free_port()
@@ -60,7 +63,7 @@ class RealRedis:
         keep = ["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction"]
         with (self.data_dir / "redis.out").open("ab") as out:
             self._process = subprocess.Popen(
-                [self._program, *options, *keep],
+                [self._program, *options, *keep, *self._more],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -127,9 +130,9 @@ def external_redis() -> ExternalRedis | None:
     return ExternalRedis(url) if url else None
 
 
-def new_redis() -> RealRedis:
+def new_redis(more: Sequence[str] = ()) -> RealRedis:
     """A server that is not yet started; skips (or fails, see `unavailable`) where there is no redis-server."""
     program = shutil.which("redis-server")
     if program is None:
         unavailable(f"no redis-server: install it, or set {EXTERNAL}=redis://host:port/0")
-    return RealRedis(program)
+    return RealRedis(program, more)

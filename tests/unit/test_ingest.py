@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -170,6 +171,34 @@ async def test_uneven_shards_take_what_they_have_not_seen(
         await ingest.process({A: records[start : start + size]})
     assert store.offsets(A) == [10, 10]
     assert store.interactions() == len(records)
+
+
+@pytest.mark.parametrize("lead", [0, 1, 2])
+async def test_every_event_of_a_record_counts_once(store: MemoryStore, lead: int) -> None:
+    """A record that holds events of several systems is one step in every shard, also after a crash between two."""
+    decisions = [
+        {"decision_id": f"d-{n}", "path": "a/allow", "result": n % 3 > 0, "timestamp": START_MS + 1000 * n,
+         "labels": {"app": f"system-{n % 4}", "environment": "production"}, "input": {"agent": "a", "action": "pay"}}
+        for n in range(12)
+    ]  # fmt: skip
+    value = json.dumps([*decisions, {"decision_id": "bad", "path": "a/allow", "result": True}]).encode()
+    records = [LogRecord(offset, START_MS, value) for offset in range(3)]
+    if lead:
+        ahead, _ = make(store)
+        await ahead.resume({A: 0})
+        store.fail[1] = ConnectionError("died between the shards")
+        with pytest.raises(Resync):
+            await ahead.process({A: records[:lead]})
+    ingest, letters = make(store)
+    await ingest.resume({A: 0})
+    await ingest.process({A: records})
+    await ingest.process({A: records})
+    assert store.offsets(A) == [3, 3]
+    deltas = [unpack(blob) for inbox in store.inbox for _, blob in inbox]
+    counted = sum(count.amounts[0] for count in merge(deltas).counts if count.key().kind == "agent")
+    assert counted == 3 * len(decisions)
+    assert all(store.inbox), "both shards have some of them"
+    assert [letter.offset for letter in letters.sent] == [0, 1, 2]
 
 
 async def test_a_restart_keeps_the_partitions_newest_time(store: MemoryStore) -> None:

@@ -144,6 +144,7 @@ async def run_everything(stage: Stage) -> None:
     tallies.dead["malformed_json"] += 1
     tallies.commits["applied"] += 1
     stage.decoded.tombstones += 1
+    stage.decoded.passed_over["resilience4j"] += 1
     stage.decoded.unknown_fields.add("interaction", ["colour", "steps.shape"])
     stage.ingest.lags = {"agent.interactions": 3}
     stage.ingest.paused = True

@@ -1,12 +1,18 @@
 """Settings as client arguments."""
 
 import asyncio
+import base64
 import ssl
+from collections.abc import Callable
+from typing import Self
 
 import pytest
+from aiohttp import web
+from aiokafka.errors import KafkaConnectionError
 from redis.exceptions import RedisError
 
-from stream.settings import load_settings
+from stream.kafka_oauth import ClientCredentials
+from stream.settings import SettingsError, load_settings
 from stream.settings_clients import kafka_options, redis_client
 
 
@@ -57,3 +63,115 @@ def test_kafka_options_with_sasl_over_tls() -> None:
     assert options["ssl_context"].verify_mode is ssl.CERT_REQUIRED
     assert options["ssl_context"].check_hostname
     assert (options["sasl_plain_username"], options["sasl_plain_password"]) == ("engine", "pw")
+
+
+OAUTH = {
+    "MIDWATCH_KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+    "MIDWATCH_KAFKA__SASL_MECHANISM": "OAUTHBEARER",
+    "MIDWATCH_KAFKA__OAUTH_CLIENT_ID": "engine",
+    "MIDWATCH_KAFKA__OAUTH_CLIENT_SECRET": "planted-secret",
+}
+
+
+class TokenServer:
+    """A token endpoint on loopback: answers with what `answers` holds, the last of them for good."""
+
+    def __init__(self, *answers: tuple[int, bytes]) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+        self.url = ""
+
+    async def _serve(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        self.asked.append(" ".join([request.headers["Authorization"], *map(str, form.values())]))
+        status, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return web.Response(status=status, body=body, content_type="application/json")
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_post("/token", self._serve)
+        self._runner = web.AppRunner(app)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/token"
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._runner.cleanup()
+
+    def provider(self, clock: Callable[[], float] = lambda: 0.0, **more: str) -> ClientCredentials:
+        settings = load_settings(None, {**OAUTH, "MIDWATCH_KAFKA__OAUTH_TOKEN_URL": self.url, **more})
+        return ClientCredentials(settings.kafka, clock)
+
+
+async def test_a_token_is_asked_for_once_in_its_life() -> None:
+    """Ten brokers that connect at once cost one request; after four fifths of its life the token is had anew."""
+    now = [0.0]
+    answers = [(200, b'{"access_token": "one", "expires_in": 100}'), (200, b'{"access_token": "two"}')]
+    async with TokenServer(*answers) as server:
+        provider = server.provider(lambda: now[0], MIDWATCH_KAFKA__OAUTH_SCOPE="kafka")
+        assert await asyncio.gather(*[provider.token() for _ in range(10)]) == ["one"] * 10
+        now[0] = 79.0
+        assert await provider.token() == "one"
+        now[0] = 81.0
+        assert await provider.token() == "two"
+        basic = base64.b64encode(b"engine:planted-secret").decode("ascii")
+        assert server.asked == [f"Basic {basic} client_credentials kafka"] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (401, b'{"error": "invalid_client"}', "it answers 401"),
+        (302, b"", "it answers 302"),
+        (200, b"<html>", "holds no access_token"),
+        (200, b'{"access_token": 5}', "holds no access_token"),
+        (200, b'["x"]', "holds no access_token"),
+        (200, b'{"access_token": "' + b"x" * 70_000 + b'"}', "holds no access_token"),
+    ],
+    ids=["refused", "moved", "no JSON", "no text", "no object", "endless"],
+)
+async def test_a_token_that_cannot_be_had_is_said(status: int, body: bytes, said: str) -> None:
+    """With the address and the reason, never the secret; clients try again."""
+    async with TokenServer((status, body)) as server:
+        with pytest.raises(KafkaConnectionError, match=said) as caught:
+            await server.provider().token()
+        assert server.url in str(caught.value)
+        assert "planted-secret" not in str(caught.value)
+
+
+async def test_a_token_server_that_is_away_is_said() -> None:
+    """Nobody listens: the kind of error, and the address."""
+    async with TokenServer((200, b"")) as server:
+        provider = server.provider()
+    with pytest.raises(KafkaConnectionError, match="ConnectError"):
+        await provider.token()
+
+
+def test_kafka_options_with_oauth() -> None:
+    """All clients of a process share one provider, and so one token."""
+    kafka = load_settings(None, {**OAUTH, "MIDWATCH_KAFKA__OAUTH_TOKEN_URL": "https://login.example/token"}).kafka
+    first, second = kafka_options(kafka), kafka_options(kafka)
+    assert first["sasl_mechanism"] == "OAUTHBEARER"
+    assert first["sasl_oauth_token_provider"] is second["sasl_oauth_token_provider"]
+    assert "sasl_plain_password" not in first
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"MIDWATCH_KAFKA__OAUTH_TOKEN_URL": ""}, "oauth_token_url"),
+        ({"MIDWATCH_KAFKA__OAUTH_TOKEN_URL": "http://login.example/token"}, "must be https"),
+        ({"MIDWATCH_KAFKA__SASL_USERNAME": "engine"}, "has no use for sasl_username"),
+        ({"MIDWATCH_KAFKA__SECURITY_PROTOCOL": "SSL"}, "security_protocol is not SASL"),
+        ({"MIDWATCH_REDIS__SSL_CAFILE": "/ca.pem"}, "does not start with rediss"),
+        ({"MIDWATCH_REDIS__URL": "rediss://r/0", "MIDWATCH_REDIS__SSL_CERTFILE": "/c.pem"}, "go together"),
+    ],
+    ids=["no address", "secret in the clear", "two ways", "no SASL", "no TLS", "half a pair"],
+)
+def test_half_a_security_is_refused(change: dict[str, str], said: str) -> None:
+    """Each with what is missing or too much; the secret is in no message."""
+    environ = {**OAUTH, "MIDWATCH_KAFKA__OAUTH_TOKEN_URL": "https://login.example/token", **change}
+    with pytest.raises(SettingsError, match=said) as caught:
+        load_settings(None, {key: value for key, value in environ.items() if value})
+    assert "planted-secret" not in str(caught.value)

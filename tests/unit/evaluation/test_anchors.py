@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,24 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.asyncio import Redis
 
 from evaluation.anchor_watch import AnchorWatch
 from evaluation.anchors import MIN_SHIFT, anchor_errors, judge_anchors, judge_shifts, shipped_anchors
+from evaluation.anchors_command import look
+from evaluation.budget import PlaneStore
 from evaluation.criteria import shipped
 from evaluation.judge_metrics import JudgeMetrics
+from evaluation.metrics import PlaneMetrics
+from evaluation.pacing import Budget
+from evaluation.purse import Purse
 from evaluation.scripted import ScriptedJudge
 from evaluation.scripted_server import Fault, by_rules, scripted_server
+from stream.settings import load_settings
 from tests.support.judges import judge_at
 
 CRITERIA = shipped()
+NAMESPACE = {"MIDWATCH_REDIS__NAMESPACE": "anchors-restart"}
 ROOT = Path(__file__).parents[3]
 NAMES = [f"a{number}" for number in range(8)]
 
@@ -121,3 +130,51 @@ async def test_a_judge_that_is_away_has_not_changed() -> None:
         await watch.round()
         assert judge.metrics.registry.get_sample_value("midwatch_judge_changed", {"criterion": "tone"}) is None
         assert judge.metrics.registry.get_sample_value("midwatch_judge_anchor_rounds_total") == 2
+
+
+def _harsher(system: str, user: str, names: Any) -> dict[str, int]:
+    return {name: max(1, score - 2) for name, score in by_rules(system, user, names).items()}
+
+
+async def test_a_restart_does_not_forget_what_the_drift_is_measured_against(embedded_redis: Any) -> None:
+    """The judge changes while the plane is down: the first round of the new process tells. A reset begins anew."""
+    redis = Redis.from_url(embedded_redis.url)
+    changed = {"criterion": "tone"}
+    async with scripted_server() as server:
+        for harsh, expected in ((False, None), (True, 1), ("reset", 0)):
+            store = PlaneStore(redis, "anchors-restart", f"process-{harsh}", time.monotonic)
+            if harsh:
+                server.opinion = _harsher
+            if harsh == "reset":
+                settings = load_settings(None, {"MIDWATCH_REDIS__URL": embedded_redis.url, **NAMESPACE})
+                known = await look(settings, reset=True)
+                assert [number for number, _ in known.means.values()] == [8, 8, 8]
+                assert not (await look(settings, reset=False)).means
+            async with judge_at(server, total_seconds=50) as judge:
+                await AnchorWatch(judge, CRITERIA, judge.metrics, None, store).round()
+                found = judge.metrics.registry.get_sample_value("midwatch_judge_changed", changed)
+                assert found == (0 if expected is None else expected)
+    await redis.aclose()
+
+
+async def test_anchors_are_paid_for_and_left_out_when_the_budget_is_spent(embedded_redis: Any) -> None:
+    """Their tokens are the day's; with room for none, the judge is not asked, and that is counted."""
+    redis = Redis.from_url(embedded_redis.url)
+    store = PlaneStore(redis, "anchors-budget", "me", time.monotonic)
+    async with scripted_server() as server, judge_at(server, total_seconds=50) as judge:
+        value = judge.metrics.registry.get_sample_value
+
+        def taken() -> float:
+            ways = ("input", "output")
+            return sum(value("midwatch_judge_call_tokens_total", {"direction": way}) or 0 for way in ways)
+
+        for tokens, asked in ((None, len(shipped_anchors())), (1, 0)):
+            server.requests.clear()
+            purse = Purse(f"p-{tokens}", Budget(tokens, None), 100, 3, store, PlaneMetrics(), lambda: 1_767_614_400.0)
+            await AnchorWatch(judge, CRITERIA, judge.metrics, purse, store).round()
+            assert len(server.requests) == asked
+            spent = await store.spent(f"p-{tokens}", purse.day)
+            assert spent is not None
+            assert spent.tokens == (taken() if asked else 0)
+        assert value("midwatch_judge_anchors_skipped_total") == len(shipped_anchors())
+    await redis.aclose()

@@ -34,16 +34,22 @@ NOON = 1_767_614_400.0
 class FakeJudge:
     """Counts its calls; `error` is raised instead of an answer."""
 
-    def __init__(self, error: Exception | None = None, tokens: int = 100) -> None:
+    def __init__(self, error: Exception | None = None, tokens: int = 100, reason: Any = None) -> None:
         self.calls: list[str] = []
         self.error = error
         self.tokens = tokens
+        self.reason = reason
 
     async def judge(self, interaction: InteractionModel, criteria: Sequence[Criterion]) -> list[Judgement]:
         self.calls.append(interaction.id)
         await asyncio.sleep(0)
         if self.error is not None:
             raise self.error
+        if self.reason is not None:
+            return [
+                Judgement(interaction.id, c.name, "no_data", None, None, self.reason, "m", "v1", "single", 0, 0)
+                for c in criteria
+            ]
         return [
             Judgement(interaction.id, c.name, "scored", 4.0, "Kind.", None, "m", "v1", "single", self.tokens, 0)
             for c in criteria
@@ -179,3 +185,16 @@ async def test_a_burst_uses_what_was_judged_before(embedded_redis: Any, namespac
     assert [sent["sampling"]["purpose"] for sent in stand.producer.sent] == ["sample", "burst"]
     assert len({sent["id"] for sent in stand.producer.sent}) == 2
     await stand.redis.aclose()
+
+
+async def test_what_had_no_score_for_a_passing_reason_may_be_judged_another_time(
+    embedded_redis: Any, namespace: str
+) -> None:
+    """A judge that was down takes no interaction for good; a refusal does."""
+    for reason, calls in (("unavailable", 2), ("refused", 1)):
+        stand = Stand(embedded_redis.url, f"{namespace}-{reason}", FakeJudge(reason=reason))
+        for _ in range(2):
+            await stand.plane.take(interaction("i-1"))
+        assert len(stand.judge.calls) == calls
+        assert stand.value("no_data_total", reason=reason) == calls
+        await stand.redis.aclose()

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation.calls import retry_after
-from evaluation.judging import shared
 from evaluation.retrying import LONGEST_SECONDS, Retrying
+from evaluation.scoring import shared
 
 
 @given(st.integers(1, 10), st.floats(0, 1, exclude_max=True), st.none() | st.floats(0, 3600))

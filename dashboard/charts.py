@@ -36,6 +36,7 @@ _STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10_080
 
 _MOST_TICKS: Final = 6
 _LEVELS: Final = 3
+_SMALLEST: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,8 @@ def _bounds(chart: Chart, unit: str) -> tuple[float, float, float]:
         return 1.0, 5.0, 1.0
     greatest = max(values, default=1.0)
     least = min(0.0, min(values, default=0.0))
-    step = nice_step((greatest - least) / 4 if greatest > least else 0.25)
+    # A range that is nothing to the eye, and too small to divide, is drawn as none.
+    step = nice_step((greatest - least) / 4 if greatest - least > _SMALLEST else 0.25)
     if unit in {"count", "tokens"}:
         step = max(step, 1.0)
     return math.floor(least / step) * step, max(math.ceil(greatest / step * 0.98), 1) * step, step

@@ -82,7 +82,7 @@ def test_times_are_the_readers_with_utc_beside(night: Served, desk: Visit) -> No
     expect(desk.page.locator("#verdict .place")).to_contain_text(
         "since 03:04 GMT+1 (02:04\u00a0UTC)".replace("\u00a0", " ")
     )
-    assert desk.page.locator("#chart-signal .axis text").first.text_content() == "00:30"
+    assert desk.page.locator("#chart-signal .axis text").first.text_content() == "01:00"
 
 
 def test_a_chart_is_read_point_by_point(night: Served, desk: Visit) -> None:

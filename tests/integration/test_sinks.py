@@ -279,7 +279,7 @@ async def test_a_delivery_is_given_up_when_the_verdict_is_too_old(night: Night) 
     """A destination that stays down does not hold a verdict for ever."""
     async with destination("pager", [503] * 100_000) as server:
         sink = name()
-        settings = night.settings(**{sink: pager(server, MAX_AGE_MINUTES="0.02")})
+        settings = night.settings(**{sink: pager(server, MAX_AGE_MINUTES="0.1")})
         async with night.deliver(settings):
             await night.publish(night.verdict())
             [record] = await undelivered(night.bootstrap, sink, "expired")

@@ -94,7 +94,7 @@ def chain_of(verdict: Verdict) -> tuple[ChainStep, ...]:
             ChainStep(
                 order=order,
                 check=check,
-                question=CHECK_QUESTIONS.get(check, f"What does {quoted(check)} say?"),  # type: ignore[call-overload]
+                question=CHECK_QUESTIONS.get(check, f"What does {quoted(check)} say?"),
                 finding=finding,
                 decided=decided,
                 why=_why(finding, decided_before),
@@ -294,7 +294,9 @@ def taken_action(taken: ActionTaken) -> ActionView:
     return ActionView(at=taken.time, by=quoted(taken.by), what=what, detail=taken.detail, ok=ok)
 
 
-def approval_key(verdict: Verdict, steps: Iterable[ActionTaken], decided: Iterable[Approval], now: datetime) -> str | None:
+def approval_key(
+    verdict: Verdict, steps: Iterable[ActionTaken], decided: Iterable[Approval], now: datetime
+) -> str | None:
     """The key of the rollback that waits for a person now; None where nothing does.
 
     A rollback waits that the verdict recommends, that needs approval, that is still in time, about which nobody has

@@ -20,6 +20,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from pydantic import SecretStr
+
 from dashboard.views import Viewer
 from schemas.base import MAX_NAME
 from stream.settings_dashboard import DashboardSettings
@@ -65,11 +67,11 @@ class Gate:
         self._clock = clock
         self._local_name = local_name
         self._key = secrets.token_bytes(32)
-        self._tokens: list[tuple[Role, bytes]] = [
-            (role, token.get_secret_value().encode())
-            for role, token in (("operator", settings.operator_token), ("reader", settings.reader_token))
-            if token is not None
+        held: list[tuple[Role, SecretStr | None]] = [
+            ("operator", settings.operator_token),
+            ("reader", settings.reader_token),
         ]
+        self._tokens = [(role, token.get_secret_value().encode()) for role, token in held if token is not None]
         self._proxies = [ipaddress.ip_network(address) for address in settings.proxy_addresses]
         self._user_header = (settings.user_header or "").lower()
         self._groups_header = (settings.groups_header or "").lower()

@@ -136,6 +136,12 @@ class Baseline:
         rates = (sum_x + weight * self._c.prior_rate) / (sum_n + weight)
         return np.asarray(rates[group])
 
+    def usual(self, state: State, group: NDArray[np.int64], minute: int) -> Floats:
+        """[S] what is usual at the hour of `minute`: level and hour of the day as known now, without local drift."""
+        rows = np.arange(len(state["rate"]))
+        level = self._level(state, self.fleet_rate(state, group), rows)
+        return np.minimum(level * self._season(state, minute, rows), self._c.highest_rate)
+
     def evidence(self, state: State, fleet: Floats, rows: Rows) -> Floats:
         """Escalations behind the expected rate: the smaller of those behind its level and behind its local drift."""
         c = self._c

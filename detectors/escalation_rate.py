@@ -91,6 +91,10 @@ class EscalationRate(RateScan):
         day_n, day_x = state["day_n"].astype(np.float64), state["day_x"].astype(np.float64)
         return np.divide(day_x, day_n, out=super().expected(state), where=day_x > 0)
 
+    def usual(self, view: WindowView, state: State, minute: int) -> Floats:
+        """[S] the rate that is usual at the hour of another `minute`, as far as it is known now: for pictures."""
+        return self._baseline.usual(state, view.group, minute)
+
     def _learn(self, view: WindowView, frozen: Mask, state: State) -> None:
         self._baseline.learn(view.minutes(120), view.tick, view.group, frozen, state)
         if self._settings.rule == "ratio" and view.tick % 60 == 0:

@@ -78,6 +78,11 @@ class EvaluationDrop:
     def __init__(self, settings: EvaluationDropSettings | None = None) -> None:
         self._settings = settings or EvaluationDropSettings()
 
+    @property
+    def judge_drift(self) -> float:
+        """The standard error of the judge itself, in points."""
+        return self._settings.judge_drift
+
     def fresh(self, size: int) -> State:
         """See `Detector.fresh`. 115 bytes a series."""
         state: State = {name: np.zeros(size, dtype=np.float64) for name in ("base_n", "base_mean", "base_var")}

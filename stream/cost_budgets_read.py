@@ -74,7 +74,7 @@ async def count_redis(settings: Settings) -> Counted:
             machine = await latest_machine(store, shard, settings, _machine(settings))
             if machine is not None:
                 found.as_of_minute = max(found.as_of_minute or 0, machine.tick)
-                found.spends.update(_held(machine, keys))
+                found.spends.update(held_spends(machine, keys))
     finally:
         await client.aclose()
     return found
@@ -88,7 +88,8 @@ def _machine(settings: Settings) -> ShardMachine:
     )
 
 
-def _held(machine: ShardMachine, keys: Sequence[SeriesKey]) -> Mapping[SeriesKey, Spend]:
+def held_spends(machine: ShardMachine, keys: Sequence[SeriesKey]) -> Mapping[SeriesKey, Spend]:
+    """The budgets' counters as a shard's windows hold them."""
     windows = machine.windows["budget"]
     hour = machine.tick // 60
     first = hour - HOURS

@@ -70,9 +70,7 @@ def _child(settings: Settings, index: int) -> None:
 def _supervise(settings: Settings, workers: int) -> int:
     """Workers in processes of their own, started again when they die; ends with them."""
     stopping = threading.Event()
-    previous = {
-        number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)
-    }
+    previous = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     children = [_start(settings, index) for index in range(workers)]
     try:
         return _keep_alive(settings, children, stopping)

@@ -124,6 +124,18 @@ def _read(state: bytes) -> _State:
     return saved
 
 
+Blocks = Mapping[tuple[int, int], HourBlock]
+"""Hours, unpacked, by (kind code, hour)."""
+
+
+def unpack_hour(blob: bytes) -> HourBlock:
+    """One stored hour. Raises LayoutError for bytes that are none of ours."""
+    try:
+        return _unpack_block(blob)
+    except (ValueError, TypeError, IndexError, zlib.error, msgspec.MsgspecError) as error:
+        raise LayoutError(f"an hour cannot be read ({error})") from error
+
+
 def load(machine: ShardMachine, state: bytes, hours: Mapping[tuple[int, int], bytes]) -> None:
     """Bring a fresh machine to the state that was saved.
 
@@ -131,23 +143,25 @@ def load(machine: ShardMachine, state: bytes, hours: Mapping[tuple[int, int], by
     layout of another version and for bytes that are none of ours; the machine is then of no use. An hour that is not
     given has expired and counts as empty.
     """
+    load_blocks(machine, state, {place: unpack_hour(blob) for place, blob in hours.items()})
+
+
+def load_blocks(machine: ShardMachine, state: bytes, blocks: Blocks) -> None:
+    """`load` with hours that are unpacked already, for who keeps them from one reading to the next."""
     saved = _read(state)
     try:
-        _load(machine, saved, hours)
-    except LayoutError:
-        raise
+        _load(machine, saved, blocks)
     except (ValueError, TypeError, IndexError, KeyError, zlib.error, msgspec.MsgspecError) as error:
         raise LayoutError(f"the checkpoint of tick {saved.tick} cannot be read ({error})") from error
 
 
-def _load(machine: ShardMachine, saved: _State, hours: Mapping[tuple[int, int], bytes]) -> None:
+def _load(machine: ShardMachine, saved: _State, hours: Blocks) -> None:
     machine.tick, machine.last_seen = saved.tick, saved.last_seen
     blocks: dict[SeriesKind, list[tuple[int, HourBlock]]] = {kind: [] for kind in KINDS}
     for code, hour in saved.hours:
-        kind_blocks, blob = blocks[KINDS[code]], hours.get((code, hour))
         # An hour that is not there has expired: an engine that was off for long comes back without its oldest ones.
-        if blob is not None:
-            kind_blocks.append((hour, _unpack_block(blob)))
+        if (block := hours.get((code, hour))) is not None:
+            blocks[KINDS[code]].append((hour, block))
     for kind, windows in machine.windows.items():
         windows.tick = saved.tick
         part = saved.kinds.get(kind)

@@ -31,6 +31,7 @@ STEP: Final[dict[Span, int]] = {"3h": 5, "24h": 60, "7d": 60}
 SCORE_STEP: Final[dict[Span, int]] = {"3h": 30, "24h": 60, "7d": 60}
 Z99: Final = 2.5758
 LINES: Final = 8
+_SCATTER: Final = ("doubt", "flutter", "clump")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +150,9 @@ def rate_line(
         if rows and (detector, kind) in view.detectors:
             state = view.state(detector, kind)
             rates = np.stack([rate[rows] for rate in _rates(view, detector, kind, buckets)], axis=1)
-            scatter = (state[field][rows].astype(np.float64) for field in ("doubt", "flutter", "clump"))
+            doubt, flutter, clump = (state[field][rows].astype(np.float64) for field in _SCATTER)
             lengths = np.array(buckets.minutes, np.float64)
-            whole.add(sums(view, kind, rows, buckets), rates, *scatter, lengths)
+            whole.add(sums(view, kind, rows, buckets), rates, doubt, flutter, clump, lengths)
     if not whole.total.any():
         return None
     return Line(name=name, unit="fraction", points=whole.points(buckets))
@@ -163,8 +164,11 @@ def _rates(view: ShardView, detector: DetectorName, kind: SeriesKind, buckets: B
     now = state["rate"].astype(np.float64)
     found = []
     for start in buckets.starts:
-        recent = start >= windows.tick - MINUTES or not isinstance(one, EscalationRate)
-        found.append(now if recent else one.usual(windows, state, start + 30))
+        recent = start >= windows.tick - MINUTES
+        if isinstance(one, EscalationRate) and not recent:
+            found.append(one.usual(windows, state, start + 30))
+        else:
+            found.append(now)
     return found
 
 
@@ -193,12 +197,11 @@ def score_line(
     if not n.any():
         return None
     cells = zip(buckets.starts, buckets.minutes, n, total, base, variance, known, strict=True)
-    return Line(name=name, unit="score", points=tuple(_score_point(*cell, drift) for cell in cells))
+    return Line(name=name, unit="score", points=tuple(_score_point(cell, drift) for cell in cells))
 
 
-def _score_point(  # noqa: PLR0913 - one for each sum
-    at: int, length: int, n: float, total: float, base: float, variance: float, known: float, drift: float
-) -> Point:
+def _score_point(cell: tuple[int, int, float, float, float, float, float], drift: float) -> Point:
+    at, length, n, total, base, variance, known = cell
     when = time_of(at + length // 2)
     if n <= 0:
         return Point(at=when, value=None, count=0)

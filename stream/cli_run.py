@@ -36,11 +36,13 @@ def run(
         int | None, typer.Option("--workers", min=1, help="Worker processes; else engine.workers.")
     ] = None,
 ) -> None:
-    """Run the engine: telemetry from Kafka in, firings and verdicts out."""
+    """Run the engine: telemetry from Kafka in, firings and verdicts out; and the on-call page beside it."""
+    from stream.page import page_command
     from stream.run import run_workers
 
     settings = settings_of(config)
-    raise typer.Exit(run_workers(settings, workers if workers is not None else settings.engine.workers))
+    page = page_command(config) if settings.dashboard.enabled else None
+    raise typer.Exit(run_workers(settings, workers if workers is not None else settings.engine.workers, page))
 
 
 def replay(

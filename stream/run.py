@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Final
@@ -19,6 +20,7 @@ from redis.exceptions import RedisError
 
 from stream.collector import calm_collector
 from stream.logs import configure_logs, secret_values
+from stream.page import KeptPage, PageKeeper
 from stream.run_sinks import sinks_beside
 from stream.settings import Settings
 from stream.store import LayoutMismatch
@@ -32,13 +34,18 @@ RESTART_SECONDS: Final = 60.0
 log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.run")
 
 
-def run_workers(settings: Settings, workers: int) -> int:
-    """Run until SIGTERM or SIGINT; the exit code. A worker that dies is started again, a few times."""
+def run_workers(settings: Settings, workers: int, page: Sequence[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT; the exit code. A worker that dies is started again, a few times.
+
+    `page` is the command that serves the on-call page beside them; it may die and come again as it likes.
+    """
     configure_logs(settings.log, secret_values(settings))
+    keeper = PageKeeper(page) if page is not None else None
     with sinks_beside(settings):
         if workers == 1:
-            return run_one(settings, 0)
-        return _supervise(settings, workers)
+            with KeptPage(keeper):
+                return run_one(settings, 0)
+        return _supervise(settings, workers, keeper)
 
 
 def run_one(settings: Settings, index: int) -> int:
@@ -67,17 +74,19 @@ def _child(settings: Settings, index: int) -> None:
     sys.exit(run_one(settings, index))
 
 
-def _supervise(settings: Settings, workers: int) -> int:
+def _supervise(settings: Settings, workers: int, keeper: PageKeeper | None = None) -> int:
     """Workers in processes of their own, started again when they die; ends with them."""
     stopping = threading.Event()
     previous = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     children = [_start(settings, index) for index in range(workers)]
     try:
-        return _keep_alive(settings, children, stopping)
+        return _keep_alive(settings, children, stopping, keeper)
     finally:
         for child in children:
             if child.is_alive():
                 child.terminate()
+        if keeper is not None:
+            keeper.stop()
         for child in children:
             child.join()
         for number, handler in previous.items():
@@ -92,10 +101,14 @@ def _start(settings: Settings, index: int) -> BaseProcess:
     return process
 
 
-def _keep_alive(settings: Settings, children: list[BaseProcess], stopping: threading.Event) -> int:
+def _keep_alive(
+    settings: Settings, children: list[BaseProcess], stopping: threading.Event, keeper: PageKeeper | None = None
+) -> int:
     """Start dead children again until told to stop (0), or until they die too often (1)."""
     restarts: deque[float] = deque(maxlen=RESTARTS)
     while not stopping.is_set():
+        if keeper is not None:
+            keeper.check()
         wait([child.sentinel for child in children], timeout=0.5)
         for index, child in enumerate(children):
             if child.is_alive() or stopping.is_set():

@@ -44,6 +44,8 @@ def write_config(folder: Path, bootstrap: str, redis_url: str, **engine: Any) ->
                 *(f"{key} = {value}" for key, value in lines.items()),
                 "[http]",
                 "port = 0",
+                "[dashboard]",
+                "enabled = false",
             ]
         ),
         encoding="utf-8",

@@ -1,0 +1,393 @@
+"""The panels of signals, quality and costs, and an incident's chart: from shards to the values of the page. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from costs.months import Month
+from dashboard.courses import (
+    HOURS_BACK,
+    LINES,
+    SCORE_STEP,
+    STEP,
+    Buckets,
+    chosen,
+    rate_line,
+    score_line,
+    sums,
+)
+from dashboard.shards import ShardView
+from dashboard.views import (
+    BudgetView,
+    Chart,
+    Choices,
+    Filter,
+    IncidentCard,
+    Line,
+    Mark,
+    Point,
+    ScoreRow,
+    SpendRow,
+)
+from detectors import words
+from schemas.outputs import Verdict
+from schemas.series import MICRO_USD, SCORE_UNIT, SeriesKind
+from stream.core.ticks import MINUTE_MS, datetime_of, ms_of, time_of
+from stream.cost_budgets import BudgetReport, Spend, report_budgets
+from stream.cost_budgets_read import held_spends
+from stream.settings import Settings
+from triage.estimates import interval, plain
+from triage.words import quoted
+
+MARKS: Final = 60
+"""Most marks on a chart, the newest."""
+
+CHOICES: Final = 500
+ROWS: Final = 200
+APPROPRIATENESS: Final = "escalation_appropriateness"
+BEFORE: Final = timedelta(hours=1)
+"""What a chart of an incident shows before its onset."""
+
+AFTER: Final = timedelta(minutes=30)
+Views = Sequence[ShardView]
+
+
+def choices_of(views: Views) -> Choices:
+    """What there is to filter by."""
+    keys = [key for view in views for key in view.machine.windows["flow"].keys]
+    return Choices(
+        environments=tuple(sorted({key.environment for key in keys}))[:CHOICES],
+        systems=tuple(sorted({key.system for key in keys}))[:CHOICES],
+        flows=tuple(sorted({key.dims[0] for key in keys}))[:CHOICES],
+    )
+
+
+def newest_tick(views: Views) -> int:
+    """The newest tick of the shards; 0 without any."""
+    return max((view.machine.tick for view in views), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What is drawn: a part of the fleet over stretches of time."""
+
+    asked: Filter
+    buckets: Buckets
+
+    def chart(self, key: str, title: str, lines: Sequence[Line | None], marks: Sequence[Mark] = ()) -> Chart | None:
+        """A chart of the lines that there are, None if there are none."""
+        drawn = tuple(line for line in lines if line is not None)
+        if not drawn:
+            return None
+        starts, ends = time_of(self.buckets.starts[0]), time_of(self.buckets.starts[-1] + self.buckets.minutes[-1])
+        inside = [mark for mark in sorted(marks, key=lambda mark: mark.at) if starts <= mark.at <= ends]
+        return Chart(
+            key=key,
+            title=title,
+            summary=summary_of(drawn, len(inside)),
+            starts_at=starts,
+            ends_at=ends,
+            lines=drawn,
+            marks=tuple(inside[-MARKS:]),
+        )
+
+
+def summary_of(lines: Sequence[Line], marks: int) -> str:
+    """What a chart shows, in words."""
+    said = []
+    for line in lines[:3]:
+        known = [point for point in line.points if point.value is not None]
+        if known:
+            last, top = known[-1], max(point.value or 0.0 for point in known)
+            usual = f", expected {_value(last.expected, line.unit)}" if last.expected is not None else ""
+            said.append(
+                f"{quoted(line.name)}: now {_value(last.value, line.unit)}{usual}, highest {_value(top, line.unit)}"
+            )
+    more = f"; {len(lines) - 3} more lines" if len(lines) > 3 else ""
+    drawn = f"; {marks} events marked" if marks else ""
+    return f"{'; '.join(said) or 'nothing in this time'}{more}{drawn}."
+
+
+def _value(value: float | None, unit: str) -> str:
+    if value is None:
+        return "unknown"
+    match unit:
+        case "fraction":
+            return words.percent(value)
+        case "usd":
+            return f"${value:,.2f}"
+        case "score":
+            return f"{value:.2f} of 5"
+        case _:
+            return f"{value:,.0f}"
+
+
+def escalation_chart(views: Views, asked: Filter, cards: Iterable[IncidentCard] = ()) -> Chart | None:
+    """The escalation rate of what is asked about, all its flows together."""
+    frame = Frame(asked, Buckets.until(newest_tick(views), HOURS_BACK[asked.span], STEP[asked.span]))
+    line = rate_line("Escalation rate", _rows(views, "flow", asked), "escalation_rate", "flow", frame.buckets)
+    return frame.chart("escalation", "Escalation rate", [line], [*marks_of(views, asked), *_onsets(cards)])
+
+
+def score_charts(views: Views, asked: Filter, criteria: Sequence[str] | None = None) -> tuple[Chart, ...]:
+    """A chart for each criterion (those that are named, else all), its mean over all flows that are asked about."""
+    frame = Frame(asked, Buckets.until(newest_tick(views), HOURS_BACK[asked.span], SCORE_STEP[asked.span]))
+    rows = _rows(views, "score", asked)
+    names = sorted({view.machine.windows["score"].keys[row].dims[1] for view, some in rows for row in some})
+    found = []
+    for name in names[:LINES]:
+        if criteria is None or name in criteria:
+            mine = [
+                (view, [row for row in some if view.machine.windows["score"].keys[row].dims[1] == name])
+                for view, some in rows
+            ]
+            title = quoted(name).replace("_", " ").capitalize()
+            chart = frame.chart(f"score-{quoted(name)}", title, [score_line(title, mine, "score", frame.buckets)])
+            if chart is not None:
+                found.append(chart)
+    return tuple(found)
+
+
+def denials_chart(views: Views, asked: Filter) -> Chart | None:
+    """The denial rate by agent, the most denied agents first."""
+    frame = Frame(asked, Buckets.until(newest_tick(views), HOURS_BACK[asked.span], STEP[asked.span]))
+    rows = _rows(views, "agent", asked.model_copy(update={"flow": None}))
+    denied: Counter[tuple[int, int]] = Counter()
+    for index, (view, some) in enumerate(rows):
+        totals = sums(view, "agent", some, frame.buckets)[:, :, 1].sum(axis=1)
+        denied.update({(index, row): int(total) for row, total in zip(some, totals, strict=True) if total})
+    lines = []
+    for (index, row), _count in denied.most_common(LINES):
+        view = rows[index][0]
+        key = view.machine.windows["agent"].keys[row]
+        name = f"{quoted(key.dims[0])} ({quoted(key.system)})"
+        lines.append(rate_line(name, [(view, [row])], "authorization_denials", "agent", frame.buckets))
+    return frame.chart("denials", "Denials by agent", lines)
+
+
+def incident_chart(views: Views, verdict: Verdict) -> Chart | None:
+    """The signal that fired, with what happened about it: from an hour before the onset until after its end."""
+    scope, detector = verdict.scope, verdict.trigger.detector
+    tick = newest_tick(views)
+    now = ms_of(verdict.onset_at - BEFORE) // MINUTE_MS
+    hours = min(max(-(-(tick - now) // 60), 1), HOURS_BACK["7d"])
+    step = 5 if detector in ("escalation_rate", "authorization_denials", "silence") else 60
+    asked = Filter(environment=scope.environment, system=scope.system, flow=scope.flow)
+    frame = Frame(asked, Buckets.until(tick, hours, step))
+    lines, title = _signal(views, verdict, frame)
+    marks = [*marks_of(views, asked), Mark(at=verdict.onset_at, kind="onset", text="The incident began")]
+    if verdict.status == "resolved":
+        marks.append(Mark(at=verdict.decided_at, kind="resolved", text="Every firing has recovered"))
+    return frame.chart("incident", title, lines, marks)
+
+
+def _signal(views: Views, verdict: Verdict, frame: Frame) -> tuple[list[Line | None], str]:
+    scope, asked = verdict.scope, frame.asked
+    if verdict.trigger.detector == "authorization_denials":
+        rows = _rows(views, "agent", asked.model_copy(update={"flow": None}))
+        mine = [
+            (view, [r for r in some if view.machine.windows["agent"].keys[r].dims[0] == scope.agent])
+            for view, some in rows
+        ]
+        return [rate_line("Denied calls", mine, "authorization_denials", "agent", frame.buckets)], "Denied calls"
+    if verdict.trigger.detector == "evaluation_drop":
+        kind: SeriesKind = "score_version" if scope.version is not None else "score"
+        wanted = tuple(one for one in (scope.flow, scope.criterion, scope.version) if one is not None)
+        rows = _rows(views, kind, asked)
+        mine = [(view, [r for r in some if view.machine.windows[kind].keys[r].dims == wanted]) for view, some in rows]
+        return [score_line("Mean score", mine, kind, frame.buckets)], "Mean score"
+    if verdict.trigger.detector == "silence":
+        return [_volume(_rows(views, "flow", asked), frame.buckets)], "Requests"
+    if verdict.trigger.detector == "burn_rate":
+        return [], "Spend"
+    rows = _rows(views, "flow", asked)
+    return [rate_line("Escalation rate", rows, "escalation_rate", "flow", frame.buckets)], "Escalation rate"
+
+
+def _volume(rows: Sequence[tuple[ShardView, list[int]]], buckets: Buckets) -> Line | None:
+    if not any(some for _, some in rows):
+        return None
+    total = sum(sums(view, "flow", some, buckets)[:, :, 0].sum(axis=0) for view, some in rows if some)
+    cells = zip(buckets.starts, buckets.minutes, list(total), strict=True)
+    points = tuple(Point(at=time_of(at + w // 2), value=float(n) * 60 / w, count=float(n)) for at, w, n in cells)
+    return Line(name="Requests an hour", unit="count", points=points)
+
+
+def _rows(views: Views, kind: SeriesKind, asked: Filter) -> list[tuple[ShardView, list[int]]]:
+    return [(view, chosen(view.machine.windows[kind].keys, asked)) for view in views]
+
+
+def marks_of(views: Views, asked: Filter) -> list[Mark]:
+    """Deployments and breaker changes of the systems that are asked about."""
+    found: list[Mark] = []
+    for view in views:
+        evidence = view.machine.evidence
+        for system, records in evidence.deployments.items():
+            if _is_asked(asked, system):
+                for record in records.values():
+                    event = evidence.parse(record)
+                    share = "" if event.phase in ("completed", "rolled_back") else f" to {event.canary_percent:g} %"
+                    said = f"{quoted(event.component)} {quoted(event.version)} {event.phase.replace('_', ' ')}{share}"
+                    found.append(Mark(at=event.time, kind="deployment", text=said))
+        for system, breakers in evidence.breakers.items():
+            if _is_asked(asked, system):
+                found += _breaker_marks(breakers)
+    return sorted(found, key=lambda mark: mark.at)[-4 * MARKS :]
+
+
+def _breaker_marks(breakers: Any) -> Iterator[Mark]:
+    for (dependency, _, _), readings in breakers.items():
+        before = None
+        for at in sorted(readings):
+            reading = readings[at]
+            if before is not None and reading.state != before:
+                said = f"Breaker of {quoted(dependency)}: {reading.state.replace('_', ' ')}"
+                yield Mark(at=datetime_of(reading.ms), kind="breaker", text=said)
+            before = reading.state
+
+
+def _is_asked(asked: Filter, system: tuple[str, str]) -> bool:
+    return asked.environment in (None, system[0]) and asked.system in (None, system[1])
+
+
+def _onsets(cards: Iterable[IncidentCard]) -> Iterator[Mark]:
+    for card in cards:
+        yield Mark(at=card.onset_at, kind="onset", text=card.headline)
+
+
+def score_rows(views: Views, asked: Filter) -> tuple[ScoreRow, ...]:
+    """The means of the span by flow, criterion and version, with 95 % intervals."""
+    buckets = Buckets.until(newest_tick(views), HOURS_BACK[asked.span], SCORE_STEP[asked.span])
+    found = []
+    for view, rows in _rows(views, "score_version", asked):
+        for row, counts in zip(rows, sums(view, "score_version", rows, buckets).sum(axis=1).tolist(), strict=True):
+            if not counts[0]:
+                continue
+            flow, criterion, version = view.machine.windows["score_version"].keys[row].dims
+            summary = plain(*counts)
+            bounds = interval(summary)
+            found.append(
+                ScoreRow(
+                    criterion=criterion,
+                    flow=flow,
+                    version=version,
+                    mean=counts[1] / counts[0] / SCORE_UNIT,
+                    low=bounds[0] if bounds else None,
+                    high=bounds[1] if bounds else None,
+                    scores=counts[0],
+                )
+            )
+    return tuple(sorted(found, key=lambda one: (one.flow, one.criterion, one.version or ""))[:ROWS])
+
+
+def budgets_of(views: Views, settings: Settings) -> tuple[BudgetView, ...]:
+    """Every budget of the configuration as it stands this month."""
+    if not settings.budgets or not views:
+        return ()
+    keys = [rule.key() for rule in settings.budget_rules()]
+    spends: dict[Any, Spend] = {}
+    for view in views:
+        spends.update(held_spends(view.machine, keys))
+    tick = newest_tick(views)
+    reports = report_budgets(settings, spends, tick)
+    by_name = {rule.name: rule.key() for rule in settings.budget_rules()}
+    return tuple(_budget(report, spends.get(by_name[report.name], Spend()), tick) for report in reports)
+
+
+def _budget(report: BudgetReport, spend: Spend, tick: int) -> BudgetView:
+    look = report.outlook
+    return BudgetView(
+        budget=report.name,
+        amount_usd=report.amount_micro / MICRO_USD,
+        spent_usd=report.spent_micro / MICRO_USD,
+        forecast_usd=look.total if look is not None else None,
+        low_usd=look.low if look is not None else None,
+        high_usd=look.high if look is not None else None,
+        overrun_at=time_of(look.over) if look is not None and look.over is not None else None,
+        chart=_spend_chart(report, spend, tick),
+    )
+
+
+def _spend_chart(report: BudgetReport, spend: Spend, tick: int) -> Chart | None:
+    first, now = report.month.first_hour, tick // 60
+    if now <= first:
+        return None
+    amount = report.amount_micro / MICRO_USD
+    points, total = [], spend.earlier_micro / MICRO_USD
+    share = report.accrued_micro / MICRO_USD / (now - first)
+    for hour in range(first, now + 1):
+        if hour % 6 == 0 or hour == now:
+            even = amount * (hour - first) / report.month.hours
+            points.append(Point(at=time_of(hour * 60), value=total + share * (hour - first), expected=even))
+        total += spend.hours.get(hour, [0, 0])[1] / MICRO_USD
+    line = Line(name=f"Spent of {quoted(report.name)}", unit="usd", points=tuple(points))
+    return Chart(
+        key=f"budget-{report.name}",
+        title=f"Budget {quoted(report.name)}",
+        summary=summary_of([line], 0),
+        starts_at=time_of(first * 60),
+        ends_at=time_of(report.month.end_hour * 60),
+        lines=(line,),
+        target=amount,
+    )
+
+
+OWN_TAGS: Final = ("system", "environment", "model", "agent")
+"""What usage can be split by without any tag: what its series says."""
+
+
+def tags_of(views: Views) -> tuple[str, ...]:
+    """What spend can be split by: what the series say, then the tags that systems bear."""
+    found = {name for view in views for record in view.machine.evidence.tags.values() for name, _ in record.tags}
+    return (*OWN_TAGS, *sorted(found - set(OWN_TAGS))[:CHOICES])
+
+
+def spend_rows(views: Views, asked: Filter, tag: str) -> tuple[SpendRow, ...]:
+    """What each value of a tag spent this month, dearest first. A system's tags are those of its latest event."""
+    month = Month.of(newest_tick(views) // 60)
+    cost: Counter[str] = Counter()
+    tokens: Counter[str] = Counter()
+    unpriced: Counter[str] = Counter()
+    for view, rows in _rows(views, "usage", asked.model_copy(update={"flow": None})):
+        windows = view.machine.windows["usage"]
+        wanted = set(rows)
+        values = {row: _tag_value(view, row, tag) for row in rows}
+        for hour, block in windows.hour_blocks.items():
+            if not month.first_hour <= hour < month.end_hour:
+                continue
+            for row, counts in zip(block.rows.tolist(), block.counts.tolist(), strict=True):
+                if row in wanted:
+                    value = values[row]
+                    cost[value] += counts[4]
+                    tokens[value] += counts[1] + counts[3]
+                    free = counts[4] == 0 and windows.keys[row].dims[2] != "ptu"
+                    unpriced[value] += counts[0] if free else 0
+    whole = sum(cost.values()) or 1
+    return tuple(
+        SpendRow(
+            value=value,
+            cost_usd=micro / MICRO_USD,
+            share=micro / whole,
+            tokens=tokens[value],
+            unpriced=unpriced[value],
+        )
+        for value, micro in cost.most_common(ROWS)
+    )
+
+
+def _tag_value(view: ShardView, row: int, tag: str) -> str:
+    key = view.machine.windows["usage"].keys[row]
+    own = {**key.labels(), "environment": key.environment, "system": key.system}
+    if tag in OWN_TAGS:
+        return str(own.get(tag, "unknown"))
+    record = view.machine.evidence.tags.get((key.environment, key.system))
+    return dict(record.tags).get(tag, "(untagged)") if record is not None else "(untagged)"
+
+
+def since(now: datetime, asked: Filter) -> datetime:
+    """Where a span begins."""
+    return now - timedelta(hours=HOURS_BACK[asked.span])

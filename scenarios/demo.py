@@ -16,6 +16,7 @@ from rich.console import Console
 
 from scenarios.demo_engine import EngineError
 from scenarios.demo_judge import judge
+from scenarios.demo_page import shown_problem
 from scenarios.demo_print import make_console, print_story, print_table, say
 from scenarios.demo_stage import Plan, Stage, open_stage
 from scenarios.fleet import Fleet
@@ -66,17 +67,19 @@ async def _run(options: DemoOptions, console: Console) -> int:
     async with open_stage(fleet, console, plan, options.own_judge) as stage:
         await stage.run(stage.catch_up())
         await stage.run(stage.play(fleet, options.speed))
-        code = _report(stage, labelled)
+        problem = await shown_problem(stage.page, stage.listener.verdicts)
+        code = _report(stage, labelled, problem)
         if not options.headless:
             say(
                 console, f"Kafka stays at {stage.bootstrap}; the verdicts are in midwatch.verdicts. Ctrl-C ends it all."
             )
+            say(console, f"The on-call page stays at {stage.page}")
             with suppress(asyncio.CancelledError):
                 await stage.run(asyncio.sleep(float("inf")))
         return code
 
 
-def _report(stage: Stage, labelled: tuple[Incident, ...]) -> int:
+def _report(stage: Stage, labelled: tuple[Incident, ...], page_problem: str | None) -> int:
     """Print the table of expected and found. Returns 0 if all is right, else 1."""
     judgements = judge(labelled, stage.listener.verdicts, stage.listener.firings)
     print_table(stage.console, judgements)
@@ -86,7 +89,9 @@ def _report(stage: Stage, labelled: tuple[Incident, ...]) -> int:
     wrong = sum(bool(judgement.problems) for judgement in judgements)
     right = len(judgements) - wrong
     stage.console.print(f"{right} of {len(judgements)} right.", style="bold red" if wrong else "bold green")
-    return 1 if wrong or letters else 0
+    if page_problem is not None:
+        say(stage.console, f"The on-call page is wrong: {page_problem}")
+    return 1 if wrong or letters or page_problem is not None else 0
 
 
 def _cancel_on_sigterm() -> None:

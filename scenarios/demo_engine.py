@@ -20,7 +20,7 @@ JUDGED_AT_ONCE = 16
 STOP_SECONDS = 10.0
 LOG_LINES = 30
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_PACKAGE_ROOT = str(Path(__file__).resolve().parents[1])
+PACKAGE_ROOT = str(Path(__file__).resolve().parents[1])
 
 
 class EngineError(RuntimeError):
@@ -64,6 +64,10 @@ concurrency = {JUDGED_AT_ONCE}
 [http]
 port = {http_port}
 
+[dashboard]
+enabled = false
+port = 0
+
 [log]
 format = "console"
 """,
@@ -93,7 +97,7 @@ class EngineProcess:
 @asynccontextmanager
 async def engine_process(config: Path, log: Path) -> AsyncIterator[EngineProcess]:
     """`midwatch run` in a process of its own, ended by its own id with this context, or with this process."""
-    path = os.pathsep.join(filter(None, [_PACKAGE_ROOT, os.environ.get("PYTHONPATH", "")]))
+    path = os.pathsep.join(filter(None, [PACKAGE_ROOT, os.environ.get("PYTHONPATH", "")]))
     # Settings in our own environment are meant for another engine.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MIDWATCH_")}
     with log.open("wb") as output:
@@ -109,11 +113,12 @@ async def engine_process(config: Path, log: Path) -> AsyncIterator[EngineProcess
     try:
         yield EngineProcess(process, log)
     finally:
-        await _stop(process)
+        await stop_process(process)
         guard.release()
 
 
-async def _stop(process: asyncio.subprocess.Process) -> None:
+async def stop_process(process: asyncio.subprocess.Process) -> None:
+    """End a process, by force if it does not end by itself."""
     if process.returncode is not None:
         return
     with suppress(ProcessLookupError):

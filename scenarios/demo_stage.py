@@ -17,6 +17,7 @@ from evaluation.scripted_server import scripted_server
 from scenarios.demo_engine import LATENESS_SECONDS, EngineProcess, engine_process, write_config
 from scenarios.demo_evaluation import Evaluation, open_evaluation
 from scenarios.demo_kafka import Listener, Player, listener, make_topics, player
+from scenarios.demo_page import page_process
 from scenarios.demo_print import clock, print_verdict, say
 from scenarios.demo_scores import Board
 from scenarios.fleet import Fleet
@@ -72,6 +73,8 @@ class Stage:
     evaluation: Evaluation
     listener: Listener
     engine: EngineProcess
+    page: str
+    """Where the on-call page is."""
     console: Console
     companions: tuple[asyncio.Task[None], ...]
 
@@ -154,12 +157,14 @@ async def open_stage(
         evaluation.draw_at(settings.sampling)
         engine = await stack.enter_async_context(engine_process(config, directory / "engine.log"))
         say(console, f"Engine (midwatch run) started, metrics at http://127.0.0.1:{metrics}/metrics")
+        page = await stack.enter_async_context(page_process(config, directory / "page.log"))
+        say(console, f"On-call page: {page}")
         ears = await stack.enter_async_context(
             listener(kafka.bootstrap, lambda verdict: print_verdict(console, verdict))
         )
         companions = (asyncio.create_task(ears.run()), asyncio.create_task(engine.watch()))
         stack.push_async_callback(_cancel, *companions)
-        yield Stage(plan, kafka.bootstrap, fleet_player, evaluation, ears, engine, console, companions)
+        yield Stage(plan, kafka.bootstrap, fleet_player, evaluation, ears, engine, page, console, companions)
 
 
 def _judge_line(settings: JudgeSettings, is_own: bool) -> str:

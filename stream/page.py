@@ -1,4 +1,4 @@
-"""The on-call page beside the engine: a process of its own, started again when it dies. The engine never waits for it."""
+"""The on-call page beside the engine: a process of its own, started again when it dies, for which nothing waits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import structlog
 
@@ -99,7 +99,7 @@ class KeptPage:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="midwatch-page", daemon=True)
 
-    def __enter__(self) -> KeptPage:
+    def __enter__(self) -> Self:
         if self._keeper is not None:
             self._thread.start()
         return self

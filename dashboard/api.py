@@ -101,6 +101,11 @@ def _asked(span: Span = "3h", environment: Part = None, system: Part = None, flo
 
 
 def _add_views(router: APIRouter, pages: Pages) -> None:
+    @router.get("/me", summary="Who you are, whether you may act, and the CSRF token of your session")
+    async def me(request: Request) -> Viewer:
+        viewer: Viewer = request.state.viewer
+        return viewer
+
     @router.get("/overview", summary="The first screen")
     async def overview() -> Overview:
         return await pages.overview()

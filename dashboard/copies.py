@@ -16,7 +16,8 @@ from dashboard.views import CostsView, IncidentView, QualityView
 from schemas.base import format_time
 from stream.verdicts_text import printable
 
-_MARKUP: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|~>&])")
+_MARKUP: Final = re.compile(r"([\\`*_\[\]<>#|~&])")
+_LINK: Final = re.compile(r"(?i)(?<=[a-z]):(?=//)|(?<=www)\.|@")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -73,8 +74,9 @@ def as_markdown(view: IncidentView, link: str | None) -> str:
 
 def markdown(text: str) -> str:
     """A text that a Markdown reader shows as it is."""
-    clean = printable(text).replace("<", "&lt;").replace("@", "@\u200b")
-    return _MARKUP.sub(r"\\\1", clean).replace("\\&lt;", "&lt;")
+    # A space of no width keeps a reader from making links and mentions out of names.
+    broken = _LINK.sub(lambda found: f"{found[0]}\u200b", printable(text))
+    return _MARKUP.sub(r"\\\1", broken)
 
 
 def quality_csv(view: QualityView) -> str:

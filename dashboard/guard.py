@@ -112,7 +112,9 @@ class Guard:
         given = request.headers.get("x-csrf-token") or _form_field(request, body, "csrf")
         if self._gate.csrf_holds(known.viewer, given):
             return None
-        return _error(request, 403, "the page was too old for this: reload it and do it again")
+        api = "send a bearer token, or the session's X-CSRF-Token (GET /api/v1/me tells it)"
+        page = "the page was too old for this: reload it and do it again"
+        return _error(request, 403, api if _is_api(request) else page)
 
 
 def _own_hosts(settings: DashboardSettings) -> frozenset[str] | None:

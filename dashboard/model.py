@@ -91,13 +91,14 @@ class ReadModel:
         self._overview: tuple[int, Overview] | None = None
         self._said: object = None
 
-    async def run(self) -> None:
-        """Read for ever."""
+    async def run(self, *, sampled: bool = True) -> None:
+        """Read for ever; without `sampled` no requests are sampled."""
         sampler, stop = Sampler(self.settings.kafka, self.sample), asyncio.Event()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.feed.run(), name="feed")
-                group.create_task(sampler.run(), name="sample")
+                if sampled:
+                    group.create_task(sampler.run(), name="sample")
                 group.create_task(self._contact.keep(stop), name="ask-redis")
                 group.create_task(self._look(), name="look")
         finally:

@@ -14,7 +14,7 @@ from stream.cli_config import check_config, doctor, schemas_app, topics_app
 from stream.cli_controls import silences_app
 from stream.cli_costs import costs_app
 from stream.cli_costs_chargeback import chargeback, tags
-from stream.cli_dashboard import dashboard
+from stream.cli_dashboard import dashboard, top
 from stream.cli_evaluate import evaluate_app
 from stream.cli_events import events_app
 from stream.cli_grafana import grafana_app
@@ -59,6 +59,7 @@ app.command("replay")(replay)
 app.command("backtest")(backtest)
 app.command("demo")(demo)
 app.command("dashboard")(dashboard)
+app.command("top")(top)
 app.command("triage")(triage)
 app.command("inspect")(inspect)
 app.add_typer(verdicts_app, name="verdicts")

@@ -1,0 +1,102 @@
+"""Who may look and who may act: tokens, sessions, proxies, and how often one may guess."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dashboard.auth import SESSION_SECONDS, TRIES, TRY_SECONDS, Caller, Gate, TooManyTries
+from stream.settings_dashboard import DashboardSettings
+
+OPERATOR, READER = "operator-token-0123456789", "reader-token-0123456789"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def gate(clock: Clock | None = None, **settings: Any) -> Gate:
+    return Gate(DashboardSettings.model_validate(settings, strict=False), clock or Clock(), "ada")
+
+
+def tokens(**more: Any) -> dict[str, Any]:
+    return {"operator_token": OPERATOR, "reader_token": READER, **more}
+
+
+def test_on_loopback_without_tokens_the_local_user_is_the_operator() -> None:
+    """The laptop and the demonstration need no login."""
+    known = gate().who(Caller("127.0.0.1", {}))
+    assert known is not None
+    assert (known.viewer.name, known.viewer.role, known.by_browser) == ("ada", "operator", True)
+
+
+def test_with_tokens_a_stranger_is_nobody() -> None:
+    """Loopback is no excuse once a token is set; a cookie of another's making is none."""
+    door = gate(**tokens())
+    assert door.who(Caller("127.0.0.1", {})) is None
+    for cookie in ("", ".", "x.y", "eyJuIjogIm1lIn0=.abc"):
+        assert door.who(Caller("127.0.0.1", {}, cookie)) is None
+
+
+@pytest.mark.parametrize(("token", "role"), [(OPERATOR, "operator"), (READER, "reader")])
+def test_a_login_opens_a_session_of_the_tokens_role(token: str, role: str) -> None:
+    """The cookie names role and name, holds no token, ends in time and at a restart, and cannot be changed."""
+    clock = Clock()
+    door = gate(clock, **tokens())
+    cookie = door.log_in("10.0.0.1", token, "bo")
+    assert cookie is not None
+    assert token not in cookie
+    known = door.who(Caller("10.0.0.1", {}, cookie))
+    assert known is not None
+    assert (known.viewer.name, known.viewer.role, known.by_browser) == ("bo", role, True)
+    assert door.csrf_holds(known.viewer, known.viewer.csrf)
+    assert not door.csrf_holds(known.viewer, "")
+    assert gate(**tokens()).who(Caller("10.0.0.1", {}, cookie)) is None
+    assert door.who(Caller("10.0.0.1", {}, f"A{cookie[1:]}")) is None
+    clock.now += SESSION_SECONDS + 1
+    assert door.who(Caller("10.0.0.1", {}, cookie)) is None
+
+
+def test_a_bearer_token_needs_no_csrf_token() -> None:
+    """A browser never sends it by itself."""
+    known = gate(**tokens()).who(Caller("10.0.0.1", {"authorization": f"Bearer {READER}"}))
+    assert known is not None
+    assert (known.viewer.role, known.by_browser) == ("reader", False)
+
+
+def test_guessing_is_slowed_down_for_each_address() -> None:
+    """After some wrong tokens even the right one waits; other addresses do not."""
+    clock = Clock()
+    door = gate(clock, **tokens())
+    for _ in range(TRIES):
+        assert door.log_in("10.0.0.1", "wrong", "") is None
+    with pytest.raises(TooManyTries):
+        door.log_in("10.0.0.1", OPERATOR, "")
+    assert door.log_in("10.0.0.2", OPERATOR, "") is not None
+    clock.now += TRY_SECONDS
+    assert door.log_in("10.0.0.1", OPERATOR, "") is not None
+
+
+def test_a_proxys_headers_count_from_the_proxy_alone() -> None:
+    """Its users may look; those of the operators' groups may act; anyone else's header is nothing."""
+    headers = {"x-forwarded-user": "cy", "x-forwarded-groups": "dev, oncall"}
+    door = gate(
+        host="0.0.0.0",
+        proxy_addresses=("10.0.0.0/24",),
+        user_header="X-Forwarded-User",
+        groups_header="X-Forwarded-Groups",
+        operator_groups=("oncall",),
+    )
+    known = door.who(Caller("10.0.0.7", headers))
+    assert known is not None
+    assert (known.viewer.name, known.viewer.role) == ("cy", "operator")
+    reader = door.who(Caller("10.0.0.7", {**headers, "x-forwarded-groups": "dev"}))
+    assert reader is not None
+    assert reader.viewer.role == "reader"
+    assert door.who(Caller("10.0.1.7", headers)) is None
+    assert door.who(Caller("10.0.0.7", {})) is None

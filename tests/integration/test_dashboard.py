@@ -1,0 +1,136 @@
+"""The read model over the whole engine: an incident appears, is acted on by the API, and the verdict shows it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from aiokafka import AIOKafkaConsumer
+
+from dashboard.acts import KafkaActs
+from dashboard.app import build_app
+from dashboard.model import ReadModel
+from schemas.canonical import canonical_json
+from schemas.controls import CONTROL, Silence
+from schemas.words import CONTROLS_TOPIC, HEARTBEATS_TOPIC, VERDICTS_TOPIC
+from stream.core.ticks import MINUTE_MS
+from stream.embedded import EmbeddedKafkaProcess, EmbeddedRedis
+from stream.settings import Settings
+from tests.integration import traffic
+from tests.integration.test_engine import ticks_done
+from tests.support.engine import PARTITIONS, Reader, engine, make_topics, send, settings_from, write_config
+
+pytestmark = pytest.mark.timeout(240)
+CALM, PATIENCE_SECONDS = 100, 60.0
+
+
+def minutes(first: int, count: int, *, spiking: bool) -> list[tuple[str, int, bytes, int]]:
+    """So many minutes of the system `refunds`."""
+    records = []
+    for minute in range(first, first + count):
+        for slot in range(traffic.PER_MINUTE):
+            number = minute * traffic.PER_MINUTE + slot
+            ms = (traffic.START_MINUTE + minute) * MINUTE_MS + slot * 7_000
+            event = traffic._interaction(number, ms, "refunds", number % (2 if spiking else 25) == 0)
+            records.append(("agent.interactions", number % PARTITIONS, canonical_json(event), ms))
+    return records
+
+
+@asynccontextmanager
+async def page(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, ReadModel]]:
+    """The page, without its HTML, reading beside the engine."""
+    model = ReadModel(settings)
+    acts = KafkaActs(settings, model.memory, model.now)
+    app = build_app(model, acts, settings.dashboard, changed=model.memory.changed)
+    reading = asyncio.create_task(model.run())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
+        http.headers["x-csrf-token"] = (await http.get("/api/v1/me")).json()["csrf"]
+        yield http, model
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+
+
+async def until(model: ReadModel, http: httpx.AsyncClient, path: str, condition: Any) -> Any:
+    """The answer of the first time that the condition holds."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        known = -1
+        while True:
+            known = await model.memory.changed(known, 1.0)
+            view = (await http.get(path)).json()
+            if condition(view):
+                return view
+
+
+async def test_an_incident_is_shown_taken_and_silenced(embedded_redis: EmbeddedRedis, tmp_path: Path) -> None:
+    """It appears with chart, band and traces; each act is stored with who did it; the verdict's revision shows it."""
+    with EmbeddedKafkaProcess() as broker:
+        config = write_config(tmp_path, broker.bootstrap, embedded_redis.url)
+        settings = settings_from(config)
+        await make_topics(settings)
+        reader = Reader(broker.bootstrap, [VERDICTS_TOPIC, HEARTBEATS_TOPIC])
+        async with reader, engine(config), page(settings) as (http, model):
+            silent = (await http.get("/api/v1/overview")).json()
+            assert silent["health"]["problems"], "nothing has been heard yet"
+            await send(broker.bootstrap, minutes(0, CALM, spiking=False) + minutes(CALM, 30, spiking=True))
+            await reader.until(ticks_done(traffic.START_MINUTE + CALM + 28))
+            shown = await until(model, http, "/api/v1/overview", lambda view: view["open"])
+            [card] = shown["open"]
+            assert shown["health"]["problems"] == []
+            assert card["scope"]["flow"] == "refunds-flow"
+            path = f"/api/v1/incidents/{card['incident_id']}"
+            await _look(http, path)
+            acts = [
+                ("acknowledge", {"note": "on it"}),
+                ("silence", {"minutes": 60, "reason": "fixing"}),
+                ("judge", {"right": False, "cause": "dependency", "note": "it was the bank"}),
+            ]
+            for act, body in acts:
+                done = await http.post(f"{path}/{act}", json=body)
+                assert done.status_code == 200, done.text
+            await send(broker.bootstrap, minutes(CALM + 30, 5, spiking=True))
+            taken = await until(model, http, path, lambda view: view["card"]["state"] == "muted")
+            assert taken["card"]["acknowledged_by"] == taken["verdict"]["acknowledged"]["by"]
+            assert any("took it" in one["text"] for one in taken["revisions"])
+            said = [action["what"] for action in taken["actions"]]
+            assert {"Took the incident in hand", "Refuted the verdict, cause: dependency"} <= set(said)
+            refused = await http.post(f"{path}/rollback", json={"key": "act_forged", "approve": True})
+            assert (refused.status_code, "does not recommend" in refused.json()["error"]) == (409, True)
+        stored = await _controls(broker.bootstrap)
+    silence = next(one for one in stored if isinstance(one, Silence))
+    assert (silence.system, silence.flow, silence.reason) == ("refunds", "refunds-flow", "fixing")
+    assert silence.created_by == card_name(taken)
+
+
+def card_name(view: dict[str, Any]) -> str:
+    return str(view["card"]["acknowledged_by"])
+
+
+async def _look(http: httpx.AsyncClient, path: str) -> None:
+    """The chart has the detector's band, the signals the rate, Redis was only read."""
+    view = (await http.get(path)).json()
+    points = [point for point in view["chart"]["lines"][0]["points"] if point["value"] is not None]
+    assert max(point["value"] for point in points) > 0.4
+    assert all(point["low"] <= point["expected"] <= point["high"] for point in points)
+    assert points[-1]["value"] > points[-1]["high"]
+    assert any(mark["kind"] == "onset" for mark in view["chart"]["marks"])
+    signals = (await http.get("/api/v1/signals", params={"system": "refunds"})).json()
+    assert signals["choices"]["flows"] == ["refunds-flow"]
+    assert signals["escalation"]["lines"][0]["points"][-1]["value"] > 0.3
+    assert (await http.get("/api/v1/signals", params={"system": "none"})).json()["escalation"] is None
+    assert (await http.get("/api/v1/costs")).status_code == 200
+    assert (await http.get("/api/v1/quality")).status_code == 200
+
+
+async def _controls(bootstrap: str) -> list[Any]:
+    consumer = AIOKafkaConsumer(CONTROLS_TOPIC, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    async with consumer:
+        found: list[Any] = []
+        while len(found) < 2:
+            for records in (await consumer.getmany(timeout_ms=500)).values():
+                found += [CONTROL.validate_json(record.value) for record in records]
+        return found

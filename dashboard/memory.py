@@ -123,6 +123,10 @@ class Memory:
         """The silences that cover a scope and were not over before `since`."""
         return tuple(one for one in self.silences.values() if one.ends_at >= since and _covers(one, scope))
 
+    def touch(self) -> None:
+        """Note a change of something that is shown, but not kept here."""
+        self.version += 1
+
     async def changed(self, known: int, seconds: float) -> int:
         """Wait until the version is another than `known`, at most so many seconds; the version."""
         try:

@@ -71,7 +71,6 @@ class ReadModel:
         settings: Settings,
         *,
         simulated: bool = False,
-        narrator: Narrates | None = None,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -80,7 +79,7 @@ class ReadModel:
         self.feed = Feed(settings.kafka, self.memory, clock)
         self.sample = Sample()
         self._simulated = simulated
-        self._narrator = narrator
+        self.narrator: Narrates | None = None
         self._wall = wall
         self._clock = clock
         self._redis = redis_client(settings.redis)
@@ -185,7 +184,7 @@ class ReadModel:
             actions=self._actions(verdict),
             approval_key=key,
             approval_until=verdict.recommendation.not_after if key is not None else None,
-            narration=self._narrator.ready(verdict) if self._narrator is not None else None,
+            narration=self.narrator.ready(verdict) if self.narrator is not None else None,
         )
 
     def _card(self, verdict: Verdict) -> IncidentCard:

@@ -18,7 +18,8 @@ from fastapi import FastAPI
 
 from dashboard.acts import KafkaActs
 from dashboard.app import build_app
-from dashboard.model import Narrates, ReadModel
+from dashboard.model import ReadModel
+from dashboard.narrator import build_narrator
 from dashboard.pages import build_router
 from stream.assembly import engine_of
 from stream.logs import configure_logs, secret_values
@@ -65,12 +66,6 @@ def address_of(settings: DashboardSettings, made: socket.socket) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     scheme = "https" if settings.tls_certfile is not None else "http"
     return f"{scheme}://{host}:{made.getsockname()[1]}/"
-
-
-def narrator_of(settings: Settings) -> Narrates | None:
-    """The narrator, where one is switched on."""
-    del settings
-    return None
 
 
 @asynccontextmanager
@@ -135,7 +130,8 @@ async def run_page(
             loop.add_signal_handler(number, stop.set)
     made = listen(settings.dashboard)
     address = address_of(settings.dashboard, made)
-    model = ReadModel(settings, simulated=simulated, narrator=narrator_of(settings))
+    model = ReadModel(settings, simulated=simulated)
+    model.narrator = build_narrator(settings, os.environ, model.memory.touch)
     async with serving(model, made) as server:
         await server.listening.wait()
         log.info("page_started", address=address, pid=os.getpid())

@@ -40,6 +40,9 @@ class DashboardSettings(Section):
         None, description="Header in which such a proxy names the user's groups, separated by commas."
     )
     operator_groups: tuple[str, ...] = Field((), description="Groups of that header whose members may act.")
+    narrator: bool = Field(
+        default=False, description="Let the model of [judge] summarise verdicts that people look at; checked, marked."
+    )
     incidents: int = Field(1000, ge=10, le=20_000, description="Most incidents that the page remembers.")
 
     @model_validator(mode="after")

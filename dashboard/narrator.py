@@ -81,8 +81,9 @@ def doubt(text: str, verdict: Verdict) -> str | None:
 class Narrator:
     """Narrations by verdict. A verdict is narrated when somebody looks at it, once."""
 
-    def __init__(self, ask: Ask, told: Callable[[], None]) -> None:
+    def __init__(self, ask: Ask, told: Callable[[], None], close: Callable[[], Awaitable[None]] | None = None) -> None:
         self._ask = ask
+        self._close = close
         self._told = told
         self._texts: OrderedDict[str, str | None] = OrderedDict()
         self._asked = 0
@@ -105,6 +106,14 @@ class Narrator:
         """Wait for what was asked."""
         await asyncio.gather(*self._tasks)
 
+    async def aclose(self) -> None:
+        """End what is asked, and the connection."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._close is not None:
+            await self._close()
+
     async def _narrate(self, verdict: Verdict) -> None:
         boundary = secrets.token_hex(12)
         record = json.dumps(jsonable(verdict), ensure_ascii=False)
@@ -123,34 +132,34 @@ class Narrator:
         self._told()
 
 
-def model_asker(settings: Settings, environ: Mapping[str, str]) -> Ask | None:
-    """Asks the model of `[judge]`; None for the scripted judge, which cannot write. Raises JudgeConfigError."""
-    section = settings.judge
-    if section.provider == "scripted":
-        return None
-    client = make_client(section, environ, section.max_answer_bytes)
+class ModelAsker:
+    """Asks the model of `[judge]`, over the client of the judge. Raises JudgeConfigError where it has no key."""
 
-    async def ask(system: str, user: str) -> str:
-        answer = await client.chat.completions.create(
-            model=section.model,
+    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
+        self._model = settings.judge.model
+        self._client = make_client(settings.judge, environ, settings.judge.max_answer_bytes)
+        self.aclose = self._client.close
+
+    async def __call__(self, system: str, user: str) -> str:
+        """The model's answer. Raises OpenAIError."""
+        answer = await self._client.chat.completions.create(
+            model=self._model,
             messages=[{"role": "system", "content": system}, {"role": "user", "content": user}],
             max_completion_tokens=TOKENS,
         )
         return (answer.choices[0].message.content or "") if answer.choices else ""
-
-    return ask
 
 
 def build_narrator(settings: Settings, environ: Mapping[str, str], told: Callable[[], None]) -> Narrator | None:
     """The narrator, where it is switched on and has a model; a missing key is logged, and the page goes without."""
     if not settings.dashboard.narrator:
         return None
+    if settings.judge.provider == "scripted":
+        log.warning("no_narrator", detail="the scripted judge cannot write: set [judge] provider and model")
+        return None
     try:
-        ask = model_asker(settings, environ)
+        ask = ModelAsker(settings, environ)
     except JudgeConfigError as error:
         log.warning("no_narrator", detail=str(error))
         return None
-    if ask is None:
-        log.warning("no_narrator", detail="the scripted judge cannot write: set [judge] provider and model")
-        return None
-    return Narrator(ask, told)
+    return Narrator(ask, told, ask.aclose)

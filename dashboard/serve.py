@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Final
 
 import structlog
@@ -131,8 +131,11 @@ async def run_page(
     made = listen(settings.dashboard)
     address = address_of(settings.dashboard, made)
     model = ReadModel(settings, simulated=simulated)
-    model.narrator = build_narrator(settings, os.environ, model.memory.touch)
-    async with serving(model, made) as server:
+    model.narrator = narrator = build_narrator(settings, os.environ, model.memory.touch)
+    async with AsyncExitStack() as stack:
+        if narrator is not None:
+            stack.push_async_callback(narrator.aclose)
+        server = await stack.enter_async_context(serving(model, made))
         await server.listening.wait()
         log.info("page_started", address=address, pid=os.getpid())
         if ready is not None:

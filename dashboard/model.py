@@ -18,6 +18,7 @@ from dashboard import cards, panels
 from dashboard.feed import Feed
 from dashboard.health import Signs, health_of
 from dashboard.memory import Memory
+from dashboard.ptus import ptu_rows
 from dashboard.shards import Shards, ShardView
 from dashboard.traces import Sample, Sampler
 from dashboard.views import (
@@ -29,6 +30,7 @@ from dashboard.views import (
     IncidentCard,
     IncidentView,
     Overview,
+    PtuRow,
     QualityView,
     SignalsView,
 )
@@ -46,6 +48,9 @@ ENDED: Final = timedelta(hours=24)
 ENDED_SHOWN: Final = 20
 CACHED_SECONDS: Final = 2.0
 """How long an answer that costs a reading is given again: fifty viewers cost as much as one."""
+
+PTU_SECONDS: Final = 300.0
+"""The same for what takes a second of arithmetic and changes by the hour."""
 
 CACHED: Final = 256
 LOOK_SECONDS: Final = 1.0
@@ -101,7 +106,11 @@ class ReadModel:
                 group.create_task(self._contact.keep(stop), name="ask-redis")
                 group.create_task(self._look(), name="look")
         finally:
-            await self._redis.aclose()
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the connection to Redis."""
+        await self._redis.aclose()
 
     async def _look(self) -> None:
         """Tell viewers when the engine's health, or the time it has come to, is another than before."""
@@ -230,7 +239,7 @@ class ReadModel:
     async def signals(self, asked: Filter) -> SignalsView:
         """See `Pages.signals`."""
         now = self.now()
-        views = await self._views()
+        views = await self.views()
         shown = [card for card in (await self.overview()).open if _concerns(asked, card)]
 
         escalation, scores, denials, budgets, choices = await self._once(
@@ -261,7 +270,7 @@ class ReadModel:
 
     async def quality(self, asked: Filter) -> QualityView:
         """See `Pages.quality`."""
-        views = await self._views()
+        views = await self.views()
 
         choices, charts, rows = await self._once(
             ("quality", asked),
@@ -279,7 +288,7 @@ class ReadModel:
 
     async def costs(self, asked: Filter, tag: str | None) -> CostsView:
         """See `Pages.costs`."""
-        views = await self._views()
+        views = await self.views()
 
         choices, tags, rows, budgets = await self._once(
             ("costs", asked, tag),
@@ -292,6 +301,9 @@ class ReadModel:
                 )
             ),
         )
+        ptus: tuple[PtuRow, ...] = ()
+        if views:
+            ptus = await self._once("ptus", lambda: asyncio.to_thread(ptu_rows, views, self.settings), PTU_SECONDS)
         return CostsView(
             filter=asked,
             choices=choices,
@@ -299,11 +311,11 @@ class ReadModel:
             tags=tags,
             rows=rows,
             budgets=budgets,
-            ptus=(),
+            ptus=ptus,
             health=self.health(),
         )
 
-    async def _views(self) -> list[ShardView]:
+    async def views(self) -> list[ShardView]:
         """All shards; none where Redis does not answer, which the page's health says."""
         try:
             return await self._once("views", self.shards.all)
@@ -311,11 +323,11 @@ class ReadModel:
             log.warning("page_reads_no_windows", error=type(error).__name__, detail=str(error))
             return []
 
-    async def _once(self, key: object, make: Callable[[], Awaitable[_View]]) -> _View:
-        """The answer to a question, made once for all who ask it within `CACHED_SECONDS`."""
+    async def _once(self, key: object, make: Callable[[], Awaitable[_View]], seconds: float = CACHED_SECONDS) -> _View:
+        """The answer to a question, made once for all who ask it within so many seconds."""
         now = self._clock()
         kept = self._answers.get(key)
-        if kept is None or now - kept[0] >= CACHED_SECONDS or (kept[1].done() and kept[1].exception() is not None):
+        if kept is None or now - kept[0] >= seconds or (kept[1].done() and kept[1].exception() is not None):
             if len(self._answers) >= CACHED:
                 fresh = {k: v for k, v in self._answers.items() if now - v[0] < CACHED_SECONDS}
                 self._answers = fresh if len(fresh) < CACHED else {}

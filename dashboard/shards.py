@@ -77,7 +77,7 @@ class Shards:
     """All shards, each read when it is looked at."""
 
     def __init__(self, store: Store, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
-        self._store = store
+        self.store = store
         self._settings = settings
         self._clock = clock
         self._make = machine_factory(settings)
@@ -87,7 +87,7 @@ class Shards:
 
     async def all(self) -> list[ShardView]:
         """Every shard that has telemetry. Raises RedisError, LayoutMismatch, LayoutError."""
-        found = [await self.one(shard) for shard in range(self._store.shards)]
+        found = [await self.one(shard) for shard in range(self.store.shards)]
         return [view for view in found if view is not None]
 
     async def one(self, shard: int) -> ShardView | None:
@@ -102,7 +102,7 @@ class Shards:
         return ShardView(kept.machine, {(one.name, one.kind): one for one in kept.detectors})
 
     async def _read(self, shard: int, kept: _Kept) -> None:
-        meta = await self._store.meta(shard)
+        meta = await self.store.meta(shard)
         if meta is None:
             kept.machine = None
             return
@@ -110,11 +110,11 @@ class Shards:
         if latest <= kept.tick and meta.checkpoint == kept.checkpoint:
             return
         self.readings += 1
-        state: Any = await self._store.redis.get(self._store.key(shard, "state")) or b""
+        state: Any = await self.store.redis.get(self.store.key(shard, "state")) or b""
         fresh = await self._hours(shard, state, kept)
         first = meta.checkpoint + 1
         blobs = await self._inboxes(shard, first, latest)
-        after = await self._store.meta(shard)
+        after = await self.store.meta(shard)
         if after is None or after.checkpoint != meta.checkpoint:
             return  # a checkpoint was written meanwhile: the last reading stands until the next look
         try:
@@ -129,7 +129,7 @@ class Shards:
     async def _latest(self, shard: int, committed: int) -> int:
         engine = self._settings.engine
         lateness, grace = round(engine.lateness_seconds * 1000), round(engine.idle_grace_seconds * 1000)
-        watermark = watermark_ms(await self._store.parts(shard), lateness, grace)
+        watermark = watermark_ms(await self.store.parts(shard), lateness, grace)
         return max(committed, NEVER if watermark == NEVER else tick_of(watermark))
 
     async def _hours(self, shard: int, state: bytes, kept: _Kept) -> dict[tuple[int, int], bytes]:
@@ -142,20 +142,20 @@ class Shards:
         found: dict[tuple[int, int], bytes] = {}
         for start in range(0, len(wanted), CHUNK):
             part = wanted[start : start + CHUNK]
-            names = [self._store.key(shard, f"hour:{code}:{hour}") for code, hour in part]
-            blobs: list[Any] = await self._store.redis.mget(names)
+            names = [self.store.key(shard, f"hour:{code}:{hour}") for code, hour in part]
+            blobs: list[Any] = await self.store.redis.mget(names)
             found |= {place: blob for place, blob in zip(part, blobs, strict=True) if blob is not None}
         return found
 
     async def _inboxes(self, shard: int, first: int, last: int) -> list[bytes]:
         """What became visible from tick `first` to tick `last`, packed."""
-        known: list[Any] = await self._store.redis.hkeys(self._store.key(shard, "inbytes"))
+        known: list[Any] = await self.store.redis.hkeys(self.store.key(shard, "inbytes"))
         ticks = sorted(tick for tick in map(int, known) if first <= tick <= last)
         if not ticks:
             return []
-        async with self._store.redis.pipeline(transaction=False) as pipeline:
+        async with self.store.redis.pipeline(transaction=False) as pipeline:
             for tick in ticks:
-                pipeline.lrange(self._store.key(shard, f"in:{tick}"), 0, -1)
+                pipeline.lrange(self.store.key(shard, f"in:{tick}"), 0, -1)
             found: list[list[bytes]] = await pipeline.execute()
         return [blob for blobs in found for blob in blobs]
 

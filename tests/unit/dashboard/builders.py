@@ -129,8 +129,7 @@ def resolved(**changes: Any) -> Verdict:
     return verdict(**{**plain, **changes})
 
 
-def heartbeat(shard: int = 0, tick: datetime = AT, shards: int = 2, **changes: Any) -> Heartbeat:
+def heartbeat(shard: int = 0, tick: datetime = AT, shards: int = 2, namespace: str | None = None) -> Heartbeat:
     return Heartbeat(
-        **{"shard": shard, "shards": shards, "tick": tick, "worker": "w", "epoch": 1, "series": 10, "engine": ENGINE}
-        | changes
+        shard=shard, shards=shards, tick=tick, worker="w", epoch=1, series=10, engine=ENGINE, namespace=namespace
     )

@@ -92,7 +92,7 @@ async def page(
     transport = httpx.ASGITransport(app=app, client=(client, 1234))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as http:
         yield http, model, acts
-    await model._redis.aclose()
+    await model.aclose()
 
 
 def bearer(token: str) -> dict[str, str]:

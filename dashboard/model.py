@@ -223,11 +223,13 @@ class ReadModel:
         return tuple(sorted(found, key=lambda action: action.at))
 
     async def _chart(self, verdict: Verdict) -> Chart | None:
+        scope = verdict.scope
+
         async def read() -> Chart | None:
-            system = verdict.scope
-            if system.system == "*":
-                return None
-            view = await self.shards.one(shard_of(system.environment, system.system, self.settings.engine.shards))
+            if scope.budget is not None:
+                budgets = panels.budgets_of(await self.views(), self.settings)
+                return next((one.chart for one in budgets if one.budget == scope.budget), None)
+            view = await self.shards.one(shard_of(scope.environment, scope.system, self.settings.engine.shards))
             return await asyncio.to_thread(panels.incident_chart, [view], verdict) if view is not None else None
 
         try:

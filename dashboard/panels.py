@@ -182,6 +182,9 @@ def incident_chart(views: Views, verdict: Verdict) -> Chart | None:
     marks = [*marks_of(views, asked), Mark(at=verdict.onset_at, kind="onset", text="The incident began")]
     if verdict.status == "resolved":
         marks.append(Mark(at=verdict.decided_at, kind="resolved", text="Every firing has recovered"))
+    if verdict.acknowledged is not None:
+        by = quoted(verdict.acknowledged.by)
+        marks.append(Mark(at=verdict.acknowledged.at, kind="acknowledged", text=f"{by} took it in hand"))
     return frame.chart("incident", title, lines, marks)
 
 
@@ -202,8 +205,6 @@ def _signal(views: Views, verdict: Verdict, frame: Frame) -> tuple[list[Line | N
         return [score_line("Mean score", mine, kind, frame.buckets)], "Mean score"
     if verdict.trigger.detector == "silence":
         return [_volume(_rows(views, "flow", asked), frame.buckets)], "Requests"
-    if verdict.trigger.detector == "burn_rate":
-        return [], "Spend"
     rows = _rows(views, "flow", asked)
     return [rate_line("Escalation rate", rows, "escalation_rate", "flow", frame.buckets)], "Escalation rate"
 

@@ -122,9 +122,7 @@ async def run(options: argparse.Namespace, url: str) -> JsonObject:
     await world.begin()
     for one in history(options.incidents):
         model.memory.verdict(one)
-    app = build_app(
-        model, KafkaActs(settings, model.memory, model.now), settings.dashboard, changed=model.memory.changed
-    )
+    app = build_app(model, KafkaActs(settings, model.memory), settings.dashboard, changed=model.memory.changed)
     spent: dict[str, list[float]] = {"overview": [], "windows": [], "signals_3h": [], "viewers": []}
     began = time.process_time()
     await model.views()

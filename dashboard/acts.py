@@ -5,8 +5,8 @@ The record on its topic is the audit trail: who, when, what. The log line beside
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from collections.abc import Awaitable
+from datetime import timedelta
 from typing import Final, TypeVar
 
 import structlog
@@ -16,19 +16,11 @@ from pydantic import ValidationError
 from dashboard.memory import Memory
 from dashboard.views import ActResult, Viewer
 from schemas.base import format_time
-from schemas.canonical import content_id, jsonable
-from schemas.controls import Approval
+from schemas.canonical import jsonable
 from schemas.outputs import Scope, Verdict
 from schemas.words import CAUSES
-from stream.controls import (
-    ControlError,
-    SilenceOrder,
-    acknowledge,
-    add_silence,
-    engine_now,
-    holds_from,
-    publish_control,
-)
+from stream.approvals import Decision, decide_action
+from stream.controls import ControlError, SilenceOrder, acknowledge, add_silence, holds_from
 from stream.feedback import judge
 from stream.settings import Settings
 from stream.verdicts import VerdictsMissing
@@ -45,12 +37,11 @@ class Refused(ValueError):
 
 
 class KafkaActs:
-    """Is a `dashboard.views.Acts`. `now` gives the time that decides whether a rollback is still in time."""
+    """Is a `dashboard.views.Acts`."""
 
-    def __init__(self, settings: Settings, memory: Memory, now: Callable[[], datetime]) -> None:
+    def __init__(self, settings: Settings, memory: Memory) -> None:
         self._settings = settings
         self._memory = memory
-        self._now = now
 
     async def acknowledge(self, viewer: Viewer, incident_id: str, note: str, *, withdraw: bool) -> ActResult:
         """See `Acts.acknowledge`."""
@@ -119,12 +110,11 @@ class KafkaActs:
         advice = verdict.recommendation
         if advice.kind != "rollback" or advice.idempotency_key != key:
             raise Refused("the verdict does not recommend this rollback any longer: look at the incident again")
-        if approve and self._now() >= advice.not_after:
-            raise Refused(f"the recommendation ran out at {format_time(advice.not_after)}: wait for the next verdict")
         if verdict.status == "resolved" or verdict.muted is not None:
             raise Refused("the incident is over or silenced: nothing is to be rolled back")
-        control = _approval(verdict, viewer.name, await _stored(engine_now(self._settings)), approve=approve)
-        await _stored(publish_control(self._settings, control))
+        # The same function as the command's: it looks at the topics once more, where somebody may have been quicker.
+        decision: Decision = "approve" if approve else "refuse"
+        control = await _stored(decide_action(self._settings, key, decision, viewer.name))
         self._memory.control(control)
         await self._audit(viewer, f"{control.decision}_rollback", incident_id, control.id)
         until = f"{advice.not_after:%H:%M} UTC"
@@ -140,21 +130,6 @@ class KafkaActs:
     async def _audit(self, viewer: Viewer, act: str, incident_id: str, record: str) -> None:
         log.info("act", act=act, by=viewer.name, role=viewer.role, incident=incident_id, record=record)
         await self._memory.wake()
-
-
-def _approval(verdict: Verdict, by: str, at: datetime, *, approve: bool) -> Approval:
-    control = Approval(
-        id="new",
-        time=at,
-        environment=verdict.scope.environment,
-        system=verdict.scope.system,
-        incident_id=verdict.incident_id,
-        idempotency_key=verdict.recommendation.idempotency_key,
-        decision="approve" if approve else "refuse",
-        by=by,
-        expires_at=verdict.recommendation.not_after if approve else None,
-    )
-    return control.model_copy(update={"id": content_id("apr", {**jsonable(control), "id": ""})})
 
 
 def _may(viewer: Viewer) -> None:

@@ -39,7 +39,7 @@ class CannotListen(RuntimeError):
 def application(model: ReadModel) -> FastAPI:
     """The whole page over a read model."""
     settings = model.settings
-    acts = KafkaActs(settings, model.memory, model.now)
+    acts = KafkaActs(settings, model.memory)
     version = engine_of(settings).version
     router = build_router(model, acts)
     return build_app(model, acts, settings.dashboard, changed=model.memory.changed, router=router, version=version)

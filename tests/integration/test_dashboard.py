@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from dashboard.acts import KafkaActs
 from dashboard.app import build_app
@@ -24,6 +25,7 @@ from stream.settings import Settings
 from tests.integration import traffic
 from tests.integration.test_engine import ticks_done
 from tests.support.engine import PARTITIONS, Reader, engine, make_topics, send, settings_from, write_config
+from tests.unit.dashboard.builders import KEY, recommendation, verdict
 
 pytestmark = pytest.mark.timeout(240)
 CALM, PATIENCE_SECONDS = 100, 60.0
@@ -45,7 +47,7 @@ def minutes(first: int, count: int, *, spiking: bool) -> list[tuple[str, int, by
 async def page(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, ReadModel]]:
     """The page, without its HTML, reading beside the engine."""
     model = ReadModel(settings)
-    acts = KafkaActs(settings, model.memory, model.now)
+    acts = KafkaActs(settings, model.memory)
     app = build_app(model, acts, settings.dashboard, changed=model.memory.changed)
     reading = asyncio.create_task(model.run())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
@@ -106,6 +108,35 @@ async def test_an_incident_is_shown_taken_and_silenced(embedded_redis: EmbeddedR
     assert silence.created_by == card_name(taken)
 
 
+async def test_a_rollback_is_approved_once_by_the_commands_own_function(tmp_path: Path) -> None:
+    """What the verdict recommends is approved on the topic under its key; then nothing waits any longer."""
+    now = datetime.now(UTC)
+    told = verdict(decided_at=now, onset_at=now, recommendation=recommendation(not_after=now + timedelta(minutes=10)))
+    with EmbeddedKafkaProcess() as broker:
+        config = write_config(tmp_path, broker.bootstrap, "redis://127.0.0.1:9/0", clock='"wall"')
+        settings = settings_from(config)
+        await make_topics(settings)
+        key = told.incident_id.encode()
+        async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap, acks="all") as producer:
+            await producer.send_and_wait(VERDICTS_TOPIC, canonical_json(told), key=key)
+        async with page(settings) as (http, model):
+            path = f"/api/v1/incidents/{told.incident_id}"
+            waiting = await until(model, http, path, lambda view: view.get("approval_key"))
+            assert waiting["card"]["awaits_approval"]
+            body = {"key": waiting["approval_key"], "approve": True}
+            done = await http.post(f"{path}/rollback", json=body)
+            assert done.status_code == 200, done.text
+            control = done.json()["detail"]["control"]
+            assert (control["decision"], control["idempotency_key"]) == ("approve", KEY)
+            after = (await http.get(path)).json()
+            assert after["approval_key"] is None
+            assert "Approved the rollback" in [action["what"] for action in after["actions"]]
+            texts = [problem["text"] for problem in after and (await http.get("/api/v1/health")).json()["problems"]]
+            assert any("no sign of life" in text for text in texts)
+        [stored] = await _controls(broker.bootstrap, 1)
+    assert (stored.type, stored.by) == ("approval", control["by"])
+
+
 def card_name(view: dict[str, Any]) -> str:
     return str(view["card"]["acknowledged_by"])
 
@@ -126,11 +157,11 @@ async def _look(http: httpx.AsyncClient, path: str) -> None:
     assert (await http.get("/api/v1/quality")).status_code == 200
 
 
-async def _controls(bootstrap: str) -> list[Any]:
+async def _controls(bootstrap: str, count: int = 2) -> list[Any]:
     consumer = AIOKafkaConsumer(CONTROLS_TOPIC, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
     async with consumer:
         found: list[Any] = []
-        while len(found) < 2:
+        while len(found) < count:
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 found += [CONTROL.validate_json(record.value) for record in records]
         return found

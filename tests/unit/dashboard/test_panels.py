@@ -11,10 +11,12 @@ from dashboard.courses import Buckets
 from dashboard.ptus import ptu_rows
 from dashboard.shards import ShardView
 from dashboard.views import Filter
+from detectors.base import Detector
 from schemas.events import Deployment
 from schemas.outputs import Scope
+from schemas.series import SeriesKind
 from stream.assembly import machine_factory
-from stream.core.deltas import KIND_CODE, BreakerRecord, Count, Delta, DeploymentRecord, TagsRecord
+from stream.core.deltas import KIND_CODE, BreakerRecord, Count, Delta, DeploymentRecord, Record, TagsRecord
 from stream.core.ticks import MINUTE_MS, rfc3339, time_of
 from stream.settings import Settings, load_settings
 from tests.unit.dashboard.builders import verdict
@@ -67,14 +69,14 @@ def view() -> ShardView:
         BreakerRecord(f"b{state}", (END - ago) * MINUTE_MS, *WHERE, "bank", "bank", "0", state, None)
         for ago, state in ((50, "closed"), (20, "open"))
     ]
-    records = (
+    records: tuple[Record, ...] = (
         DeploymentRecord("d1", (END - 33) * MINUTE_MS, *WHERE, event.model_dump_json()),
         TagsRecord("t1", START * MINUTE_MS, *WHERE, (("cost-center", "cc-1"),)),
         *breakers,
     )
     rest = tuple(c for m in range(last, END) for c in counts(m, True))
     machine.step(END, [Delta(rest, records)])
-    detectors = {(one.name, one.kind): one for one in machine.detectors}
+    detectors: dict[tuple[str, SeriesKind], Detector] = {(one.name, one.kind): one for one in machine.detectors}
     return ShardView(machine, detectors)
 
 
@@ -125,7 +127,8 @@ def test_denials_and_scores_have_their_lines(view: ShardView) -> None:
     assert point.value == pytest.approx(4.2)
     assert point.expected == pytest.approx(4.2)
     [row] = panels.score_rows([view], Filter(span="24h"))
-    assert (row.version, row.mean) == ("7", pytest.approx(4.2))
+    assert row.version == "7"
+    assert row.mean == pytest.approx(4.2)
 
 
 @pytest.mark.parametrize(

@@ -159,9 +159,10 @@ def _load(machine: ShardMachine, saved: _State, hours: Blocks) -> None:
     machine.tick, machine.last_seen = saved.tick, saved.last_seen
     blocks: dict[SeriesKind, list[tuple[int, HourBlock]]] = {kind: [] for kind in KINDS}
     for code, hour in saved.hours:
+        kind_blocks, block = blocks[KINDS[code]], hours.get((code, hour))
         # An hour that is not there has expired: an engine that was off for long comes back without its oldest ones.
-        if (block := hours.get((code, hour))) is not None:
-            blocks[KINDS[code]].append((hour, block))
+        if block is not None:
+            kind_blocks.append((hour, block))
     for kind, windows in machine.windows.items():
         windows.tick = saved.tick
         part = saved.kinds.get(kind)

@@ -166,7 +166,14 @@ def denials_chart(views: Views, asked: Filter) -> Chart | None:
         key = view.machine.windows["agent"].keys[row]
         name = f"{quoted(key.dims[0])} ({quoted(key.system)})"
         lines.append(rate_line(name, [(view, [row])], "authorization_denials", "agent", frame.buckets))
-    return frame.chart("denials", "Denials by agent", lines)
+    drawn = [line for line in lines if line is not None]
+    return frame.chart("denials", "Denials by agent", drawn if len(drawn) == 1 else [_bare(line) for line in drawn])
+
+
+def _bare(line: Line) -> Line:
+    """A line without its band: several bands over each other say nothing."""
+    points = tuple(point.model_copy(update={"low": None, "high": None}) for point in line.points)
+    return line.model_copy(update={"points": points})
 
 
 def incident_chart(views: Views, verdict: Verdict) -> Chart | None:

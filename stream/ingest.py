@@ -158,7 +158,9 @@ class Ingest:
         for name in starts:
             states = [parts[name] for parts in known]
             lowest = min(states, key=lambda state: state.next_offset)
-            fold = PartitionFold(self._lateness_ms, self._budgets, lowest.newest_ms, self.tallies.fold, self._prices)
+            fold = PartitionFold(
+                self._lateness_ms, self._budgets, lowest.newest_ms, self.tallies.fold, self._prices
+            )
             self._partitions[name] = _Partition(fold, lowest.next_offset, [s.next_offset for s in states])
         return dict(self.partitions)
 
@@ -253,7 +255,9 @@ class Ingest:
         self.progress[shard] = await self._store.ingest(shard, advances, packed)
         self._point(f"after_shard_{shard}")
 
-    def _fold(self, name: str, records: Sequence[Record], fold: PartitionFold, batch: Batch) -> list[DeadLetter]:
+    def _fold(
+        self, name: str, records: Sequence[Record], fold: PartitionFold, batch: Batch
+    ) -> list[DeadLetter]:
         """Decode and fold the records of a partition; letters for those that cannot be read.
 
         Controls are taken from their own topic alone: no forged telemetry silences a pager.

@@ -216,7 +216,9 @@ def _onset(flows: KindWindows, question: Question, tick: int, usual: float) -> i
     """The minute in which escalations began to rise, if they clearly did within the window; else its first."""
     start = tick - WINDOW_MINUTES
     rows = [
-        row for key, row in flows.rows_of(question.environment, question.system) if question.flow in (None, key.dims[0])
+        row
+        for key, row in flows.rows_of(question.environment, question.system)
+        if question.flow in (None, key.dims[0])
     ]
     first = start - (flows.tick - MINUTES)
     counts = flows.minutes(MINUTES)[rows, first : first + WINDOW_MINUTES].sum(axis=0, dtype=np.int64)

@@ -116,7 +116,8 @@ def _part_states(fields: Iterable[tuple[Any, Any]]) -> dict[str, PartitionState]
         name, _, what = _text(field).rpartition("#")
         values.setdefault(name, {})[what] = int(value)
     return {
-        name: PartitionState(v["next"], v.get("newest", NEVER), v.get("empty", 0)) for name, v in sorted(values.items())
+        name: PartitionState(v["next"], v.get("newest", NEVER), v.get("empty", 0))
+        for name, v in sorted(values.items())
     }
 
 
@@ -128,7 +129,9 @@ def script_text(name: str) -> str:
 class Store:
     """All shards of one namespace."""
 
-    def __init__(self, redis: Redis, namespace: str, shards: int, scripts: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, redis: Redis, namespace: str, shards: int, scripts: Mapping[str, str] | None = None
+    ) -> None:
         self.redis = redis
         self.shards = shards
         self.namespace = namespace
@@ -184,7 +187,9 @@ class Store:
         args = [value for name, part in starts.items() for value in (name, part.next_offset, part.newest_ms)]
         self._present(await self._run("register", self._keys(shard, "meta", "parts"), args), shard)
 
-    async def ingest(self, shard: int, advances: Sequence[Advance], deltas: Sequence[tuple[int, bytes]]) -> Progress:
+    async def ingest(
+        self, shard: int, advances: Sequence[Advance], deltas: Sequence[tuple[int, bytes]]
+    ) -> Progress:
         """Commit packed deltas by tick together with the offsets they cover.
 
         Raises OffsetMismatch, PartitionMissing or ShardMissing; nothing is written then.

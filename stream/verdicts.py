@@ -65,7 +65,9 @@ async def _partitions(kafka: KafkaSettings) -> list[TopicPartition]:
         await admin.close()
     if not found:
         raise VerdictsMissing(f"there is no topic {TOPIC}; run: midwatch topics create")
-    return [TopicPartition(TOPIC, number) for number in sorted(one["partition"] for one in found[0]["partitions"])]
+    return [
+        TopicPartition(TOPIC, number) for number in sorted(one["partition"] for one in found[0]["partitions"])
+    ]
 
 
 async def _history(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> list[Published]:

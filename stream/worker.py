@@ -153,7 +153,9 @@ class Worker:
         async def send_snapshot(records: list[PieceRecord]) -> None:
             await asyncio.gather(*[await producer.send(SNAPSHOTS_TOPIC, value=r.value, key=r.key) for r in records])
 
-        loop = EvaluateLoop(store, self.owner, make_evaluator, self.engine, publisher.heartbeat, send_snapshot, wall_ms)
+        loop = EvaluateLoop(
+            store, self.owner, make_evaluator, self.engine, publisher.heartbeat, send_snapshot, wall_ms
+        )
         return IngestLoop(settings, store, ingest, wall_ms, str(self._kafka["client_id"])), loop
 
     async def _serve(

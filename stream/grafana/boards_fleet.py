@@ -36,7 +36,9 @@ ESCALATION: Final = Row(
             "Mean judged score of escalation_appropriateness over 24 hours, of 1 to 5. Falling beside rising "
             "escalations: the agents escalate what they should not. Steady beside them: riskier requests.",
             (
-                Query(f'midwatch_evaluation_score_mean{{{HERE}, criterion="escalation_appropriateness"}}', "{{flow}}"),
+                Query(
+                    f'midwatch_evaluation_score_mean{{{HERE}, criterion="escalation_appropriateness"}}', "{{flow}}"
+                ),
                 Query(
                     f'midwatch_evaluation_expected_score{{{HERE}, criterion="escalation_appropriateness"}}',
                     "{{flow}} expected",

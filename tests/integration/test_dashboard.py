@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -165,3 +168,36 @@ async def _controls(bootstrap: str, count: int = 2) -> list[Any]:
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 found += [CONTROL.validate_json(record.value) for record in records]
         return found
+
+
+async def test_the_engine_keeps_its_page_and_outlives_it(embedded_redis: EmbeddedRedis, tmp_path: Path) -> None:
+    """`midwatch run` serves the page, starts it again when it is killed, and ends it with itself."""
+    with EmbeddedKafkaProcess() as broker:
+        config = write_config(tmp_path, broker.bootstrap, embedded_redis.url)
+        config.write_text(config.read_text().replace("enabled = false", "enabled = true\nport = 0"))
+        await make_topics(settings_from(config))
+        async with engine(config) as process:
+            [first] = await _pages(tmp_path, 1)
+            os.kill(first["pid"], signal.SIGKILL)
+            both = await _pages(tmp_path, 2)
+            assert process.returncode is None
+            async with httpx.AsyncClient(base_url=both[1]["address"], trust_env=False) as http:
+                assert (await http.get("/api/v1/overview")).status_code == 200
+                assert "<script" in (await http.get("/")).text
+        async with httpx.AsyncClient(base_url=both[1]["address"], trust_env=False) as http:
+            with pytest.raises(httpx.TransportError):
+                await http.get("/api/v1/overview")
+
+
+async def _pages(folder: Path, count: int) -> list[dict[str, Any]]:
+    """What the log says of pages that were started, once there are so many."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            found = [json.loads(line) for line in _log(folder) if '"page_started"' in line]
+            if len(found) >= count:
+                return found
+            await asyncio.sleep(0.2)
+
+
+def _log(folder: Path) -> list[str]:
+    return [line for log in folder.glob("*.log") for line in log.read_text().splitlines()]

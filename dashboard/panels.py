@@ -52,7 +52,6 @@ APPROPRIATENESS: Final = "escalation_appropriateness"
 BEFORE: Final = timedelta(hours=1)
 """What a chart of an incident shows before its onset."""
 
-AFTER: Final = timedelta(minutes=30)
 Views = Sequence[ShardView]
 
 
@@ -130,7 +129,7 @@ def escalation_chart(views: Views, asked: Filter, cards: Iterable[IncidentCard] 
     """The escalation rate of what is asked about, all its flows together."""
     frame = Frame(asked, Buckets.until(newest_tick(views), HOURS_BACK[asked.span], STEP[asked.span]))
     line = rate_line("Escalation rate", _rows(views, "flow", asked), "escalation_rate", "flow", frame.buckets)
-    return frame.chart("escalation", "Escalation rate", [line], [*marks_of(views, asked), *_onsets(cards)])
+    return frame.chart("escalation", "Escalation rate", [line], marks_of(views, asked) + _onsets(cards))
 
 
 def score_charts(views: Views, asked: Filter, criteria: Sequence[str] | None = None) -> tuple[Chart, ...]:
@@ -262,9 +261,8 @@ def _is_asked(asked: Filter, system: tuple[str, str]) -> bool:
     return asked.environment in (None, system[0]) and asked.system in (None, system[1])
 
 
-def _onsets(cards: Iterable[IncidentCard]) -> Iterator[Mark]:
-    for card in cards:
-        yield Mark(at=card.onset_at, kind="onset", text=card.headline)
+def _onsets(cards: Iterable[IncidentCard]) -> list[Mark]:
+    return [Mark(at=card.onset_at, kind="onset", text=card.headline) for card in cards]
 
 
 def score_rows(views: Views, asked: Filter) -> tuple[ScoreRow, ...]:

@@ -24,6 +24,8 @@ from stream.adapters import Decoder
 from stream.adapters.otlp import OtlpReader
 from stream.core.deltas import pack
 from stream.core.fold import Batch, PartitionFold, ShardMap
+from stream.core.spans import TracePart
+from stream.core.traces import Traces
 
 SPANS: Final = 8_192
 ROUNDS: Final = 7
@@ -159,6 +161,27 @@ def _fold(values: list[bytes]) -> None:
             pack(delta)
 
 
+def costs(rounds: int) -> tuple[float, float]:
+    """What waiting and finishing cost: bytes of an inbox a span, and microseconds a trace of four spans."""
+    events = Decoder(otlp=READER).decode_batch([(value, (), _START_MS) for value in requests(128)]).events
+    batch = Batch()
+    PartitionFold(5_000).add(events, batch)
+    ticks = {tick: delta for shard in batch.spread(ShardMap(1)).values() for tick, delta in shard.items()}
+    stored = sum(len(pack(delta)) for delta in ticks.values())
+    parts = {tick: [r for r in delta.records if isinstance(r, TracePart)] for tick, delta in ticks.items()}
+    last, taken = max(parts), []
+    for _ in range(rounds):
+        traces = Traces()
+        gc.collect()
+        begin = time.process_time()
+        for tick in range(min(parts), last + 10):
+            traces.step(tick, parts.get(tick, ()))
+        taken.append(time.process_time() - begin)
+        if traces.finished.total() != SPANS // 4:
+            raise RuntimeError(f"{traces.finished.total()} traces were finished, not {SPANS // 4}")
+    return stored / SPANS, statistics.median(taken) / (SPANS // 4) * 1e6
+
+
 def contenders(sizes: tuple[int, ...]) -> dict[str, tuple[int, Callable[[], object]]]:
     """Name to the number of spans and a run over them."""
     found: dict[str, tuple[int, Callable[[], object]]] = {}
@@ -201,6 +224,8 @@ def main() -> None:
     for name, rate in results.items():
         base = results[f"{name.partition(':')[0]}: ParseFromString alone"]
         print(f"{name:52}{rate:12,.0f}{rate / base:14.3f}")
+    stored, finishing = costs(options.rounds)
+    print(f"a span takes {stored:.0f} bytes in an inbox; finishing a trace of four spans takes {finishing:.0f} us")
 
 
 if __name__ == "__main__":

@@ -14,9 +14,11 @@ class IngestHttpSettings(Section):
 
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; beyond loopback it needs a token.")
     port: Port = Field(4318, description="Port, OTLP/HTTP's own; 0 takes a free one.")
-    token: SecretStr | None = Field(None, description="Bearer token that senders must send.")
+    token: SecretStr | None = Field(None, min_length=1, description="Bearer token that senders must send.")
     token_file: Path | None = Field(None, description="File that holds the token.")
-    github_secret: SecretStr | None = Field(None, description="Secret of GitHub's webhooks, whose signature it checks.")
+    github_secret: SecretStr | None = Field(
+        None, min_length=1, description="Secret of GitHub's webhooks, whose signature it checks."
+    )
     github_secret_file: Path | None = Field(None, description="File that holds GitHub's secret.")
     max_body_bytes: int = Field(4_194_304, ge=1024, le=268_435_456, description="Longest body, as it is sent.")
     max_unpacked_bytes: int = Field(

@@ -169,7 +169,7 @@ class HttpSettings(Section):
 
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; beyond loopback it needs a token.")
     port: Port = Field(9464, description="Port of the first worker, one more for each further one; 0 takes free ones.")
-    token: SecretStr | None = Field(None, description="Bearer token that readers must send.")
+    token: SecretStr | None = Field(None, min_length=1, description="Bearer token that readers must send.")
     token_file: Path | None = Field(None, description="File that holds the token.")
     series_metrics: int = Field(
         200, ge=0, le=10_000, description="Series of each kind that /metrics shows: those that fire, then the busiest."

@@ -9,6 +9,11 @@ from stream.adapters.rejection import RejectedRecord
 
 _MAGIC: Final = b"\x1f\x8b"
 _GZIP_ONLY: Final = 16 + zlib.MAX_WBITS
+_FED: Final = 65_536
+"""Bytes that are handed over at once: what is left of them is copied at each member's end."""
+
+MOST_MEMBERS: Final = 4_096
+"""Most members of one value: an empty one takes 20 bytes, so that a few megabytes could hold hundreds of thousands."""
 
 
 def is_gzip(value: bytes) -> bool:
@@ -23,18 +28,25 @@ def gunzip(value: bytes, max_bytes: int) -> bytes:
         RejectedRecord: too_large; or malformed_json, where the bytes are not whole gzip.
     """
     parts: list[bytes] = []
-    room = max_bytes
-    while value:
+    room, at, members = max_bytes, 0, 0
+    while at < len(value):
+        members += 1
+        if members > MOST_MEMBERS:
+            raise RejectedRecord("too_large", f"the value is gzip of more than {MOST_MEMBERS:,} members")
         unpacker = zlib.decompressobj(_GZIP_ONLY)
-        try:
-            part = unpacker.decompress(value, room + 1)
-        except zlib.error:
-            raise RejectedRecord("malformed_json", "the value begins as gzip but cannot be unpacked") from None
-        room -= len(part)
-        if room < 0:
-            raise RejectedRecord("too_large", f"the value unpacks to more than {max_bytes:,} bytes; no more are read")
-        if not unpacker.eof:
-            raise RejectedRecord("malformed_json", "the value is gzip that ends too early")
-        parts.append(part)
-        value = unpacker.unused_data
+        while not unpacker.eof:
+            fed = value[at : at + _FED]
+            if not fed:
+                raise RejectedRecord("malformed_json", "the value is gzip that ends too early")
+            at += len(fed)
+            try:
+                part = unpacker.decompress(fed, room + 1)
+            except zlib.error:
+                raise RejectedRecord("malformed_json", "the value begins as gzip but cannot be unpacked") from None
+            room -= len(part)
+            if room < 0:
+                words = f"the value unpacks to more than {max_bytes:,} bytes; no more are read"
+                raise RejectedRecord("too_large", words)
+            parts.append(part)
+        at -= len(unpacker.unused_data)
     return b"".join(parts)

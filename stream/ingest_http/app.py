@@ -52,6 +52,8 @@ _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     for code, text in {
         400: "The body cannot be read.",
         401: "No token, or a wrong one.",
+        403: "A web page sends, and there is no token.",
+        408: "The body did not come in time.",
         413: "Too much at once.",
         415: "A format that is not read.",
         429: "Too much waits for Kafka; send again after Retry-After.",

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, Mapping
+from typing import Final
 
 from stream.adapters.packed import gunzip
 from stream.adapters.rejection import RejectedRecord
 from stream.ingest_http.answers import Trouble
 
+BODY_SECONDS: Final = 60.0
+"""Longest time that a body may take to come: who sends a byte now and then would hold a connection for ever."""
 
-async def read_body(stream: AsyncIterable[bytes], headers: Mapping[str, str], most: int) -> bytes:
-    """The body as it was sent. Raises Trouble (413) as soon as it is known to be too long."""
+
+async def read_body(
+    stream: AsyncIterable[bytes], headers: Mapping[str, str], most: int, seconds: float = BODY_SECONDS
+) -> bytes:
+    """The body as it was sent. Raises Trouble: 413 as soon as it is known to be too long, 408 if it does not come."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await _read(stream, headers, most)
+    except TimeoutError:
+        raise Trouble(408, f"the body had not come after {seconds:g} s") from None
+
+
+async def _read(stream: AsyncIterable[bytes], headers: Mapping[str, str], most: int) -> bytes:
     stated = headers.get("content-length", "")
     if stated.isdigit() and int(stated[:20]) > most:
         raise _too_long(most)

@@ -22,8 +22,13 @@ _SCHEME: Final = "sha256="
 
 
 def check_token(token: SecretStr | None, headers: Mapping[str, str]) -> None:
-    """Raises Trouble (401) unless the token was sent, or none is asked for."""
+    """Raises Trouble: 401 unless the token was sent; where none is asked for, 403 for what a web page sends.
+
+    Browsers let any page post to this machine, and say so with the header Origin; no telemetry exporter does.
+    """
     if token is None:
+        if "origin" in headers:
+            raise Trouble(403, "web pages may not send without a token: set ingest_http.token_file, and send the token")
         return
     given = _given(headers.get("authorization", ""))
     expected = token.get_secret_value().encode()

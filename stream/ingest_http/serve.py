@@ -74,6 +74,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 async def _running(app: Any, listener: socket.socket, connections: int) -> AsyncIterator[None]:
     config = uvicorn.Config(
         app,
+        http="h11",  # It bounds the length of headers; httptools, where installed, does not.
         log_config=None,
         access_log=False,
         server_header=False,

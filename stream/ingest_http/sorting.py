@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Final
 from urllib.parse import unquote
 
@@ -36,6 +37,13 @@ CLOUD_BATCH: Final = "application/cloudevents-batch"
 _CLOUD: Final = "application/cloudevents"
 _JSON: Final = re.compile(r"(?:application|text)/(?:[\w.-]+\+)?json", re.ASCII)
 _LONGEST_WORD: Final = 256
+_MANY_COMMAS: Final = 500_000
+"""An array with more commas is counted before it is taken apart, which needs some 130 bytes for each element."""
+
+_SIGNS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},]', re.DOTALL)
+"""Strings, which may hold any sign, and the signs that make JSON's structure. A string without an end goes to the end
+of the body, so that nothing is gone through twice."""
+
 _OTLP: Final = ("otlp_protobuf", "otlp_json")
 
 Headers = list[tuple[str, bytes]]
@@ -69,7 +77,7 @@ def query_headers(query: Sequence[tuple[str, str]]) -> Headers:
 def split(body: bytes, headers: Mapping[str, str]) -> tuple[list[bytes], Headers]:
     """The records in a body, and the headers that each gets. Raises Trouble: 400, 413, 415."""
     media = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    kept: Headers = [(name, headers[name].encode("utf-8", "replace")) for name in KEPT_HEADERS if name in headers]
+    kept = _kept(headers)
     if media.startswith(CLOUD_BATCH):
         return _array(body), [("content-type", b"application/cloudevents+json")]
     if media.startswith(_CLOUD):
@@ -78,24 +86,61 @@ def split(body: bytes, headers: Mapping[str, str]) -> tuple[list[bytes], Headers
         attributes = [(f"ce_{name[3:]}", value) for name, value in headers.items() if name.startswith("ce-")]
         return [body], [*kept, *((name, unquote(value).encode("utf-8", "replace")) for name, value in attributes)]
     if media in LINES:
-        lines = [line for line in body.split(b"\n") if line.strip()]
-        return _few(lines), [pair for pair in kept if pair[0] != "content-type"]
+        return _lines(body), [pair for pair in kept if pair[0] != "content-type"]
     if not _JSON.fullmatch(media):
         raise Trouble(415, f"content-type {quote(media)} is not read; send JSON, NDJSON or CloudEvents")
     return (_array(body) if body.lstrip()[:1] == b"[" else [body]), kept
 
 
+def _kept(headers: Mapping[str, str]) -> Headers:
+    """What every record of the request gets along, and therefore short."""
+    for name in KEPT_HEADERS:
+        if len(headers.get(name, "")) > _LONGEST_WORD:
+            raise Trouble(400, f"the header {name} has more than {_LONGEST_WORD} characters")
+    return [(name, headers[name].encode("utf-8", "replace")) for name in KEPT_HEADERS if name in headers]
+
+
+def _lines(body: bytes) -> list[bytes]:
+    """The lines that hold anything; counted as they are found, for a megabyte may hold a million of them."""
+    found: list[bytes] = []
+    for line in BytesIO(body):
+        if line.strip():
+            found.append(line.removesuffix(b"\n"))
+            if len(found) > MOST_RECORDS:
+                raise _too_many()
+    return found
+
+
 def _array(body: bytes) -> list[bytes]:
+    if body.count(b",") > _MANY_COMMAS and _is_long(body):
+        raise _too_many()
     try:
-        return _few([bytes(raw) for raw in _raws.decode(body)])
+        found = [bytes(raw) for raw in _raws.decode(body)]
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Trouble(400, f"the body is no JSON array: {error}") from None
+    if len(found) > MOST_RECORDS:
+        raise _too_many()
+    return found
 
 
-def _few(records: list[bytes]) -> list[bytes]:
-    if len(records) > MOST_RECORDS:
-        raise Trouble(413, f"{len(records):,} records in one body; at most {MOST_RECORDS:,} are taken")
-    return records
+def _is_long(body: bytes) -> bool:
+    """Whether an array has more elements than are taken; stops there, and keeps nothing of them."""
+    depth = elements = 0
+    for sign in _SIGNS.finditer(body):
+        match sign[0]:
+            case b"[" | b"{":
+                depth += 1
+            case b"]" | b"}":
+                depth -= 1
+            case b"," if depth == 1:
+                elements += 1
+                if elements >= MOST_RECORDS:
+                    return True
+    return False
+
+
+def _too_many() -> Trouble:
+    return Trouble(413, f"more than {MOST_RECORDS:,} records in one body; send fewer at once")
 
 
 def sort_records(

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import hmac
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from stream.adapters import Decoder
 from stream.ingest_http.answers import Trouble
 from stream.ingest_http.app import TOOLS
-from stream.ingest_http.sorting import sort_records, split
+from stream.ingest_http.sorting import _is_long, sort_records, split
 from tests.contract.test_producers import SAMPLES
 from tests.support.ingest import ingest
 from tests.unit.adapters.events import INTERACTION, NOW_MS, SMALLEST, encoded
@@ -234,3 +235,36 @@ def test_any_body_is_answered(body: bytes, content_type: str) -> None:
     found = sort_records(values, headers, Decoder(), NOW_MS)
     assert len(found.records) + len(found.refused) + found.passed_over == len(values)
     json.dumps([why.detail for _, why in found.refused])
+
+
+@pytest.mark.parametrize(
+    ("body", "media"),
+    [(b"[" + b"1," * 600_000 + b"1]", "application/json"), (b"1\n" * 20_000, "application/x-ndjson")],
+    ids=["array", "lines"],
+)
+def test_a_flood_of_tiny_records_is_not_taken_apart(body: bytes, media: str) -> None:
+    """It is counted first, and as far as the bound alone: memory does not grow with what a body claims to hold."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(Trouble, match="more than 10,000 records"):
+            split(body, {"content-type": media})
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@given(st.lists(st.one_of(st.text(), st.lists(st.integers(), max_size=3), st.dictionaries(st.text(), st.text()))))
+@settings(max_examples=100)
+def test_the_count_of_an_array_is_its_length(values: list[Any]) -> None:
+    """Commas in strings and in what lies deeper do not count."""
+    body = json.dumps(values, ensure_ascii=False).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stream.ingest_http.sorting.MOST_RECORDS", 3)
+        assert _is_long(body) == (len(values) > 3)
+
+
+def test_what_every_record_gets_along_is_short() -> None:
+    """A long content type would be stored with each of ten thousand records."""
+    with pytest.raises(Trouble, match="content-type has more than 256") as caught:
+        split(b"[1,2]", {"content-type": "application/json; a=" + "b" * 300})
+    assert caught.value.status == 400

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
+from stream.ingest_http.answers import Trouble
+from stream.ingest_http.body import read_body
 from stream.settings import SettingsError, load_settings
 from tests.support.ingest import ingest
 from tests.unit.adapters.events import SMALLEST, encoded
@@ -54,6 +57,40 @@ def test_nothing_listens_beyond_loopback_without_a_token() -> None:
     """The configuration is refused, with what to do."""
     with pytest.raises(SettingsError, match="MIDWATCH_INGEST_HTTP__TOKEN"):
         load_settings(None, {"MIDWATCH_INGEST_HTTP__HOST": "0.0.0.0"})
+
+
+@pytest.mark.parametrize(
+    "name", ["INGEST_HTTP__TOKEN", "HTTP__TOKEN", "INGEST_HTTP__GITHUB_SECRET"], ids=["ingest", "engine", "github"]
+)
+def test_an_empty_secret_is_none(name: str) -> None:
+    """A variable that a deployment left empty is refused: else `Authorization: Bearer` alone would open the door."""
+    with pytest.raises(SettingsError, match=f"MIDWATCH_{name}"):
+        load_settings(None, {f"MIDWATCH_{name}": ""})
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_web_page_may_not_send_without_a_token(path: str) -> None:
+    """Any page in a browser on this machine could post to loopback; with the token it may."""
+    async with ingest() as here:
+        answer = await here.post(path, EVENT, origin="https://example.com", content_type="application/json")
+        assert answer.status_code == 403
+        assert "token" in answer.text
+        assert not here.kafka.sent
+    async with ingest(token="t0ken") as here:
+        answer = await here.post("/v1/events", EVENT, origin="https://example.com", authorization="Bearer t0ken")
+        assert answer.status_code == 200
+
+
+async def test_a_body_that_does_not_come_is_given_up() -> None:
+    """Who sends a byte and then nothing holds no connection for ever."""
+
+    async def dripping() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    with pytest.raises(Trouble, match="had not come") as caught:
+        await read_body(dripping(), {}, 1024, seconds=0.01)
+    assert caught.value.status == 408
 
 
 async def test_the_answer_waits_for_kafka() -> None:

@@ -169,7 +169,7 @@ def _approval(body: dict[str, object]) -> Approval:
 
 async def _asked_for(settings: Settings, identity: str) -> Verdict:
     """The newest verdict of the incident, if it still recommends a rollback."""
-    incident: str | None = None
+    asked: Verdict | None = None
     newest: dict[str, Verdict] = {}
     async for published in follow(settings.kafka, keep_on=False):
         verdict = published.verdict
@@ -179,15 +179,17 @@ async def _asked_for(settings: Settings, identity: str) -> Verdict:
         if known is None or known.revision <= verdict.revision:
             newest[verdict.incident_id] = verdict
         if identity in (verdict.incident_id, verdict.verdict_id, verdict.recommendation.idempotency_key):
-            incident = verdict.incident_id
-    if incident is None:
+            asked = verdict
+    if asked is None:
         raise ControlError(f"no verdict, incident or action {identity} is on the topic; see: {SEE}")
+    incident = asked.incident_id
     found = newest[incident]
     if found.status == "resolved":
         raise ControlError(f"incident {incident} is over since {format_time(found.decided_at)}")
     if found.recommendation.kind != "rollback":
         raise ControlError(f"incident {incident} asks for no rollback now, but says: {found.recommendation.reason}")
-    if identity.startswith("act_") and found.recommendation.idempotency_key != identity:
+    # Who names the incident means what it asks for now; who names a verdict or a key, what stands there.
+    if identity != incident and _key(asked) != _key(found):
         raise ControlError(f"{identity} was replaced: incident {incident} now asks for {_key(found)}")
     return found
 

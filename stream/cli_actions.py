@@ -179,21 +179,31 @@ def _decide(
     valid = _length(length) if length is not None else None
     settings = settings_of(config)
     done = _written(decide_action(settings, identity, decision, *said, valid_for=valid))
-    words = {"approve": "approved", "refuse": "refused"}[decision]
-    _tell(done, f"{words}: {done.idempotency_key} of incident {done.incident_id}, by {done.by}", as_json=as_json)
+    step = None
+    try:
+        step = _last_step(settings, done.idempotency_key)
+    finally:  # It is stored, whatever else cannot be read.
+        words = {"approve": "approved", "refuse": "refused"}[decision]
+        what = f" ({_what(step)})" if step is not None else ""
+        where = f"incident {done.incident_id} in {done.environment}/{done.system}"
+        _tell(done, f"{words}: {done.idempotency_key}{what} of {where}, by {done.by}", as_json=as_json)
     if decision == "approve":
-        _warn(settings, done.idempotency_key)
+        _warn(step)
 
 
-def _warn(settings: Settings, key: str) -> None:
-    """Say on standard error where an approval alone will not do."""
+def _last_step(settings: Settings, key: str) -> ActionTaken | None:
     from aiokafka.errors import KafkaError
 
     from stream.approvals import last_step_of
-    from stream.verdicts_text import printable
 
     with failures(KafkaError):
-        step = asyncio.run(last_step_of(settings, key))
+        return asyncio.run(last_step_of(settings, key))
+
+
+def _warn(step: ActionTaken | None) -> None:
+    """Say on standard error where an approval alone will not do."""
+    from stream.verdicts_text import printable
+
     if step is None:
         complain("no subscriber has said anything about it yet; is one running (midwatch rollback run)?")
     elif step.mode == "dry_run":
@@ -238,17 +248,21 @@ def _tell(done: Approval, words: str, *, as_json: bool) -> None:
         say(printable(words))
 
 
+def _what(step: ActionTaken) -> str:
+    target = step.target
+    return f"{target.component} {target.from_version} -> {target.to_version or '?'}" if target else "no target"
+
+
 def _line(step: ActionTaken) -> str:
     from schemas.base import format_time
     from stream.verdicts_text import printable
 
-    target = step.target
-    what = f"{target.component} {target.from_version} -> {target.to_version or '?'}" if target else "no target"
     status = f"{step.status} ({step.reason})" if step.reason else step.status
     mark = "! " if step.needs_attention else ""
     mode = " dry run" if step.mode == "dry_run" and step.reason != "dry_run" else ""
     where = f"{step.scope.environment}/{step.scope.system}"
-    first = f"{mark}{format_time(step.time)}  {status}{mode}  {where}  {step.kind} {what}  {step.idempotency_key}"
+    what = f"{step.kind} {_what(step)}"
+    first = f"{mark}{format_time(step.time)}  {status}{mode}  {where}  {what}  {step.idempotency_key}"
     return printable(first) + "\n    " + printable(f"{step.incident_id}  by {step.by}: {step.detail}")
 
 

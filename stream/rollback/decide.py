@@ -109,8 +109,7 @@ def take_up(
     if started.attempt >= rules.attempts:
         words = f"started {started.attempt} times and never ended; nobody knows whether it was done: look by hand"
         return Said("failed", words, "unknown_outcome", attempt=started.attempt, attention=True)
-    asked = newest.recommendation
-    same = asked.kind == "rollback" and asked.idempotency_key == started.idempotency_key
+    same = asks_for(newest, started)
     refusal = _refusal(newest, plan, ledger, book, rules, now, stopped)
     # Its own start is what fills the hour and cools the target down.
     free = refusal is None or refusal.reason in {"cool_down", "hourly_limit"}
@@ -118,6 +117,27 @@ def take_up(
     free = free and all(step.status != "awaiting_approval" for step in _approval_steps(newest, plan, book, rules, now))
     words = f"{started.by} started it at {format_time(started.time)} and did not say how that ended: finding out"
     return Start(Said("started", words, "taken_up", attempt=started.attempt + 1), may_execute=same and free)
+
+
+def asks_for(newest: Verdict, step: ActionTaken) -> bool:
+    """Whether a verdict asks for just what a step is about.
+
+    The key alone will not do: the step is read from the topic of actions, and its target is what would be touched. How
+    much traffic the target has, and since when, may have changed.
+    """
+    advice, there, here = newest.recommendation, newest.target, step.target
+    if newest.status == "resolved" or advice.kind != "rollback" or advice.idempotency_key != step.idempotency_key:
+        return False
+    if there is None or here is None:
+        return False
+    where = (newest.scope.environment, newest.scope.system) == (step.scope.environment, step.scope.system)
+    ours = {"canary_percent": there.canary_percent, "deployed_at": there.deployed_at}
+    return where and here.model_copy(update=ours) == there
+
+
+def needs_approval(verdict: Verdict, rules: Rules) -> bool:
+    """Whether a person must say yes first."""
+    return rules.always_approve or verdict.recommendation.requires_approval
 
 
 def abandoned(entry: Entry, rules: Rules, now: datetime) -> Said | None:
@@ -208,7 +228,7 @@ def _approval_steps(
 ) -> Iterator[Said]:
     """What is said before a start, in order; each is said once."""
     yield Said("proposed", plan.words)
-    if not (rules.always_approve or verdict.recommendation.requires_approval):
+    if not needs_approval(verdict, rules):
         return
     word = book.word(verdict.recommendation.idempotency_key, verdict.incident_id, now)
     if word is None:

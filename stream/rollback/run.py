@@ -111,7 +111,8 @@ class Service:
             stop_file=rollback.stop_file,
             action_seconds=rollback.action_seconds,
             verify_every=timedelta(seconds=rollback.verify_every_seconds),
-            refresh=self._controls.catch_up,
+            refresh=self._refresh,
+            newest=self._watch.newest_of,
             announce=self._announce if rollback.publish_deployment else None,
             seen=self._metrics.seen,
         )
@@ -155,6 +156,12 @@ class Service:
             if time.monotonic() - pruned >= PRUNE_SECONDS:
                 pruned = time.monotonic()
                 self._prune()
+
+    async def _refresh(self) -> None:
+        """Hear what has been said, and decided, since the round began."""
+        await self._controls.catch_up()
+        while not await self._watch.is_current():
+            await self._watch.poll(POLL_MS)
 
     async def _round(self) -> None:
         """Take in all there is, and only then decide."""

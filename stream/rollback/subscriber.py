@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from typing import Final
 from schemas.actions import ActionTaken
 from schemas.outputs import Verdict
 from stream.rollback.book import ApprovalBook
-from stream.rollback.decide import Plan, Start, abandoned, decide, superseded, take_up
+from stream.rollback.decide import Plan, Start, abandoned, asks_for, decide, needs_approval, superseded, take_up
 from stream.rollback.executors.base import Executor, Order, Outcome, Refused, order_of
 from stream.rollback.executors.registry import TRIES, Executors
 from stream.rollback.journal import Journal
@@ -45,7 +45,9 @@ class Surroundings:
     verify_every: timedelta = timedelta(minutes=1)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     refresh: Callable[[], Awaitable[None]] | None = None
-    """Called before each try, so that `book` holds what has been said since."""
+    """Called before each try, so that `book` and `newest` hold what has been said since."""
+    newest: Callable[[str], Verdict | None] | None = None
+    """The newest verdict of an incident; None where its partition has gone to another subscriber."""
     announce: Callable[[ActionTaken], Awaitable[None]] | None = None
     """Called with the start of an action that succeeded, before that is said; may be called again."""
     seen: Callable[[ActionTaken, str | None], None] | None = None
@@ -109,7 +111,7 @@ class Subscriber:
             if await self._write(step) is not None or is_dry_start(step):
                 return False
             if isinstance(decision, Start):
-                await self._act(step, decision, around.rules.deadline(verdict))
+                await self._act(step, decision, verdict)
                 return True
         return False
 
@@ -127,7 +129,7 @@ class Subscriber:
         step = follow_up(started, decision.said, around.name, around.now())
         step = step.model_copy(update={"attempt": decision.said.attempt}).with_id()
         if await self._write(step) is None:
-            await self._act(step, decision, around.rules.deadline(verdict))
+            await self._act(step, decision, verdict)
         return True
 
     def _plan(self, order: Order | None) -> Plan:
@@ -139,9 +141,9 @@ class Subscriber:
             self._around.seen(step, why)
         return why
 
-    async def _act(self, step: ActionTaken, start: Start, deadline: datetime) -> None:
+    async def _act(self, step: ActionTaken, start: Start, verdict: Verdict) -> None:
         """Do what was claimed, and say how it went."""
-        outcome = await self._perform(step, start, deadline)
+        outcome = await self._perform(step, start, verdict)
         if outcome.ok:
             if self._around.announce is not None:
                 await self._around.announce(step)
@@ -150,7 +152,7 @@ class Subscriber:
             said = Said("failed", outcome.detail, outcome.reason or "executor_failed", attention=True)
         await self._write(follow_up(step, said, self._around.name, self._around.now()))
 
-    async def _perform(self, step: ActionTaken, start: Start, deadline: datetime) -> Outcome:
+    async def _perform(self, step: ActionTaken, start: Start, verdict: Verdict) -> Outcome:
         order = order_of(step)
         if order is None or step.executor is None:
             return Outcome(ok=False, detail="the step names no target or no executor", reason="no_target")
@@ -166,9 +168,9 @@ class Subscriber:
             if not start.may_execute or (observed == "unknown" and not executor.idempotent):
                 words = f"whoever started it did not say how it ended; now: {observed}. Not done again: look by hand"
                 return Outcome(ok=False, detail=words, reason="unknown_outcome")
-        return await self._try(executor, order, step, deadline)
+        return await self._try(executor, order, step, verdict)
 
-    async def _try(self, executor: Executor, order: Order, step: ActionTaken, deadline: datetime) -> Outcome:
+    async def _try(self, executor: Executor, order: Order, step: ActionTaken, verdict: Verdict) -> Outcome:
         """Execute, again if it may pass, within the time of an action; if it went wrong, look whether it was done."""
         outcome = Outcome(ok=False, detail="not tried", reason="expired")
         try:
@@ -176,9 +178,9 @@ class Subscriber:
                 for number in range(TRIES):
                     if self._around.refresh is not None:
                         await self._around.refresh()
-                    why = self._forbidden(step, deadline)
+                    why = self._forbidden(step, verdict)
                     if why is not None:
-                        return why if number == 0 else outcome
+                        return why if number == 0 else replace(why, detail=f"{outcome.detail}; then {why.detail}")
                     outcome = await executor.execute(order)
                     if outcome.ok or not (outcome.again and executor.idempotent) or number == TRIES - 1:
                         break
@@ -192,19 +194,27 @@ class Subscriber:
             return Outcome(ok=True, detail=f"{outcome.detail}; but it is rolled back", reason="found_done")
         return outcome
 
-    def _forbidden(self, step: ActionTaken, deadline: datetime) -> Outcome | None:
-        """Why an execution may not begin now, the last thing that is asked."""
-        now = self._around.now()
+    def _forbidden(self, step: ActionTaken, verdict: Verdict) -> Outcome | None:
+        """Why an execution may not begin now, the last thing that is asked; `verdict` is what it was claimed by."""
+        around, now = self._around, self._around.now()
+        newest = around.newest(step.incident_id) if around.newest is not None else None
+        newest = newest or verdict
+        word = around.book.word(step.idempotency_key, step.incident_id, now)
+        if not asks_for(newest, step):
+            return _nothing("superseded", f"revision {newest.revision} asks for it no longer")
+        if newest.muted is not None:
+            return _nothing("muted", f"muted by {newest.muted.by} {newest.muted.id}")
         halted = self.stopped()
-        if halted is None and self._around.book.halt(step.scope.environment, step.scope.system, now) is not None:
+        if halted is None and around.book.halt(step.scope.environment, step.scope.system, now) is not None:
             halted = "halted by a standing refusal"
-        word = self._around.book.word(step.idempotency_key, step.incident_id, now)
         if halted is None and word is not None and word.decision == "refuse":
             halted = f"refused by {word.by}"
         if halted is not None:
-            return Outcome(ok=False, detail=f"nothing was done: {halted}", reason="halted")
-        if now > deadline or now >= step.time + self._around.rules.lease / 2:
-            return Outcome(ok=False, detail="nothing was done: its time was over", reason="expired")
+            return _nothing("halted", halted)
+        if word is None and needs_approval(newest, around.rules):
+            return _nothing("not_approved", "it needs an approval, and none holds now")
+        if now > around.rules.deadline(newest) or now >= step.time + around.rules.lease / 2:
+            return _nothing("expired", "its time was over")
         return None
 
     async def _observe(self, executor: Executor, order: Order) -> Observed:
@@ -233,6 +243,10 @@ class Subscriber:
             await self._write(follow_up(done, said, self._around.name, self._around.now()))
             self._looked.pop(done.idempotency_key, None)
         return True
+
+
+def _nothing(reason: str, why: str) -> Outcome:
+    return Outcome(ok=False, detail=f"nothing was done: {why}", reason=reason)
 
 
 def _order(verdict: Verdict) -> Order | None:

@@ -60,6 +60,10 @@ class Watch(ConsumerRebalanceListener):
         """The newest revision of each incident."""
         return {key: verdict for part in self._newest.values() for key, verdict in part.items()}
 
+    def newest_of(self, incident_id: str) -> Verdict | None:
+        """The newest revision of an incident; None if none is known, as where its partition is not ours."""
+        return next((part[incident_id] for part in self._newest.values() if incident_id in part), None)
+
     async def start(self) -> None:
         """Join the group. Raises WatchError, KafkaError."""
         if not await partitions_of([VERDICTS_TOPIC], self._kafka):

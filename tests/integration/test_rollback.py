@@ -250,6 +250,11 @@ async def test_the_kill_switch_and_the_refusal(embedded: str, programs: Programs
             expired = await stage.step("expired")
             assert expired.incident_id == late.incident_id
             assert "it was to be done until" in await stage.cli("actions", "approve", late.incident_id, exit_code=1)
+        await stage.publish(verdict(6, decided_at=now()))
+        await stage.publish(verdict(6, 2, decided_at=now(), idempotency_key="act_9"))
+        for seen in ("vrd_6_1", "act_6"):
+            assert "now asks for act_9" in await stage.cli("actions", "approve", seen, exit_code=1)
+        assert (await stage.cli("actions", "approve", "vrd_6_2"))["idempotency_key"] == "act_9"
         assert {step.idempotency_key for step in stage.steps} == {"act_1", "act_3"}
     assert programs.calls == []
 

@@ -62,14 +62,16 @@ async def run(argv: Sequence[str], seconds: float) -> Ran:
         )
     except (OSError, ValueError) as error:
         return Ran(None, b"", b"", f"{argv[0]} could not be started: {error}")
+    ended = False
     try:
         async with asyncio.timeout(seconds):
             (out, cut), (err, _) = await asyncio.gather(_read(process.stdout), _read(process.stderr))
             code = await process.wait()
+            ended = True
     except TimeoutError:
         return Ran(None, b"", b"", f"{argv[0]} had not ended after {seconds:g} s and was killed")
     finally:
-        await _end(process)
+        await _end(process, wholly=ended)
     return Ran(code, out, err, cut=cut)
 
 
@@ -84,9 +86,12 @@ async def _read(stream: asyncio.StreamReader | None) -> tuple[bytes, bool]:
     return bytes(kept), cut
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill the program and its children if it still runs, and let the system have its exit code."""
-    if process.returncode is not None:
+async def _end(process: asyncio.subprocess.Process, *, wholly: bool) -> None:
+    """Kill the program and its children unless it has ended `wholly`, and let the system have its exit code.
+
+    A child that outlives the program holds its pipes open, and its process group, whose number is thus not given anew.
+    """
+    if wholly:
         return
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -219,6 +219,10 @@ def test_a_start_without_an_end_is_taken_up() -> None:
         verdict(revision=2, kind="none"),
         verdict(revision=2, muted=MUTED),
         verdict(revision=2, requires_approval=True),
+        verdict(revision=2, status="resolved"),
+        verdict(revision=2, ref={"namespace": "agents", "name": "another"}),
+        verdict(revision=2, from_version="3.0"),
+        verdict(revision=2, environment="production", system="payments"),
     ):
         start = take_up(entry, newest, *around, START + 5 * MINUTE)
         assert isinstance(start, Start)

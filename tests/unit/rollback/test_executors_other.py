@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -229,6 +230,19 @@ async def test_a_program_that_hangs_is_killed_with_its_children(tmp_path: Path) 
     assert ran.code is None
     assert "killed" in ran.said()
     assert not _is_running(int((tmp_path / "child").read_text()))
+
+
+async def test_what_a_program_leaves_behind_is_killed_too(tmp_path: Path) -> None:
+    """A child that holds the pipe open when the program itself has ended long ago."""
+    script = tmp_path / "leave"
+    script.write_text("#!/bin/sh\nsleep 300 &\necho $! > child\n", encoding="utf-8")
+    script.chmod(0o755)
+    ran = await run(["/usr/bin/env", "-C", str(tmp_path), str(script)], 1.0)
+    assert "killed" in ran.said()
+    child = int((tmp_path / "child").read_text())
+    async with asyncio.timeout(10.0):
+        while _is_running(child):  # noqa: ASYNC110  # it is no child of ours, whose end could be awaited
+            await asyncio.sleep(0.01)
 
 
 def _is_running(process: int) -> bool:

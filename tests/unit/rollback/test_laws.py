@@ -18,6 +18,7 @@ from stream.rollback import decide
 from stream.rollback.book import ApprovalBook
 from stream.rollback.ledger import Ledger
 from stream.rollback.rules import Rules
+from stream.rollback.subscriber import Subscriber
 from tests.support.rollback import MINUTE, MUTED, RULES, FakeExecutor, Process, World, approval, standing, verdict
 
 Move = tuple[str, dict[str, Any]]
@@ -124,12 +125,15 @@ def _late(self: Rules, verdict: Any) -> Any:
     return verdict.decided_at + 90 * MINUTE
 
 
+LAST_LOOK: tuple[Any, str, Any] = (Subscriber, "_forbidden", lambda self, step, verdict: None)
+"""Right before a deed it is asked again what was asked when it was decided."""
+
 MUTANTS: dict[str, tuple[list[tuple[Any, str, Any]], str]] = {
     "any_claim_counts": ([(Ledger, "refusal", lambda self, step: None)], "twice"),
     "starts_are_forgotten": ([(Ledger, "_start", lambda self, step: None)], "twice"),
-    "the_muted_are_heard": ([(decide, "_people", _no_people)], "muted|refusal"),
+    "the_muted_are_heard": ([(decide, "_people", _no_people), LAST_LOOK], "muted|refusal"),
     "nobody_need_approve": (
-        [(decide, "_approval_steps", lambda *_: iter(()))],
+        [(decide, "_approval_steps", lambda *_: iter(())), LAST_LOOK],
         "without approval|expired approval|against a refusal",
     ),
     "time_is_no_matter": (

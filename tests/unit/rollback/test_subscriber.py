@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from stream.rollback.run import rolled_back
 from stream.rollback.subscriber import Subscriber, Surroundings
 from stream.rollback.verify import Observed
 from stream.settings_rollback import ExecutorSection
-from tests.support.rollback import MINUTE, RULES, START, FakeJournal, Fuse, World, approval, standing, verdict
+from tests.support.rollback import MINUTE, MUTED, RULES, START, FakeJournal, Fuse, World, approval, standing, verdict
 
 Step = Callable[[], Outcome]
 SECTION = ExecutorSection(type="command", argv=("/bin/true",), target_kinds=("argo_rollout",))
@@ -127,6 +128,40 @@ async def test_a_word_between_two_tries_stops_it(word: str) -> None:
     await setting(executor, world, refresh=refresh).reconcile(world.newest)
     assert executor.runs == 1
     assert world.log[-1].status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"muted": MUTED}, "muted"),
+        ({"status": "resolved"}, "superseded"),
+        ({"kind": "escalate"}, "superseded"),
+        ({"idempotency_key": "act_9"}, "superseded"),
+        ({"requires_approval": True}, "not_approved"),
+    ],
+)
+async def test_a_newer_revision_between_two_tries_stops_it(more: dict[str, Any], reason: str) -> None:
+    """The tries may take minutes; what the incident's newest verdict says by then holds for the next one."""
+    world, executor = World(), Scripted(passing, fine)
+    world.publish(verdict())
+
+    async def refresh() -> None:
+        if executor.runs == 1:
+            world.publish(verdict(revision=2, **more))
+
+    await setting(executor, world, refresh=refresh, newest=world.newest.get).reconcile(world.newest)
+    assert executor.runs == 1
+    assert last(world) == ("failed", reason, True)
+    assert "connection refused" in world.log[-1].detail
+
+
+async def test_an_approval_that_runs_out_between_two_tries_stops_it() -> None:
+    """It was given for a start within its time, and for no later one."""
+    world, executor = World(), Scripted(passing, fine)
+    world.publish(verdict(requires_approval=True))
+    world.say(approval(expires_at=START + MINUTE / 120))
+    await setting(executor, world).reconcile(world.newest)
+    assert (executor.runs, last(world)) == (1, ("failed", "not_approved", True))
 
 
 async def test_the_stop_file_stops_it(tmp_path: Path) -> None:

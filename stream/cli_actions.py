@@ -151,9 +151,14 @@ def run(config: ConfigOption = None) -> None:
 
 async def _read(settings: Settings) -> tuple[list[ActionTaken], list[Approval]]:
     """All steps, and the halts that hold now; without an engine to tell the time, as of the last step."""
+    from schemas.words import ACTIONS_TOPIC
     from stream.approvals import read_actions, read_approvals
     from stream.controls import ControlError, engine_now
+    from stream.restore import partitions_of
+    from stream.settings_clients import kafka_options
 
+    if not await partitions_of([ACTIONS_TOPIC], kafka_options(settings.kafka)):
+        raise ControlError(f"there is no topic {ACTIONS_TOPIC}; run: midwatch topics create")
     _, book = await read_approvals(settings)
     steps = await read_actions(settings)
     try:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from prometheus_client.exposition import choose_encoder
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stream.adapters import Decoder, Rejection
@@ -45,6 +46,8 @@ TOOLS: Final[dict[str, str]] = {
     "resilience4j": "resilience4j",
 }
 """Names in paths, and the formats' names."""
+
+PATHS: Final = "POST /v1/traces, /v1/logs, /v1/events, /v1/webhooks/{tool}; GET /openapi.json, /metrics, /healthz"
 
 HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
@@ -79,6 +82,8 @@ class Endpoints:
     async def events(self, request: Request, tool: str | None = None) -> Response:
         """Store the records of a body that hold events; say which do not, and why."""
         body = await self._body(request, signed=tool == "github")
+        if not body:
+            raise Trouble(400, "the body is empty")
         values, headers = split(body, request.headers)
         told = query_headers(request.query_params.multi_items())
         decoder = Decoder(self._limits, self._origin)
@@ -211,6 +216,13 @@ def _guard_and_count(app: FastAPI, meters: IngestMeters) -> None:
     @app.exception_handler(Trouble)
     async def trouble(_request: Request, error: Trouble) -> Response:
         return _response(error, json.dumps({"detail": error.detail}).encode(), "application/json")
+
+    @app.exception_handler(HTTPException)
+    async def elsewhere(_request: Request, error: HTTPException) -> Response:
+        allow = (error.headers or {}).get("Allow")
+        detail = f"it takes {allow}" if allow else f"no such path; there are {PATHS}"
+        headers = {**HEADERS, **(error.headers or {})}
+        return Response(json.dumps({"detail": detail}), error.status_code, headers, "application/json")
 
     app.add_middleware(Counting, meters=meters)
 

@@ -15,6 +15,7 @@ import structlog
 import uvicorn
 from aiokafka import AIOKafkaProducer
 
+from schemas.words import TOPIC_OF_TYPE
 from stream.http import HttpServer
 from stream.ingest_http.app import build_app
 from stream.ingest_http.meters import IngestMeters
@@ -92,6 +93,12 @@ async def _running(app: Any, listener: socket.socket, connections: int) -> Async
     finally:
         server.should_exit = True
         await task
+
+
+def unread_topics(settings: Settings) -> list[str]:
+    """The topics that this process writes, and that an engine with the same configuration does not read."""
+    written = {settings.ingest_http.spans_topic, settings.ingest_http.logs_topic, *TOPIC_OF_TYPE.values()}
+    return sorted(written - {*settings.kafka.input_topics})
 
 
 async def run_ingest(settings: Settings) -> None:

@@ -316,3 +316,11 @@ def _canary() -> Any:
     target = verdict(1).target
     assert target is not None
     return target.model_copy(update={"kind": "flagger_canary"})
+
+
+async def test_actions_on_a_new_cluster(embedded: str, programs: Programs, tmp_path: Path) -> None:
+    """Without the topic there is no telling whether nothing was done: it says so, and what to do."""
+    config = configure(tmp_path, embedded, programs)
+    done = await asyncio.to_thread(CliRunner().invoke, app, ["actions", "list", "--config", str(config)])
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "midwatch topics create" in done.stderr

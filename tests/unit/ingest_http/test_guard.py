@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
 from stream.ingest_http.answers import Trouble
 from stream.ingest_http.body import read_body
+from stream.ingest_http.serve import unread_topics
 from stream.settings import SettingsError, load_settings
 from tests.support.ingest import ingest
 from tests.unit.adapters.events import SMALLEST, encoded
@@ -149,6 +150,30 @@ async def test_a_topic_that_is_not_there_is_said_and_not_made() -> None:
         assert answer.status_code == 503
         assert "midwatch topics create" in answer.json()["detail"]
         assert not here.kafka.sent
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "said"),
+    [
+        ("POST", "/v1/event", 404, "/v1/events"),
+        ("GET", "/v1/events", 405, "it takes POST"),
+        ("POST", "/v1/events", 400, "empty"),
+    ],
+)
+async def test_who_is_lost_is_told_where_to_go(method: str, path: str, status: int, said: str) -> None:
+    """A wrong path, a wrong method, an empty body."""
+    async with ingest() as here:
+        answer = await here.client.request(method, path)
+        assert answer.status_code == status
+        assert said in answer.json()["detail"]
+        assert answer.headers["cache-control"] == "no-store"
+
+
+def test_topics_that_no_engine_reads_are_named() -> None:
+    """Where the engine's topics are others than those that the endpoints write."""
+    assert unread_topics(load_settings(None, {})) == []
+    found = load_settings(None, {"MIDWATCH_INGEST_HTTP__SPANS_TOPIC": "spans"})
+    assert unread_topics(found) == ["spans"]
 
 
 async def test_metrics_count_by_closed_labels() -> None:

@@ -81,7 +81,9 @@ def deployment(  # noqa: PLR0913 - one for each option
     if dry_run:
         _tell(event, "nothing was sent", None, as_json=as_json)
     elif url is not None:
-        _tell(event, f"stored by {url}", _post(url, event, token_file), as_json=as_json)
+        from stream.ingest_client import shown
+
+        _tell(event, f"stored by {shown(url)}", _post(url, event, token_file), as_json=as_json)
     else:
         place = _send(config, event)
         _tell(event, f"stored at {place['topic']}/{place['partition']}/{place['offset']}", place, as_json=as_json)

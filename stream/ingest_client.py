@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -15,6 +16,14 @@ SECONDS: Final = 30.0
 TRIES: Final = 4
 _AGAIN: Final = (429, 502, 503, 504)
 _LONGEST_WAIT: Final = 10.0
+
+
+_USER: Final = re.compile(r"//[^/]*@")
+
+
+def shown(url: str) -> str:
+    """An address for people, without the user and the password that it may hold."""
+    return _USER.sub("//", url)
 
 
 class IngestError(RuntimeError):
@@ -40,8 +49,8 @@ def post_events(
         with httpx.Client(timeout=SECONDS, transport=transport, follow_redirects=False) as client:
             answer = _patiently(lambda: client.post(address, content=body, headers=headers), sleep)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise IngestError(f"{address} does not answer: {str(error) or type(error).__name__}") from error
-    return _stored(address, answer, len(events))
+        raise IngestError(f"{shown(address)} does not answer: {str(error) or type(error).__name__}") from None
+    return _stored(shown(address), answer, len(events))
 
 
 def _patiently(ask: Callable[[], httpx.Response], sleep: Callable[[float], None]) -> httpx.Response:

@@ -73,3 +73,18 @@ def test_a_wrong_address_is_no_crash() -> None:
     for url in ("ingest:4318", "http://", "http://127.0.0.1:1"):
         with pytest.raises(IngestError, match="does not answer"):
             post_events(url, [EVENT], None, sleep=lambda _: None)
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(401, json={"detail": "no"}), None])
+def test_a_token_in_the_address_is_not_repeated(answer: httpx.Response | None) -> None:
+    """Neither by a refusal nor by a server that is not there: a CI job's log is read by many."""
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        if answer is None:
+            raise httpx.ConnectError("refused")
+        return answer
+
+    with pytest.raises(IngestError, match="https://ingest/v1/events") as caught:
+        post_events("https://any:t0p-secr@t@ingest", [EVENT], None, transport=httpx.MockTransport(serve))
+    assert "t0p" not in str(caught.value)
+    assert "secr" not in str(caught.value)

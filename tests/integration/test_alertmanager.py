@@ -35,7 +35,7 @@ async def test_an_incident_is_an_alert_until_it_ends(embedded_redis: EmbeddedRed
             config = write_config(tmp_path, broker.bootstrap, embedded_redis.url)
             with config.open("a") as more:
                 more.write(
-                    f'\n[dashboard]\nenabled = false\npublic_url = "https://midwatch.example.com"\n'
+                    '\npublic_url = "https://midwatch.example.com"\n'
                     f'[delivery]\nhttp_port = 0\n[sinks.alerts]\nkind = "alertmanager"\nurls = ["{alertmanager.url}"]\n'
                     'allow_private = true\nresend_seconds = 5.0\nsystems = ["ref*"]\n'
                 )

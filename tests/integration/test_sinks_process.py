@@ -48,7 +48,7 @@ async def test_deliveries_live_and_die_with_the_engine(embedded_redis: EmbeddedR
             config = write_config(tmp_path, broker.bootstrap, embedded_redis.url)
             with config.open("a") as more:
                 more.write(
-                    f'\n[dashboard]\nenabled = false\n[delivery]\nhttp_port = 0\n[sinks.hook]\nkind = "webhook"\n'
+                    '\n[delivery]\nhttp_port = 0\n[sinks.hook]\nkind = "webhook"\n'
                     f'url = "{server.url}"\nallow_private = true\nsecret_file = "{tmp_path / "secret"}"\n'
                 )
             await make_topics(settings_from(config))

@@ -55,6 +55,8 @@ class PlaneStore:
         folder = files("evaluation").joinpath("lua")
         self._reserve = redis.register_script(folder.joinpath("reserve.lua").read_text(encoding="utf-8"))
         self._claim = redis.register_script(folder.joinpath("claim.lua").read_text(encoding="utf-8"))
+        self._keep = redis.register_script(folder.joinpath("keep.lua").read_text(encoding="utf-8"))
+        self._unclaim = redis.register_script(folder.joinpath("unclaim.lua").read_text(encoding="utf-8"))
 
     async def _ask(self, question: Callable[[], Awaitable[_T]]) -> _T | None:
         if self._monotonic() < self._retry_at:
@@ -116,22 +118,32 @@ class PlaneStore:
         tokens, micro = ((now + then) * DAY_SECONDS / seconds for now, then in zip(found[:2], earlier, strict=True))
         return Spent(round(tokens), round(micro))
 
-    async def claim(self, identity: str, lease_ms: int) -> bytes | None:
-        """Claim an interaction: empty if it is ours, else who has it or what came of it; None if Redis is away.
-
-        Every claim is somebody else's to the next one, in this process too.
-        """
-        key = self._key("claim", identity)
+    def ticket(self) -> bytes:
+        """What stands in a claim while it is ours: another one for each claim, so that it is ours alone."""
         self._claims += 1
-        return await self._ask(lambda: self._claim(keys=[key], args=[f"{self._owner}-{self._claims}", lease_ms]))
+        return f"owner:{self._owner}-{self._claims}".encode()
 
-    async def done(self, identity: str, results: bytes) -> None:
-        """Say what came of it; a repeat finds it."""
-        await self._ask(lambda: _await(self._redis.set(self._key("claim", identity), results, ex=DONE_TTL_SECONDS)))
+    async def claim(self, identity: str, ticket: bytes, lease_ms: int) -> bytes | None:
+        """Claim an interaction: empty if it is ours, else who has it or what came of it; None if Redis is away."""
+        key = self._key("claim", identity)
+        return await self._ask(lambda: self._claim(keys=[key], args=[ticket, lease_ms]))
 
-    async def release(self, identity: str) -> None:
-        """Give a claim up."""
-        await self._ask(lambda: _await(self._redis.delete(self._key("claim", identity))))
+    async def keep(self, identity: str, ticket: bytes, lease_ms: int) -> None:
+        """Hold a claim for so long from now on."""
+        key = self._key("claim", identity)
+        await self._ask(lambda: self._keep(keys=[key], args=[ticket, lease_ms]))
+
+    async def done(self, identity: str, ticket: bytes, results: bytes) -> None:
+        """Put what came of it in the place of the claim; a repeat finds it. `ticket` may be older results."""
+        key = self._key("claim", identity)
+        if await self._ask(lambda: self._unclaim(keys=[key], args=[ticket, DONE_TTL_SECONDS, results])) == 0:
+            # Redis was away when it was begun, or the claim ran out: it may be somebody else's by now.
+            await self._ask(lambda: _await(self._redis.set(key, results, nx=True, ex=DONE_TTL_SECONDS)))
+
+    async def release(self, identity: str, ticket: bytes) -> None:
+        """Give a claim up, unless it ran out and is somebody else's by now."""
+        key = self._key("claim", identity)
+        await self._ask(lambda: self._unclaim(keys=[key], args=[ticket, DONE_TTL_SECONDS, b""]))
 
     async def reference(self, name: str, scores: Mapping[str, float]) -> dict[str, float] | None:
         """Keep the scores of anchors that have none yet, and give all that have; None if Redis is away."""

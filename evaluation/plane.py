@@ -36,6 +36,9 @@ OWNED: Final = b"owner:"
 BATCHED: Final = b"batch:"
 """A batch that is out holds the interaction: hours, too long to wait for."""
 
+BURST: Final = b"burst:"
+"""Stands before results that a burst published, and the sample has not."""
+
 LEASE_SLACK_SECONDS: Final = 10.0
 LOOK_AGAIN_SECONDS: Final = 1.0
 PACE_SECONDS: Final = 1.0
@@ -107,12 +110,10 @@ class Plane:
     async def score(self, event: Interaction, sampling: JsonObject, purse: Purse) -> list[Judgement]:
         """Judge and publish one interaction, unless that was done; its judgements, also those of the first time."""
         identity = f"{event.environment}\x1f{event.system}\x1f{event.id}"
-        held = await self._claim(identity)
+        ticket = self.store.ticket()
+        held = await self._claim(identity, ticket)
         if held is not None:
-            self.metrics.repeated.inc()
-            if sampling["purpose"] != "sample":
-                await self._publish(event, held, sampling)
-            return held
+            return await self._repeat(event, identity, held, sampling)
         results: bytes | None = None
         try:
             reserved = await purse.reserve()
@@ -121,35 +122,55 @@ class Plane:
                 return []
             judgements = await self._judged(event)
             await purse.settle(reserved, judgements)
+            # Kafka may take longer than the lease has left, and the next to claim it would judge it again.
+            await self.store.keep(identity, ticket, round((self._publisher.seconds + LEASE_SLACK_SECONDS) * 1000))
             if not await self._publish(event, judgements, sampling):
                 return []
             if any(one.reason not in PASSING for one in judgements):
-                results = msgspec.json.encode(judgements)
+                results = _results_of(judgements, sampling)
             return judgements
         finally:
             # A claim that is given up can be taken at once, by a burst, a batch or after a restart.
-            await (self.store.release(identity) if results is None else self.store.done(identity, results))
+            if results is None:
+                await self.store.release(identity, ticket)
+            else:
+                await self.store.done(identity, ticket, results)
 
-    async def _claim(self, identity: str) -> list[Judgement] | None:
-        """None once the interaction is ours; else what came of it. Somebody else's work is waited for, then taken."""
+    async def _repeat(self, event: Interaction, identity: str, held: bytes, sampling: JsonObject) -> list[Judgement]:
+        """The judgements of the first time; published where nobody published them for this purpose."""
+        self.metrics.repeated.inc()
+        try:
+            judgements = _results.decode(held.removeprefix(BURST)) if held else []
+        except msgspec.MsgspecError:
+            return []
+        # Else what an incident is made of would be missing from the means.
+        fresh = held.startswith(BURST)
+        if judgements and (fresh or sampling["purpose"] != "sample"):
+            published = await self._publish(event, judgements, sampling)
+            if published and fresh and sampling["purpose"] == "sample":
+                await self.store.done(identity, held, _results_of(judgements, sampling))
+        return judgements
+
+    async def _claim(self, identity: str, ticket: bytes) -> bytes | None:
+        """None once the interaction is ours; else its results, empty if there are none for us.
+
+        Somebody else's work is waited for, then taken.
+        """
         lease = self.settings.judge_seconds + LEASE_SLACK_SECONDS
-        for _ in range(round(lease / LOOK_AGAIN_SECONDS) + 2):
-            held = await self.store.claim(identity, round(lease * 1000))
+        for _ in range(round((lease + self._publisher.seconds) / LOOK_AGAIN_SECONDS) + 2):
+            held = await self.store.claim(identity, ticket, round(lease * 1000))
             if held is None:
-                return [] if self._known_here(identity) else None
+                return b"" if self._known_here(identity) else None
             if held == b"":
                 self._known_here(identity)
                 return None
             if held.startswith(BATCHED):
-                return []
+                return b""
             if not held.startswith(OWNED):
-                try:
-                    return _results.decode(held)
-                except msgspec.MsgspecError:
-                    return []
+                return held
             # Its owner judges it, or died with it; then its lease runs out.
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
-        return []
+        return b""
 
     def _known_here(self, identity: str) -> bool:
         """Whether this process has seen it before; remembered, for hours without Redis."""
@@ -208,6 +229,11 @@ class Plane:
         record = canonical_json(as_json(event))
         if len(record) <= MAX_REMEMBERED_BYTES:
             await self.store.remember(f"{event.environment}\x1f{event.system}", record)
+
+
+def _results_of(judgements: Sequence[Judgement], sampling: JsonObject) -> bytes:
+    """What is kept beside a claim."""
+    return (b"" if sampling["purpose"] == "sample" else BURST) + msgspec.json.encode(judgements)
 
 
 def sampling_of(drawn: Drawn) -> JsonObject:

@@ -74,16 +74,16 @@ def event_of(interaction: Interaction, judgement: Judgement, sampling: JsonObjec
 
 
 class ScorePublisher:
-    """Sends evaluation events and waits until they are stored."""
+    """Sends evaluation events and waits until they are stored, for `seconds` at the most."""
 
     def __init__(self, producer: Producer, seconds: float) -> None:
         self._producer = producer
-        self._seconds = seconds
+        self.seconds = seconds
 
     async def publish(self, interaction: Interaction, judgements: Sequence[Judgement], sampling: JsonObject) -> int:
         """The number of scores published. Raises TimeoutError or what the broker answered."""
         events = [event for one in judgements if (event := event_of(interaction, one, sampling)) is not None]
-        async with asyncio.timeout(self._seconds):
+        async with asyncio.timeout(self.seconds):
             stored = [
                 # The record's timestamp is the event's time: a replayed past is not refused as too old.
                 await self._producer.send(

@@ -85,7 +85,8 @@ class Bench:
 
     async def claims(self, events: Iterable[Interaction]) -> list[bytes | None]:
         """What stands in the place of each interaction's claim, `None` for nothing (it is then claimed)."""
-        return [await self.plane_store.claim(identity_of(event), 1000) or None for event in events]
+        store = self.plane_store
+        return [await store.claim(identity_of(event), store.ticket(), 1000) or None for event in events]
 
     async def spent(self) -> Spent:
         return await self.store.spent(DAY)

@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from evaluation.budget import PlaneStore
+from evaluation.batch_store import BatchStore
+from evaluation.budget import PlaneStore, claim_key, judge_prefix
 from evaluation.burst import Bursts
 from evaluation.criteria import Criterion, load_criteria
 from evaluation.judgement import Judgement
@@ -85,7 +86,9 @@ class FakeProducer:
 class Stand:
     """A plane with its parts."""
 
-    def __init__(self, url: str, namespace: str, judge: FakeJudge, budget: Budget = NO_LIMIT) -> None:
+    def __init__(
+        self, url: str, namespace: str, judge: FakeJudge, budget: Budget = NO_LIMIT, publish_seconds: float = 5.0
+    ) -> None:
         self.redis = Redis.from_url(url, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 0))
         self.judge, self.producer, self.metrics = judge, FakeProducer(), PlaneMetrics()
         self.clock = 0.0
@@ -94,7 +97,7 @@ class Stand:
         )
         self.store = PlaneStore(self.redis, namespace, "me", lambda: self.clock)
         purse = Purse("sample", budget, 100, 3, self.store, self.metrics, lambda: NOON)
-        publisher = ScorePublisher(self.producer, 5.0)
+        publisher = ScorePublisher(self.producer, publish_seconds)
         self.plane = Plane(
             judge, CRITERIA, publisher, self.store, purse, self.settings, self.metrics, lambda: NOON + self.clock
         )
@@ -188,6 +191,58 @@ async def test_a_burst_uses_what_was_judged_before(embedded_redis: Any, namespac
     assert stand.judge.calls == ["i-1"]
     assert [sent["sampling"]["purpose"] for sent in stand.producer.sent] == ["sample", "burst"]
     assert len({sent["id"] for sent in stand.producer.sent}) == 2
+    await stand.redis.aclose()
+
+
+async def test_a_lease_that_ran_out_takes_nothing_from_the_next(embedded_redis: Any, namespace: str) -> None:
+    """Slower than its lease: what a batch, or another process, has claimed since is neither freed nor overwritten."""
+    stand = Stand(embedded_redis.url, namespace, FakeJudge())
+    batches = BatchStore(stand.redis, namespace)
+    for ended in ("released", "done"):
+        ticket = stand.store.ticket()
+        assert await stand.store.claim(ended, ticket, 1) == b""
+        async with asyncio.timeout(10):
+            while await batches.claim("bat_1", [ended]) == [False]:
+                pass
+        if ended == "released":
+            await stand.store.release(ended, ticket)
+        else:
+            await stand.store.done(ended, ticket, b"[]")
+        assert await stand.store.claim(ended, stand.store.ticket(), 1000) == b"batch:bat_1"
+    await stand.redis.aclose()
+
+
+async def test_a_claim_outlasts_a_slow_kafka(embedded_redis: Any, namespace: str) -> None:
+    """While scores are sent the claim has as long as sending may take, so nobody else judges the same meanwhile."""
+    stand = Stand(embedded_redis.url, namespace, FakeJudge(), publish_seconds=300.0)
+    event = interaction("i-1")
+    key = claim_key(judge_prefix(namespace), f"{event.environment}\x1f{event.system}\x1f{event.id}")
+    left: list[int] = []
+    send = stand.producer.send
+
+    async def slow(*arguments: Any, **more: Any) -> Any:
+        left.append(await stand.redis.pttl(key))
+        return await send(*arguments, **more)
+
+    stand.producer.send = slow  # type: ignore[method-assign]
+    await stand.plane.take(event)
+    assert len(left) == 1
+    assert left[0] > 300_000
+    await stand.redis.aclose()
+
+
+async def test_what_a_burst_judged_first_is_part_of_the_sample_all_the_same(
+    embedded_redis: Any, namespace: str
+) -> None:
+    """What an incident is made of must not be missing from the means: they get the burst's score, once, unpaid."""
+    stand = Stand(embedded_redis.url, namespace, FakeJudge())
+    event = interaction("i-1", outcome="escalated")
+    sampling = {"rate": 1.0, "purpose": "burst", "uniform": False, "incident_id": "inc_1"}
+    await stand.plane.score(event, sampling, stand.plane.purse)
+    for _ in range(2):
+        await stand.plane.take(event)
+    assert stand.judge.calls == ["i-1"]
+    assert [sent["sampling"]["purpose"] for sent in stand.producer.sent] == ["burst", "sample"]
     await stand.redis.aclose()
 
 

@@ -7,7 +7,7 @@ the hour (`costs.ptu_commitments`). The forecast is the one that `burn_rate` jud
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -110,16 +110,23 @@ def report_budgets(
         until = min(max(hour, at.first_hour), at.end_hour)
         share = (until - at.first_hour) / at.hours
         flat, accrued = round(budget.flat_usd * MICRO_USD), round(budget.flat_usd * share * MICRO_USD)
-        used = spend.micro(at.first_hour, at.end_hour) + (spend.earlier_micro if at == Month.of(hour) else 0)
+        earlier = spend.earlier_micro if at == Month.of(hour) else 0
+        used = spend.micro(at.first_hour, at.end_hour) + earlier
         outlook, why = _foresee(limits, rule.key(), spend, used, hour, at)
+        amount = round(budget.amount_usd * MICRO_USD)
+        month_flat = flat + accrued_micro(commitments, rule, at.first_hour, at.end_hour)
+        gone = _gone(spend, earlier, amount - month_flat, at)
+        if outlook is not None and gone is not None:
+            # The forecast looks ahead: it knows that the money is gone, not since when.
+            outlook = replace(outlook, over=gone * 60)
         found.append(
             BudgetReport(
                 name=rule.name,
                 month=at,
-                amount_micro=round(budget.amount_usd * MICRO_USD),
+                amount_micro=amount,
                 usage_micro=used,
                 accrued_micro=accrued + accrued_micro(commitments, rule, at.first_hour, until),
-                flat_micro=flat + accrued_micro(commitments, rule, at.first_hour, at.end_hour),
+                flat_micro=month_flat,
                 requests=sum(cell[0] for place, cell in spend.hours.items() if at.first_hour <= place < at.end_hour),
                 as_of_minute=as_of_minute,
                 outlook=outlook,
@@ -151,6 +158,18 @@ def _foresee(
     if not view.size:
         return None, "nothing has been spent in the last 28 days"
     return BurnRate(limits).outlooks(view, np.array([used / MICRO_USD]))[0], ""
+
+
+def _gone(spend: Spend, earlier_micro: int, left_micro: int, month: Month) -> int | None:
+    """The hour in which usage took more than commitments leave for it; None if in none of these."""
+    total = earlier_micro
+    if total > left_micro:
+        return None
+    for hour in sorted(hour for hour in spend.hours if month.first_hour <= hour < month.end_hour):
+        total += spend.hours[hour][1]
+        if total > left_micro:
+            return hour
+    return None
 
 
 def budget_rows(reports: Sequence[BudgetReport]) -> list[tuple[str, ...]]:

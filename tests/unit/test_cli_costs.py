@@ -260,6 +260,21 @@ def test_budgets_from_a_log(tmp_path: Path) -> None:
     assert costs("budgets", "--usage", tmp_path / "u.jsonl").exit_code == 2
 
 
+def test_a_budget_that_is_spent_says_when_that_was(tmp_path: Path) -> None:
+    """Ten dollars at 2.25 an hour are gone in the fifth hour, not when somebody looks."""
+    config = tmp_path / "midwatch.toml"
+    config.write_text('[budgets.support]\namount_usd = 10\nsystem = "support"\n', encoding="utf-8")
+    hours = 200
+    lines = [usage(n, START + timedelta(hours=n), cost_usd=2.25) for n in range(hours)]
+    (tmp_path / "u.jsonl").write_bytes(b"".join(lines))
+    found = json.loads(costs("budgets", "--usage", tmp_path / "u.jsonl", "-c", config, "--json").stdout)
+    [budget] = found["budgets"]
+    assert budget["usage_usd"] == hours * 2.25
+    assert budget["forecast"]["overrun_at"] == f"{START + timedelta(hours=4):%Y-%m-%dT%H:%M}:00.000Z"
+    text = costs("budgets", "--usage", tmp_path / "u.jsonl", "-c", config).stdout
+    assert f"used up {START:%Y-%m-%d}" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

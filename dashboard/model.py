@@ -17,10 +17,13 @@ from redis.exceptions import RedisError
 from dashboard import cards, panels
 from dashboard.feed import Feed
 from dashboard.health import Signs, health_of
+from dashboard.judge_facts import judge_facts
 from dashboard.memory import Memory
+from dashboard.methods import Methods
 from dashboard.ptus import ptu_rows
 from dashboard.shards import Shards, ShardView
-from dashboard.traces import Sample, Sampler
+from dashboard.tail import Tail
+from dashboard.traces import Sample
 from dashboard.views import (
     ActionView,
     Chart,
@@ -34,6 +37,8 @@ from dashboard.views import (
     QualityView,
     SignalsView,
 )
+from evaluation.budget import PlaneStore
+from evaluation.pacing import DAY_SECONDS
 from schemas.controls import Approval
 from schemas.feedback import Feedback
 from schemas.outputs import Verdict
@@ -83,6 +88,8 @@ class ReadModel:
         self.memory = Memory(settings.dashboard.incidents, settings.redis.namespace)
         self.feed = Feed(settings.kafka, self.memory, clock)
         self.sample = Sample()
+        self.methods = Methods()
+        self._began = clock()
         self._simulated = simulated
         self.narrator: Narrates | None = None
         self._wall = wall
@@ -96,13 +103,14 @@ class ReadModel:
         self._said: object = None
 
     async def run(self, *, sampled: bool = True) -> None:
-        """Read for ever; without `sampled` no requests are sampled."""
-        sampler, stop = Sampler(self.settings.kafka, self.sample), asyncio.Event()
+        """Read for ever; without `sampled` neither requests nor judges are looked at."""
+        stop, kafka = asyncio.Event(), self.settings.kafka
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.feed.run(), name="feed")
                 if sampled:
-                    group.create_task(sampler.run(), name="sample")
+                    group.create_task(Tail(kafka, "interaction", self.sample.take).run(), name="sample")
+                    group.create_task(Tail(kafka, "evaluation", self.methods.take, backwards=True).run(), name="judges")
                 group.create_task(self._contact.keep(stop), name="ask-redis")
                 group.create_task(self._look(), name="look")
         finally:
@@ -141,6 +149,8 @@ class ReadModel:
             redis_silent=None if self._contact.up else self._contact.silent_seconds,
             caught_up=self.feed.caught_up,
             simulated=self._simulated,
+            scripted=self.settings.judge.provider == "scripted",
+            waited=mono - self._began,
         )
         return health_of(signs, self._wall())
 
@@ -188,7 +198,7 @@ class ReadModel:
             versions=cards.versions_of(verdict),
             traces=self.sample.of_incident(verdict.scope, verdict.onset_at, until, wanted),
             denials=cards.denials_of(verdict),
-            scores=cards.scores_of(verdict),
+            scores=cards.scores_of(verdict, self.methods),
             revisions=cards.revisions_of(story),
             actions=self._actions(verdict),
             approval_key=key,
@@ -280,12 +290,16 @@ class ReadModel:
                 lambda: (
                     panels.choices_of(views),
                     panels.score_charts(views, asked),
-                    panels.score_rows(views, asked),
+                    panels.score_rows(views, asked, self.methods),
                 )
             ),
         )
-        judge = self.settings.judge
-        facts = (("Provider", judge.provider), ("Model", "none" if judge.provider == "scripted" else judge.model))
+        store = PlaneStore(self._redis, self.settings.redis.namespace, "page", self._clock)
+        method, model = self.methods.all(asked.environment, asked.system)
+        facts = await self._once(
+            ("judge", method, model),
+            lambda: judge_facts(self.settings, store, method, model, int(self._wall().timestamp() // DAY_SECONDS)),
+        )
         return QualityView(filter=asked, choices=choices, charts=charts, rows=rows, judge=facts, health=self.health())
 
     async def costs(self, asked: Filter, tag: str | None) -> CostsView:

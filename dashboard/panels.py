@@ -20,6 +20,7 @@ from dashboard.courses import (
     score_line,
     sums,
 )
+from dashboard.methods import Methods
 from dashboard.shards import ShardView
 from dashboard.views import (
     BudgetView,
@@ -34,13 +35,14 @@ from dashboard.views import (
     SpendRow,
 )
 from detectors import words
+from evaluation.trends import Question, Trend, trends
+from evaluation.trends_read import cells_of
 from schemas.outputs import Verdict
-from schemas.series import MICRO_USD, SCORE_UNIT, SeriesKind
+from schemas.series import MICRO_USD, SeriesKind
 from stream.core.ticks import MINUTE_MS, datetime_of, ms_of, time_of
 from stream.cost_budgets import BudgetReport, Spend, report_budgets
 from stream.cost_budgets_read import held_spends
 from stream.settings import Settings
-from triage.estimates import interval, plain
 from triage.words import quoted
 
 MARKS: Final = 60
@@ -265,29 +267,41 @@ def _onsets(cards: Iterable[IncidentCard]) -> list[Mark]:
     return [Mark(at=card.onset_at, kind="onset", text=card.headline) for card in cards]
 
 
-def score_rows(views: Views, asked: Filter) -> tuple[ScoreRow, ...]:
-    """The means of the span by flow, criterion and version, with 95 % intervals."""
-    buckets = Buckets.until(newest_tick(views), HOURS_BACK[asked.span], SCORE_STEP[asked.span])
-    found = []
-    for view, rows in _rows(views, "score_version", asked):
-        for row, counts in zip(rows, sums(view, "score_version", rows, buckets).sum(axis=1).tolist(), strict=True):
-            if not counts[0]:
-                continue
-            flow, criterion, version = view.machine.windows["score_version"].keys[row].dims
-            summary = plain(*counts)
-            bounds = interval(summary)
-            found.append(
-                ScoreRow(
-                    criterion=criterion,
-                    flow=flow,
-                    version=version,
-                    mean=counts[1] / counts[0] / SCORE_UNIT,
-                    low=bounds[0] if bounds else None,
-                    high=bounds[1] if bounds else None,
-                    scores=counts[0],
-                )
-            )
-    return tuple(sorted(found, key=lambda one: (one.flow, one.criterion, one.version or ""))[:ROWS])
+def score_rows(views: Views, asked: Filter, methods: Methods | None = None) -> tuple[ScoreRow, ...]:
+    """The means of the span by flow, criterion and version, weighted back for their sampling, with 95 % intervals.
+
+    They are those of `midwatch evaluate trends`. Where there are several versions, all together come first.
+    """
+    end = -(-newest_tick(views) // 60)
+    question = Question(
+        max(end - HOURS_BACK[asked.span], 0), max(end, 1), max(end, 1), asked.environment, asked.system, asked.flow
+    )
+    cells = [cell for view in views for cell in cells_of(view.machine.windows["score_stratum"])]
+    versions: dict[tuple[str, ...], set[str]] = {}
+    for cell in cells:
+        if question.asks_for(cell):
+            versions.setdefault(cell.place[:4], set()).add(cell.place.version)
+    found = [
+        _score_row(trend, versions[trend.environment, trend.system, trend.flow, trend.criterion], methods)
+        for trend in trends(cells, question)
+    ]
+    return tuple(sorted(found, key=lambda one: (one.flow, one.criterion))[:ROWS])
+
+
+def _score_row(trend: Trend, versions: set[str], methods: Methods | None) -> ScoreRow:
+    mean, only = trend.whole, next(iter(versions)) if len(versions) == 1 else None
+    version = trend.version if trend.version is not None else only
+    place = (trend.environment, trend.system, trend.flow, trend.criterion, version)
+    return ScoreRow(
+        criterion=trend.criterion,
+        flow=trend.flow,
+        version="all versions" if version is None else version or None,
+        mean=mean.summary.mean,
+        low=mean.low,
+        high=mean.high,
+        scores=mean.summary.count,
+        method=methods.of(*place) if methods is not None else None,
+    )
 
 
 def budgets_of(views: Views, settings: Settings) -> tuple[BudgetView, ...]:

@@ -87,7 +87,7 @@ def _committed(name: str, section: CommitmentSection, traffic: Traffic | None, s
             "utilisation": load.utilisation(section.ptus),
             "payg_usd": load.payg_usd,
             "break_even_tokens": _break_even(monthly, load),
-            "advice": f"Pays: {said}" if saved >= monthly else f"Does not pay: {said}",
+            "advice": said,
         }
     )
 

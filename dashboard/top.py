@@ -128,7 +128,7 @@ def screen(view: Overview) -> RenderableType:
         parts.append(Panel(said, title="The engine is unwell", border_style=style, title_align="left"))
     if view.open:
         parts.append(_table(view.open, now))
-    elif not any(problem.severity == "critical" for problem in view.health.problems):
+    elif view.health.shards_alive and not any(problem.severity == "critical" for problem in view.health.problems):
         parts.append(Text("\nNothing is wrong.\n", style="bold green"))
     for title, some in (("Paging nobody", view.muted), ("Ended", view.ended[:ENDED])):
         if some:

@@ -32,7 +32,9 @@ class Health(Model):
     shards_alive: int = 0
     series: int = 0
     simulated: bool = False
-    """The demonstration: a fleet of its own, and a scripted judge."""
+    """The demonstration: a fleet of its own."""
+    scripted: bool = False
+    """Scores come from rules, not from a model."""
     clock: Literal["wall", "stream"] = "wall"
     """`stream`: telemetry alone moves time (demonstration, catching up), so ages count from `now_at`, not the wall."""
     now_at: Time | None = None
@@ -152,7 +154,7 @@ class ScoreRow(Model):
     high: float | None
     scores: int
     method: str | None = None
-    """How it was judged; `scripted` is no model's opinion."""
+    """How the newest of these scores were judged, `scripted` is no model's opinion; None if none has been seen yet."""
 
 
 class Revision(Model):

@@ -40,7 +40,10 @@ async def test_what_is_open_is_there_in_its_sentence_and_trouble_on_top() -> Non
     sick = view.model_copy(update={"open": (), "health": view.health.model_copy(update={"problems": trouble})})
     assert "Nothing is wrong" not in _text(sick)
     assert _text(sick).index("The engine is unwell") < 200
-    well = sick.model_copy(update={"health": view.health.model_copy(update={"problems": ()})})
+    early = (Problem(severity="warning", text="Starting: nothing heard", remedy="Wait"),)
+    starting = sick.model_copy(update={"health": view.health.model_copy(update={"problems": early})})
+    assert "Nothing is wrong" not in _text(starting)
+    well = sick.model_copy(update={"health": view.health.model_copy(update={"problems": (), "shards_alive": 1})})
     assert "Nothing is wrong" in _text(well)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, TypeVar
 import structlog
 from redis.exceptions import RedisError
 
-from dashboard import cards, panels
+from dashboard import cards, panels, panels_money
 from dashboard.feed import Feed
 from dashboard.health import Signs, health_of
 from dashboard.judge_facts import judge_facts
@@ -237,7 +237,7 @@ class ReadModel:
 
         async def read() -> Chart | None:
             if scope.budget is not None:
-                budgets = panels.budgets_of(await self.views(), self.settings)
+                budgets = panels_money.budgets_of(await self.views(), self.settings)
                 return next((one.chart for one in budgets if one.budget == scope.budget), None)
             view = await self.shards.one(shard_of(scope.environment, scope.system, self.settings.engine.shards))
             return await asyncio.to_thread(panels.incident_chart, [view], verdict) if view is not None else None
@@ -261,7 +261,7 @@ class ReadModel:
                     panels.escalation_chart(views, asked, shown),
                     panels.score_charts(views, asked, [panels.APPROPRIATENESS]),
                     panels.denials_chart(views, asked),
-                    panels.budgets_of(views, self.settings),
+                    panels_money.budgets_of(views, self.settings),
                     panels.choices_of(views),
                 )
             ),
@@ -311,9 +311,9 @@ class ReadModel:
             lambda: asyncio.to_thread(
                 lambda: (
                     panels.choices_of(views),
-                    panels.tags_of(views),
-                    panels.spend_rows(views, asked, tag or "system"),
-                    panels.budgets_of(views, self.settings),
+                    panels_money.tags_of(views),
+                    panels_money.spend_rows(views, asked, tag or "system"),
+                    panels_money.budgets_of(views, self.settings),
                 )
             ),
         )

@@ -23,6 +23,7 @@ from stream.settings_costs import CommitmentSection
 MODELS: Final = 5
 """Models without a commitment that are looked at, the dearest."""
 
+ANY: Final = "*"
 LEAST_HOURS: Final = 24
 """Hours of usage from which on a day's shape is known."""
 
@@ -71,6 +72,8 @@ def _committed(name: str, section: CommitmentSection, traffic: Traffic | None, s
         break_even_tokens=None,
         advice="No usage of its model is known",
     )
+    if section.model == ANY:
+        return empty.model_copy(update={"advice": "Name its model to see what it carries"})
     if traffic is None or traffic.unpriced:
         return empty
     try:

@@ -27,8 +27,8 @@ from stream.embedded import EmbeddedKafkaProcess, EmbeddedRedis
 from stream.settings import Settings
 from tests.integration import traffic
 from tests.integration.test_engine import ticks_done
+from tests.support.dashboard_verdicts import KEY, recommendation, verdict
 from tests.support.engine import PARTITIONS, Reader, engine, make_topics, send, settings_from, write_config
-from tests.unit.dashboard.builders import KEY, recommendation, verdict
 
 pytestmark = pytest.mark.timeout(240)
 CALM, PATIENCE_SECONDS = 100, 60.0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dashboard.health import Signs, health_of
-from tests.unit.dashboard.builders import AT, heartbeat
+from tests.support.dashboard_verdicts import AT, heartbeat
 
 BEATS = {0: heartbeat(0), 1: heartbeat(1)}
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dashboard import panels
+from dashboard import panels, panels_money
 from dashboard.courses import Buckets
 from dashboard.judge_facts import judge_facts
 from dashboard.methods import LAST, PLACES, Methods
@@ -24,7 +24,7 @@ from stream.core.deltas import KIND_CODE, BreakerRecord, Count, Delta, Deploymen
 from stream.core.ticks import MINUTE_MS, rfc3339, time_of
 from stream.settings import Settings, load_settings
 from stream.settings_sections import KafkaSettings
-from tests.unit.dashboard.builders import verdict
+from tests.support.dashboard_verdicts import verdict
 
 START = 29_540_160  # a full hour
 HOURS = 80
@@ -229,14 +229,41 @@ def test_money_agrees_with_the_counters(view: ShardView) -> None:
     """Spend by tag and by system, the budget and its forecast, provisioned units: the same dollars."""
     dollars = (HOURS * 60 + 37) * 5_200 / 1e6
     for tag, value in (("system", "refunds"), ("cost-center", "cc-1"), ("model", "gpt-4.1-mini")):
-        [row] = panels.spend_rows([view], Filter(), tag)
+        [row] = panels_money.spend_rows([view], Filter(), tag)
         assert (row.value, row.share) == (value, 1.0)
         assert row.cost_usd == pytest.approx(dollars)
-    assert "cost-center" in panels.tags_of([view])
-    [budget] = panels.budgets_of([view], settings())
+    assert "cost-center" in panels_money.tags_of([view])
+    [budget] = panels_money.budgets_of([view], settings())
     assert budget.spent_usd == pytest.approx(dollars)
     assert budget.forecast_usd is not None
     assert budget.chart is not None
     assert budget.chart.lines[0].points[-1].value == pytest.approx(dollars, rel=0.02)
     rows = ptu_rows([view], settings())
     assert all(row.units == 0 and row.payg_usd for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("model", "price", "wanted"),
+    [
+        ("gpt-4.1-mini", "0.000001", "Pays: it saves $"),
+        ("gpt-4.1-mini", "1000", "Does not pay: it saves $"),
+        ("gpt-5.9", "1000", "No usage of its model is known"),
+        ("*", "1000", "Name its model"),
+    ],
+)
+def test_a_commitment_says_what_is_used_of_it_and_whether_it_pays(
+    view: ShardView, model: str, price: str, wanted: str
+) -> None:
+    """Units of a model that is called are used in part, and pay below what they save; those of another are not used."""
+    prefix = "MIDWATCH_COMMITMENTS__UNITS__"
+    values = {"PTUS": "50", "TERM": "monthly", "FROM_DATE": "2026-01-01", "PRICE_USD": price, "MODEL": model}
+    [row, *others] = ptu_rows([view], load_settings(None, {f"{prefix}{name}": one for name, one in values.items()}))
+    assert (row.name, row.model, row.units) == ("units", model, 50)
+    assert row.monthly_usd == pytest.approx(50 * float(price), abs=1e-4)
+    assert row.advice.startswith(wanted)
+    assert row.advice.count("ays: ") + row.advice.count("pay: ") <= 1
+    assert [one.model for one in others] == ([] if model == "gpt-4.1-mini" else ["gpt-4.1-mini"])
+    if model == "gpt-4.1-mini":
+        assert 0 < (row.utilisation or 0) < 1
+        assert row.payg_usd == pytest.approx(others[0].payg_usd if others else row.payg_usd)
+        assert row.break_even_tokens is not None

@@ -11,7 +11,7 @@ from rich.console import Console
 from dashboard.top import ApiSource, TopError, age, screen
 from dashboard.views import Overview, Problem
 from schemas.outputs import Acknowledged
-from tests.unit.dashboard.builders import AT, verdict
+from tests.support.dashboard_verdicts import AT, verdict
 from tests.unit.dashboard.test_api import OPERATOR, READER, TOKENS, bearer, page
 
 

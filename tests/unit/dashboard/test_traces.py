@@ -12,7 +12,7 @@ from schemas.canonical import canonical_json
 from schemas.outputs import Scope
 from stream.core.ticks import ms_of, rfc3339
 from stream.settings_sections import KafkaSettings
-from tests.unit.dashboard.builders import AT, ONSET
+from tests.support.dashboard_verdicts import AT, ONSET
 
 
 def request(number: int, outcome: str = "resolved", **changes: Any) -> dict[str, Any]:

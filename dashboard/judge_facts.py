@@ -6,8 +6,10 @@ from typing import Final, Protocol
 
 from evaluation.batch_store import PURSE as BATCH_PURSE
 from evaluation.pacing import Spent
+from evaluation.scoring import SCRIPTED_PREFIX
 from schemas.series import MICRO_USD
 from stream.settings import Settings
+from stream.settings_judge import JudgeSettings
 
 _BESIDE: Final = {"scripted": "scripted: rules, no model's opinion"}
 
@@ -19,13 +21,17 @@ class Purses(Protocol):
         """What a purse has spent on a day (counted from 1970); None if Redis is away."""
 
 
+def is_scripted(judge: JudgeSettings) -> bool:
+    """Whether scores come from rules: here, or in a server that says so in its model's name."""
+    return judge.provider == "scripted" or judge.model.startswith(SCRIPTED_PREFIX)
+
+
 async def judge_facts(
     settings: Settings, purses: Purses, method: str | None, model: str | None, day: int
 ) -> tuple[tuple[str, str], ...]:
     """Names and values. `method` and `model` are what the newest scores say of their judge."""
     judge, sampling = settings.judge, settings.sampling
-    scripted = judge.provider == "scripted"
-    configured = "none, rules" if scripted else f"{judge.model} ({judge.provider})"
+    configured = "none, rules" if is_scripted(judge) else f"{judge.model} ({judge.provider})"
     facts = [
         ("Judge of this configuration", configured),
         ("Model, say the newest scores", model or "no score seen yet"),

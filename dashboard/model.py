@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from dashboard import cards, panels, panels_money
 from dashboard.feed import Feed
 from dashboard.health import Signs, health_of
-from dashboard.judge_facts import judge_facts
+from dashboard.judge_facts import is_scripted, judge_facts
 from dashboard.memory import Memory
 from dashboard.methods import Methods
 from dashboard.ptus import ptu_rows
@@ -149,7 +149,7 @@ class ReadModel:
             redis_silent=None if self._contact.up else self._contact.silent_seconds,
             caught_up=self.feed.caught_up,
             simulated=self._simulated,
-            scripted=self.settings.judge.provider == "scripted",
+            scripted=is_scripted(self.settings.judge),
             waited=mono - self._began,
         )
         return health_of(signs, self._wall())

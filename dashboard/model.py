@@ -296,9 +296,10 @@ class ReadModel:
         )
         store = PlaneStore(self._redis, self.settings.redis.namespace, "page", self._clock)
         method, model = self.methods.all(asked.environment, asked.system)
+        # The demonstration's judge spends by the clock of its events, every other one by the wall's.
+        day = int((self.now() if self._simulated else self._wall()).timestamp() // DAY_SECONDS)
         facts = await self._once(
-            ("judge", method, model),
-            lambda: judge_facts(self.settings, store, method, model, int(self._wall().timestamp() // DAY_SECONDS)),
+            ("judge", method, model), lambda: judge_facts(self.settings, store, method, model, day)
         )
         return QualityView(filter=asked, choices=choices, charts=charts, rows=rows, judge=facts, health=self.health())
 

@@ -113,7 +113,7 @@ def _compared(traffic: Traffic, settings: Settings) -> PtuRow | None:
     if chosen is not None and term is not None:
         advice = f"{chosen.units} units ({term.term}) would cost ${usd:,.0f} a month"
     return PtuRow(
-        name="no units",
+        name=f"{traffic.model}, without units",
         model=traffic.model,
         units=0,
         utilisation=None,

@@ -22,8 +22,8 @@ async def _overview(*verdicts: object) -> Overview:
         return Overview.model_validate_json((await http.get("/api/v1/overview")).content)
 
 
-def _text(view: Overview) -> str:
-    console = Console(width=160, record=True, file=io.StringIO())
+def _text(view: Overview, width: int = 160) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
     console.print(screen(view))
     return console.export_text()
 
@@ -45,6 +45,21 @@ async def test_what_is_open_is_there_in_its_sentence_and_trouble_on_top() -> Non
     assert "Nothing is wrong" not in _text(starting)
     well = sick.model_copy(update={"health": view.health.model_copy(update={"problems": (), "shards_alive": 1})})
     assert "Nothing is wrong" in _text(well)
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+async def test_a_narrow_terminal_cuts_no_sentence_and_no_name(width: int) -> None:
+    """Sentences wrap within the width, numbers stay with their units; what has ended takes a line each, names whole."""
+    view = await _overview(verdict())
+    over = view.open[0].model_copy(update={"incident_id": "inc_4wbjkralktfizaluzjrup7bolu", "state": "resolved"})
+    view = view.model_copy(update={"ended": (over,)})
+    lines = _text(view, width).splitlines()
+    assert max(map(len, lines)) <= width
+    card = view.open[0]
+    assert " ".join(" ".join(lines).replace("\u00a0", " ").split()).count(card.sentence) == 1
+    assert not any(line.lstrip().startswith("%") for line in lines)
+    [ended] = [line for line in lines if "inc_4wbjkralktfizaluzjrup7bolu" in line]
+    assert "ago" in ended
 
 
 async def test_the_api_is_read_with_a_token_and_its_refusals_are_sentences() -> None:

@@ -18,7 +18,6 @@ from rich.table import Table
 from rich.text import Text
 
 from dashboard.model import ReadModel
-from dashboard.pages_format import tidy
 from dashboard.views import IncidentCard, Overview
 from stream.settings import Settings
 from stream.verdicts_text import printable
@@ -161,18 +160,17 @@ def _open(card: IncidentCard, now: datetime) -> RenderableType:
     )
     if card.awaits_approval:
         head.append("  awaits approval", style="bold magenta")
-    # A number keeps to its unit at the end of a line; longer lines than these are hard to read.
-    sentence = Text(tidy(printable(card.sentence)))
+    sentence = Text(printable(card.sentence))
     what = Group(sentence, Text(f"{card.incident_id}\n", style="dim"))
     return Group(head, Padding(Constrain(what, LINE), (0, 0, 0, 2)))
 
 
 def _list(cards: Sequence[IncidentCard], now: datetime) -> Table:
-    """Incidents that page nobody, a line each: what does not fit is cut, their names never are."""
+    """Incidents that page nobody, with their names whole: the words wrap where there is no room."""
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right", no_wrap=True, style="dim")
-    table.add_column(no_wrap=True, overflow="ellipsis", style="dim")
-    table.add_column(no_wrap=True, min_width=max(len(card.incident_id) for card in cards), style="dim")
+    table.add_column(style="dim")
+    table.add_column(no_wrap=True, style="dim")
     for card in cards:
         ended = f"{age(now - (card.resolved_at or card.decided_at))} ago"
         table.add_row(f"  {ended}", printable(card.headline), card.incident_id)

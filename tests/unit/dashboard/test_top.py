@@ -49,15 +49,14 @@ async def test_what_is_open_is_there_in_its_sentence_and_trouble_on_top() -> Non
 
 @pytest.mark.parametrize("width", [60, 80, 200])
 async def test_a_narrow_terminal_cuts_no_sentence_and_no_name(width: int) -> None:
-    """Sentences wrap within the width, numbers stay with their units; what has ended takes a line each, names whole."""
+    """Sentences wrap within the width and are whole; what has ended has its age and its whole name in one line."""
     view = await _overview(verdict())
     over = view.open[0].model_copy(update={"incident_id": "inc_4wbjkralktfizaluzjrup7bolu", "state": "resolved"})
     view = view.model_copy(update={"ended": (over,)})
     lines = _text(view, width).splitlines()
     assert max(map(len, lines)) <= width
     card = view.open[0]
-    assert " ".join(" ".join(lines).replace("\u00a0", " ").split()).count(card.sentence) == 1
-    assert not any(line.lstrip().startswith("%") for line in lines)
+    assert " ".join(" ".join(lines).split()).count(card.sentence) == 1
     [ended] = [line for line in lines if "inc_4wbjkralktfizaluzjrup7bolu" in line]
     assert "ago" in ended
 

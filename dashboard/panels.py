@@ -162,7 +162,8 @@ def denials_chart(views: Views, asked: Filter) -> Chart | None:
         name = f"{quoted(key.dims[0])} ({quoted(key.system)})"
         lines.append(rate_line(name, [(view, [row])], "authorization_denials", "agent", frame.buckets))
     drawn = [line for line in lines if line is not None]
-    return frame.chart("denials", "Share of calls denied", drawn if len(drawn) == 1 else [_bare(line) for line in drawn])
+    shown = drawn if len(drawn) == 1 else [_bare(line) for line in drawn]
+    return frame.chart("denials", "Share of calls denied", shown)
 
 
 def _bare(line: Line) -> Line:

@@ -34,7 +34,7 @@ from stream.core.ticks import time_of
 from stream.embedded import EmbeddedRedis
 from stream.settings import Settings, load_settings
 from stream.store import Birth, Store
-from tests.unit.dashboard.builders import resolved, verdict
+from tests.support.dashboard_verdicts import resolved, verdict
 
 START = 29_540_160
 HOURS = 26

@@ -11,11 +11,13 @@ import structlog
 from fastapi import APIRouter, FastAPI, Form, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from dashboard.api import Changed, build_api
 from dashboard.auth import COOKIE, SESSION_SECONDS, Gate, TooManyTries
-from dashboard.guard import Guard
+from dashboard.guard import Guard, is_api
+from dashboard.pages_format import own_path
+from dashboard.pages_render import refusal
 from dashboard.views import Acts, Pages
 from stream.settings_dashboard import DashboardSettings
 
@@ -82,7 +84,7 @@ def _add_login(app: FastAPI, gate: Gate) -> None:
             cookie = gate.log_in(address, token.strip(), name.strip())
         except TooManyTries:
             log.warning("login_throttled", address=address)
-            return PlainTextResponse("midwatch: too many wrong tokens: wait five minutes\n", 429)
+            return refusal(request, 429, "too many wrong tokens: wait five minutes")
         if cookie is None:
             log.warning("login_refused", address=address)
             return RedirectResponse("/login?failed=true", 303)
@@ -106,12 +108,6 @@ def _add_login(app: FastAPI, gate: Gate) -> None:
         return answer
 
 
-def own_path(goes_to: str) -> str:
-    """A path of this page to go on to; the first screen instead of anywhere else."""
-    own = goes_to.startswith("/") and not goes_to.startswith("//") and "\\" not in goes_to
-    return goes_to if own and goes_to.isprintable() else "/"
-
-
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def failed(request: Request, error: HTTPException) -> Response:
@@ -125,6 +121,4 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _error(request: Request, status: int, text: str) -> Response:
-    if request.url.path.startswith("/api/"):
-        return JSONResponse({"error": text}, status)
-    return PlainTextResponse(f"midwatch: {text}\n", status)
+    return JSONResponse({"error": text}, status) if is_api(request) else refusal(request, status, text)

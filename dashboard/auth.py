@@ -3,6 +3,7 @@
 * On loopback, without tokens and without proxies, whoever reaches the page is the local operator.
 * A token comes once, in the body of the login or as a bearer token; never in an address. The session that a login
   opens is a signed cookie; its key is the process's own, so a restart ends every session.
+* A bearer token's name is what its holder says (`X-Midwatch-Name`): all who hold the token may say any.
 * A proxy's user header is believed from `proxy_addresses` alone. Its users may look; those of `operator_groups`, and
   those who have logged in with the operators' token, may act.
 """
@@ -28,6 +29,9 @@ from stream.settings_dashboard import DashboardSettings
 from stream.settings_sections import is_loopback
 
 COOKIE: Final = "midwatch_session"
+NAME_HEADER: Final = "x-midwatch-name"
+"""Who acts with a bearer token, for the audit trail, e.g. a bot's name; the role's name without it."""
+
 SESSION_SECONDS: Final = 12 * 3600
 TRIES: Final = 10
 """Wrong tokens of one address within `TRY_SECONDS` after which it has to wait."""
@@ -88,7 +92,9 @@ class Gate:
         """Who calls; None for a stranger. Raises TooManyTries."""
         if "authorization" in caller.headers:
             role = self._bearer(caller)
-            return Known(self._viewer(role, role), by_browser=False) if role is not None else None
+            return (
+                Known(self._viewer(_given_name(caller) or role, role), by_browser=False) if role is not None else None
+            )
         user = self._proxy_user(caller)
         if session := self._session(caller.cookie):
             name, role = session
@@ -162,3 +168,8 @@ class Gate:
 
     def _sign(self, purpose: str, text: str) -> str:
         return hmac.new(self._key, f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
+
+
+def _given_name(caller: Caller) -> str:
+    name = caller.headers.get(NAME_HEADER, "").strip()[:MAX_NAME]
+    return name if name.isprintable() else ""

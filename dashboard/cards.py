@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from dashboard import sentences
+from dashboard.methods import Methods
 from dashboard.views import (
     CHECK_QUESTIONS,
     ActionView,
@@ -190,11 +191,12 @@ def denials_of(verdict: Verdict) -> tuple[DenialRow, ...]:
     return tuple(sorted(rows, key=lambda row: -row.denials)[:ROWS])
 
 
-def scores_of(verdict: Verdict) -> tuple[ScoreRow, ...]:
-    """Means since the onset and before it, as `eval_score_trend` compared them."""
-    rows = []
+def scores_of(verdict: Verdict, methods: Methods | None = None) -> tuple[ScoreRow, ...]:
+    """Means since the onset and before it, as `eval_score_trend` compared them, and how the newest were judged."""
+    rows, scope = [], verdict.scope
     for trend in _objects(_evidence(verdict, "eval_score_trend").get("trends")):
         flow, criterion = sentences.text(trend, "flow") or "", sentences.text(trend, "criterion") or ""
+        method = methods.of(scope.environment, scope.system, flow, criterion) if methods is not None else None
         for name, version in (("recent", "since the onset"), ("before", "before")):
             summary = trend.get(name)
             if isinstance(summary, dict):
@@ -207,6 +209,7 @@ def scores_of(verdict: Verdict) -> tuple[ScoreRow, ...]:
                         low=_number(summary.get("low")),
                         high=_number(summary.get("high")),
                         scores=_count(summary.get("scores")),
+                        method=method,
                     )
                 )
     return tuple(rows[:ROWS])

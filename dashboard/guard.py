@@ -11,9 +11,10 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from dashboard.auth import COOKIE, Caller, Gate, Known, TooManyTries
+from dashboard.pages_render import refusal
 from stream.settings_dashboard import DashboardSettings
 from stream.settings_sections import is_loopback
 
@@ -96,7 +97,7 @@ class Guard:
         return self._forged(request, known, body)
 
     def _stranger(self, request: Request) -> Response:
-        if _is_api(request) or request.method not in SAFE:
+        if is_api(request) or request.method not in SAFE:
             answer = _error(request, 401, "a bearer token or a session is needed")
             answer.headers["www-authenticate"] = 'Bearer realm="midwatch"'
             return answer
@@ -114,7 +115,7 @@ class Guard:
             return None
         api = "send a bearer token, or the session's X-CSRF-Token (GET /api/v1/me tells it)"
         page = "the page was too old for this: reload it and do it again"
-        return _error(request, 403, api if _is_api(request) else page)
+        return _error(request, 403, api if is_api(request) else page)
 
 
 def _own_hosts(settings: DashboardSettings) -> frozenset[str] | None:
@@ -181,12 +182,13 @@ def _too_large(request: Request) -> Response:
 
 
 def _error(request: Request, status: int, text: str) -> Response:
-    if _is_api(request):
+    if is_api(request):
         return JSONResponse({"error": text}, status)
-    return PlainTextResponse(f"midwatch: {text}\n", status)
+    return refusal(request, status, text)
 
 
-def _is_api(request: Request) -> bool:
+def is_api(request: Request) -> bool:
+    """Whether a program asks, which wants JSON."""
     return request.url.path.startswith("/api/")
 
 

@@ -25,6 +25,9 @@ LAG_MINUTES: Final = 5.0
 SEVERE_LAG_MINUTES: Final = 30.0
 UNREACHABLE_SECONDS: Final = 10.0
 
+GRACE_SECONDS: Final = 60.0
+"""A page and an engine that were started together: the first sign of life takes a minute's telemetry."""
+
 
 @dataclass(frozen=True, slots=True)
 class Signs:
@@ -40,6 +43,10 @@ class Signs:
     caught_up: bool = True
     """Whether everything that stood on the topics when the page began has been read."""
     simulated: bool = False
+    scripted: bool = False
+    """Scores come from rules, not from a model."""
+    waited: float = float("inf")
+    """Seconds since the page began to look."""
 
 
 def health_of(signs: Signs, now: datetime) -> Health:
@@ -59,6 +66,7 @@ def health_of(signs: Signs, now: datetime) -> Health:
         shards_alive=alive,
         series=sum(beat.series for beat in beats.values()),
         simulated=signs.simulated,
+        scripted=signs.scripted,
         clock=signs.clock,
         now_at=newest if signs.clock == "stream" else now,
     )
@@ -97,6 +105,15 @@ def _shards(signs: Signs, alive: int, limit: float) -> list[Problem]:
     if not signs.heartbeats:
         if not signs.caught_up:
             return []
+        if signs.waited < GRACE_SECONDS:
+            return [
+                Problem(
+                    severity="warning",
+                    text="Starting: nothing has been heard of the engine yet.",
+                    remedy=f"Its first sign of life comes with telemetry; after {_seconds(GRACE_SECONDS)} without one "
+                    "this is said to be critical.",
+                )
+            ]
         return [
             Problem(
                 severity="critical",

@@ -14,13 +14,16 @@ from typing import Any, Final, Protocol, TypeVar
 import structlog
 from redis.exceptions import RedisError
 
-from dashboard import cards, panels
+from dashboard import cards, panels, panels_money
 from dashboard.feed import Feed
 from dashboard.health import Signs, health_of
+from dashboard.judge_facts import is_scripted, judge_facts
 from dashboard.memory import Memory
+from dashboard.methods import Methods
 from dashboard.ptus import ptu_rows
 from dashboard.shards import Shards, ShardView
-from dashboard.traces import Sample, Sampler
+from dashboard.tail import Tail
+from dashboard.traces import Sample
 from dashboard.views import (
     ActionView,
     Chart,
@@ -34,6 +37,8 @@ from dashboard.views import (
     QualityView,
     SignalsView,
 )
+from evaluation.budget import PlaneStore
+from evaluation.pacing import DAY_SECONDS
 from schemas.controls import Approval
 from schemas.feedback import Feedback
 from schemas.outputs import Verdict
@@ -83,6 +88,8 @@ class ReadModel:
         self.memory = Memory(settings.dashboard.incidents, settings.redis.namespace)
         self.feed = Feed(settings.kafka, self.memory, clock)
         self.sample = Sample()
+        self.methods = Methods()
+        self._began = clock()
         self._simulated = simulated
         self.narrator: Narrates | None = None
         self._wall = wall
@@ -96,13 +103,14 @@ class ReadModel:
         self._said: object = None
 
     async def run(self, *, sampled: bool = True) -> None:
-        """Read for ever; without `sampled` no requests are sampled."""
-        sampler, stop = Sampler(self.settings.kafka, self.sample), asyncio.Event()
+        """Read for ever; without `sampled` neither requests nor judges are looked at."""
+        stop, kafka = asyncio.Event(), self.settings.kafka
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.feed.run(), name="feed")
                 if sampled:
-                    group.create_task(sampler.run(), name="sample")
+                    group.create_task(Tail(kafka, "interaction", self.sample.take).run(), name="sample")
+                    group.create_task(Tail(kafka, "evaluation", self.methods.take, backwards=True).run(), name="judges")
                 group.create_task(self._contact.keep(stop), name="ask-redis")
                 group.create_task(self._look(), name="look")
         finally:
@@ -141,6 +149,8 @@ class ReadModel:
             redis_silent=None if self._contact.up else self._contact.silent_seconds,
             caught_up=self.feed.caught_up,
             simulated=self._simulated,
+            scripted=is_scripted(self.settings.judge),
+            waited=mono - self._began,
         )
         return health_of(signs, self._wall())
 
@@ -188,7 +198,7 @@ class ReadModel:
             versions=cards.versions_of(verdict),
             traces=self.sample.of_incident(verdict.scope, verdict.onset_at, until, wanted),
             denials=cards.denials_of(verdict),
-            scores=cards.scores_of(verdict),
+            scores=cards.scores_of(verdict, self.methods),
             revisions=cards.revisions_of(story),
             actions=self._actions(verdict),
             approval_key=key,
@@ -227,7 +237,7 @@ class ReadModel:
 
         async def read() -> Chart | None:
             if scope.budget is not None:
-                budgets = panels.budgets_of(await self.views(), self.settings)
+                budgets = panels_money.budgets_of(await self.views(), self.settings)
                 return next((one.chart for one in budgets if one.budget == scope.budget), None)
             view = await self.shards.one(shard_of(scope.environment, scope.system, self.settings.engine.shards))
             return await asyncio.to_thread(panels.incident_chart, [view], verdict) if view is not None else None
@@ -251,7 +261,7 @@ class ReadModel:
                     panels.escalation_chart(views, asked, shown),
                     panels.score_charts(views, asked, [panels.APPROPRIATENESS]),
                     panels.denials_chart(views, asked),
-                    panels.budgets_of(views, self.settings),
+                    panels_money.budgets_of(views, self.settings),
                     panels.choices_of(views),
                 )
             ),
@@ -280,12 +290,17 @@ class ReadModel:
                 lambda: (
                     panels.choices_of(views),
                     panels.score_charts(views, asked),
-                    panels.score_rows(views, asked),
+                    panels.score_rows(views, asked, self.methods),
                 )
             ),
         )
-        judge = self.settings.judge
-        facts = (("Provider", judge.provider), ("Model", "none" if judge.provider == "scripted" else judge.model))
+        store = PlaneStore(self._redis, self.settings.redis.namespace, "page", self._clock)
+        method, model = self.methods.all(asked.environment, asked.system)
+        # The demonstration's judge spends by the clock of its events, every other one by the wall's.
+        day = int((self.now() if self._simulated else self._wall()).timestamp() // DAY_SECONDS)
+        facts = await self._once(
+            ("judge", method, model), lambda: judge_facts(self.settings, store, method, model, day)
+        )
         return QualityView(filter=asked, choices=choices, charts=charts, rows=rows, judge=facts, health=self.health())
 
     async def costs(self, asked: Filter, tag: str | None) -> CostsView:
@@ -297,9 +312,9 @@ class ReadModel:
             lambda: asyncio.to_thread(
                 lambda: (
                     panels.choices_of(views),
-                    panels.tags_of(views),
-                    panels.spend_rows(views, asked, tag or "system"),
-                    panels.budgets_of(views, self.settings),
+                    panels_money.tags_of(views),
+                    panels_money.spend_rows(views, asked, tag or "system"),
+                    panels_money.budgets_of(views, self.settings),
                 )
             ),
         )

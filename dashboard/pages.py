@@ -15,6 +15,7 @@ from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from dashboard.pages_assets import load_assets, serve
+from dashboard.pages_format import own_path
 from dashboard.pages_notes import Notes
 from dashboard.pages_render import Renderer, viewer_of
 from dashboard.views import ActResult, Acts, Filter, Health, Pages, Span, Viewer
@@ -243,12 +244,6 @@ def asked_of(request: Request) -> Filter:
         return (query.get(name) or "")[:256] or None
 
     return Filter(span=span, environment=named("environment"), system=named("system"), flow=named("flow"))
-
-
-def own_path(goes_to: str) -> str:
-    """A path of this page to go on to; the first screen instead of anywhere else."""
-    own = goes_to.startswith("/") and not goes_to.startswith("//") and "\\" not in goes_to
-    return goes_to if own and goes_to.isprintable() else "/"
 
 
 def _time(text: str | None) -> datetime | None:

@@ -158,6 +158,12 @@ def safe_href(href: str) -> str | None:
     return href if own else None
 
 
+def own_path(goes_to: str) -> str:
+    """A path of this page to go on to; the first screen instead of anywhere else."""
+    own = goes_to.startswith("/") and not goes_to.startswith("//") and "\\" not in goes_to
+    return goes_to if own and goes_to.isprintable() else "/"
+
+
 def shown(value: Any) -> str:
     """A fact's value; long ones stay whole, the page wraps them."""
     return NOTHING if value is None or value == "" else str(value)

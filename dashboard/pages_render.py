@@ -5,14 +5,15 @@ from __future__ import annotations
 import gzip
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from dashboard.charts import draw
-from dashboard.pages_assets import Asset, takes_gzip
+from dashboard.pages_assets import Asset, load_assets, takes_gzip
 from dashboard.pages_format import FILTERS
 from dashboard.pages_shape import SHAPES
 from dashboard.views import Health, Viewer
@@ -70,6 +71,19 @@ def html(request: Request, text: str, status: int = 200) -> Response:
         body = gzip.compress(body, _LEVEL, mtime=0)
         headers["content-encoding"] = "gzip"
     return Response(body, status, headers, "text/html; charset=utf-8")
+
+
+def refusal(request: Request, status: int, text: str) -> Response:
+    """Why something was not done: a small page for a browser, a line for anything else."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return PlainTextResponse(f"midwatch: {text}\n", status)
+    said = _plain_renderer().text(request, "refused.html", said=text[:1].upper() + text[1:])
+    return html(request, said, status)
+
+
+@cache
+def _plain_renderer() -> Renderer:
+    return Renderer(load_assets())
 
 
 def viewer_of(request: Request) -> Viewer:

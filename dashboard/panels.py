@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from costs.months import Month
 from dashboard.courses import (
     HOURS_BACK,
     LINES,
@@ -20,9 +19,9 @@ from dashboard.courses import (
     score_line,
     sums,
 )
+from dashboard.methods import Methods
 from dashboard.shards import ShardView
 from dashboard.views import (
-    BudgetView,
     Chart,
     Choices,
     Filter,
@@ -31,16 +30,13 @@ from dashboard.views import (
     Mark,
     Point,
     ScoreRow,
-    SpendRow,
 )
 from detectors import words
+from evaluation.trends import Question, Trend, trends
+from evaluation.trends_read import cells_of
 from schemas.outputs import Verdict
-from schemas.series import MICRO_USD, SCORE_UNIT, SeriesKind
+from schemas.series import SeriesKind
 from stream.core.ticks import MINUTE_MS, datetime_of, ms_of, time_of
-from stream.cost_budgets import BudgetReport, Spend, report_budgets
-from stream.cost_budgets_read import held_spends
-from stream.settings import Settings
-from triage.estimates import interval, plain
 from triage.words import quoted
 
 MARKS: Final = 60
@@ -128,14 +124,14 @@ def _value(value: float | None, unit: str) -> str:
 def escalation_chart(views: Views, asked: Filter, cards: Iterable[IncidentCard] = ()) -> Chart | None:
     """The escalation rate of what is asked about, all its flows together."""
     frame = Frame(asked, Buckets.until(newest_tick(views), HOURS_BACK[asked.span], STEP[asked.span]))
-    line = rate_line("Escalation rate", _rows(views, "flow", asked), "escalation_rate", "flow", frame.buckets)
+    line = rate_line("Escalation rate", rows_of(views, "flow", asked), "escalation_rate", "flow", frame.buckets)
     return frame.chart("escalation", "Escalation rate", [line], marks_of(views, asked) + _onsets(cards))
 
 
 def score_charts(views: Views, asked: Filter, criteria: Sequence[str] | None = None) -> tuple[Chart, ...]:
     """A chart for each criterion (those that are named, else all), its mean over all flows that are asked about."""
     frame = Frame(asked, Buckets.until(newest_tick(views), HOURS_BACK[asked.span], SCORE_STEP[asked.span]))
-    rows = _rows(views, "score", asked)
+    rows = rows_of(views, "score", asked)
     names = sorted({view.machine.windows["score"].keys[row].dims[1] for view, some in rows for row in some})
     found = []
     for name in names[:LINES]:
@@ -154,7 +150,7 @@ def score_charts(views: Views, asked: Filter, criteria: Sequence[str] | None = N
 def denials_chart(views: Views, asked: Filter) -> Chart | None:
     """The denial rate by agent, the most denied agents first."""
     frame = Frame(asked, Buckets.until(newest_tick(views), HOURS_BACK[asked.span], STEP[asked.span]))
-    rows = _rows(views, "agent", asked.model_copy(update={"flow": None}))
+    rows = rows_of(views, "agent", asked.model_copy(update={"flow": None}))
     denied: Counter[tuple[int, int]] = Counter()
     for index, (view, some) in enumerate(rows):
         totals = sums(view, "agent", some, frame.buckets)[:, :, 1].sum(axis=1)
@@ -166,7 +162,8 @@ def denials_chart(views: Views, asked: Filter) -> Chart | None:
         name = f"{quoted(key.dims[0])} ({quoted(key.system)})"
         lines.append(rate_line(name, [(view, [row])], "authorization_denials", "agent", frame.buckets))
     drawn = [line for line in lines if line is not None]
-    return frame.chart("denials", "Denials by agent", drawn if len(drawn) == 1 else [_bare(line) for line in drawn])
+    shown = drawn if len(drawn) == 1 else [_bare(line) for line in drawn]
+    return frame.chart("denials", "Share of calls denied", shown)
 
 
 def _bare(line: Line) -> Line:
@@ -197,7 +194,7 @@ def incident_chart(views: Views, verdict: Verdict) -> Chart | None:
 def _signal(views: Views, verdict: Verdict, frame: Frame) -> tuple[list[Line | None], str]:
     scope, asked = verdict.scope, frame.asked
     if verdict.trigger.detector == "authorization_denials":
-        rows = _rows(views, "agent", asked.model_copy(update={"flow": None}))
+        rows = rows_of(views, "agent", asked.model_copy(update={"flow": None}))
         mine = [
             (view, [r for r in some if view.machine.windows["agent"].keys[r].dims[0] == scope.agent])
             for view, some in rows
@@ -206,12 +203,12 @@ def _signal(views: Views, verdict: Verdict, frame: Frame) -> tuple[list[Line | N
     if verdict.trigger.detector == "evaluation_drop":
         kind: SeriesKind = "score_version" if scope.version is not None else "score"
         wanted = tuple(one for one in (scope.flow, scope.criterion, scope.version) if one is not None)
-        rows = _rows(views, kind, asked)
+        rows = rows_of(views, kind, asked)
         mine = [(view, [r for r in some if view.machine.windows[kind].keys[r].dims == wanted]) for view, some in rows]
         return [score_line("Mean score", mine, kind, frame.buckets)], "Mean score"
     if verdict.trigger.detector == "silence":
-        return [_volume(_rows(views, "flow", asked), frame.buckets)], "Requests"
-    rows = _rows(views, "flow", asked)
+        return [_volume(rows_of(views, "flow", asked), frame.buckets)], "Requests"
+    rows = rows_of(views, "flow", asked)
     return [rate_line("Escalation rate", rows, "escalation_rate", "flow", frame.buckets)], "Escalation rate"
 
 
@@ -224,7 +221,8 @@ def _volume(rows: Sequence[tuple[ShardView, list[int]]], buckets: Buckets) -> Li
     return Line(name="Requests an hour", unit="count", points=points)
 
 
-def _rows(views: Views, kind: SeriesKind, asked: Filter) -> list[tuple[ShardView, list[int]]]:
+def rows_of(views: Views, kind: SeriesKind, asked: Filter) -> list[tuple[ShardView, list[int]]]:
+    """The rows of each shard's series that are asked about."""
     return [(view, chosen(view.machine.windows[kind].keys, asked)) for view in views]
 
 
@@ -265,133 +263,41 @@ def _onsets(cards: Iterable[IncidentCard]) -> list[Mark]:
     return [Mark(at=card.onset_at, kind="onset", text=card.headline) for card in cards]
 
 
-def score_rows(views: Views, asked: Filter) -> tuple[ScoreRow, ...]:
-    """The means of the span by flow, criterion and version, with 95 % intervals."""
-    buckets = Buckets.until(newest_tick(views), HOURS_BACK[asked.span], SCORE_STEP[asked.span])
-    found = []
-    for view, rows in _rows(views, "score_version", asked):
-        for row, counts in zip(rows, sums(view, "score_version", rows, buckets).sum(axis=1).tolist(), strict=True):
-            if not counts[0]:
-                continue
-            flow, criterion, version = view.machine.windows["score_version"].keys[row].dims
-            summary = plain(*counts)
-            bounds = interval(summary)
-            found.append(
-                ScoreRow(
-                    criterion=criterion,
-                    flow=flow,
-                    version=version,
-                    mean=counts[1] / counts[0] / SCORE_UNIT,
-                    low=bounds[0] if bounds else None,
-                    high=bounds[1] if bounds else None,
-                    scores=counts[0],
-                )
-            )
-    return tuple(sorted(found, key=lambda one: (one.flow, one.criterion, one.version or ""))[:ROWS])
+def score_rows(views: Views, asked: Filter, methods: Methods | None = None) -> tuple[ScoreRow, ...]:
+    """The means of the span by flow, criterion and version, weighted back for their sampling, with 95 % intervals.
 
-
-def budgets_of(views: Views, settings: Settings) -> tuple[BudgetView, ...]:
-    """Every budget of the configuration as it stands this month."""
-    if not settings.budgets or not views:
-        return ()
-    keys = [rule.key() for rule in settings.budget_rules()]
-    spends: dict[Any, Spend] = {}
-    for view in views:
-        spends.update(held_spends(view.machine, keys))
-    tick = newest_tick(views)
-    reports = report_budgets(settings, spends, tick)
-    by_name = {rule.name: rule.key() for rule in settings.budget_rules()}
-    return tuple(_budget(report, spends.get(by_name[report.name], Spend()), tick) for report in reports)
-
-
-def _budget(report: BudgetReport, spend: Spend, tick: int) -> BudgetView:
-    look = report.outlook
-    return BudgetView(
-        budget=report.name,
-        amount_usd=report.amount_micro / MICRO_USD,
-        spent_usd=report.spent_micro / MICRO_USD,
-        forecast_usd=look.total if look is not None else None,
-        low_usd=look.low if look is not None else None,
-        high_usd=look.high if look is not None else None,
-        overrun_at=time_of(look.over) if look is not None and look.over is not None else None,
-        chart=_spend_chart(report, spend, tick),
+    They are those of `midwatch evaluate trends`. Where there are several versions, all together come first.
+    """
+    end = -(-newest_tick(views) // 60)
+    question = Question(
+        max(end - HOURS_BACK[asked.span], 0), max(end, 1), max(end, 1), asked.environment, asked.system, asked.flow
     )
+    cells = [cell for view in views for cell in cells_of(view.machine.windows["score_stratum"])]
+    versions: dict[tuple[str, ...], set[str]] = {}
+    for cell in cells:
+        if question.asks_for(cell):
+            versions.setdefault(cell.place[:4], set()).add(cell.place.version)
+    found = [
+        _score_row(trend, versions[trend.environment, trend.system, trend.flow, trend.criterion], methods)
+        for trend in trends(cells, question)
+    ]
+    return tuple(sorted(found, key=lambda one: (one.flow, one.criterion))[:ROWS])
 
 
-def _spend_chart(report: BudgetReport, spend: Spend, tick: int) -> Chart | None:
-    first, now = report.month.first_hour, tick // 60
-    if now <= first:
-        return None
-    amount = report.amount_micro / MICRO_USD
-    points, total = [], spend.earlier_micro / MICRO_USD
-    share = report.accrued_micro / MICRO_USD / (now - first)
-    for hour in range(first, now + 1):
-        if hour % 6 == 0 or hour == now:
-            even = amount * (hour - first) / report.month.hours
-            points.append(Point(at=time_of(hour * 60), value=total + share * (hour - first), expected=even))
-        total += spend.hours.get(hour, [0, 0])[1] / MICRO_USD
-    line = Line(name=f"Spent of {quoted(report.name)}", unit="usd", points=tuple(points))
-    return Chart(
-        key=f"budget-{report.name}",
-        title=f"Budget {quoted(report.name)}",
-        summary=summary_of([line], 0),
-        starts_at=time_of(first * 60),
-        ends_at=time_of(report.month.end_hour * 60),
-        lines=(line,),
-        target=amount,
+def _score_row(trend: Trend, versions: set[str], methods: Methods | None) -> ScoreRow:
+    mean, only = trend.whole, next(iter(versions)) if len(versions) == 1 else None
+    version = trend.version if trend.version is not None else only
+    place = (trend.environment, trend.system, trend.flow, trend.criterion, version)
+    return ScoreRow(
+        criterion=trend.criterion,
+        flow=trend.flow,
+        version="all versions" if version is None else version or None,
+        mean=mean.summary.mean,
+        low=mean.low,
+        high=mean.high,
+        scores=mean.summary.count,
+        method=methods.of(*place) if methods is not None else None,
     )
-
-
-OWN_TAGS: Final = ("system", "environment", "model", "agent")
-"""What usage can be split by without any tag: what its series says."""
-
-
-def tags_of(views: Views) -> tuple[str, ...]:
-    """What spend can be split by: what the series say, then the tags that systems bear."""
-    found = {name for view in views for record in view.machine.evidence.tags.values() for name, _ in record.tags}
-    return (*OWN_TAGS, *sorted(found - set(OWN_TAGS))[:CHOICES])
-
-
-def spend_rows(views: Views, asked: Filter, tag: str) -> tuple[SpendRow, ...]:
-    """What each value of a tag spent this month, dearest first. A system's tags are those of its latest event."""
-    month = Month.of(newest_tick(views) // 60)
-    cost: Counter[str] = Counter()
-    tokens: Counter[str] = Counter()
-    unpriced: Counter[str] = Counter()
-    for view, rows in _rows(views, "usage", asked.model_copy(update={"flow": None})):
-        windows = view.machine.windows["usage"]
-        wanted = set(rows)
-        values = {row: _tag_value(view, row, tag) for row in rows}
-        for hour, block in windows.hour_blocks.items():
-            if not month.first_hour <= hour < month.end_hour:
-                continue
-            for row, counts in zip(block.rows.tolist(), block.counts.tolist(), strict=True):
-                if row in wanted:
-                    value = values[row]
-                    cost[value] += counts[4]
-                    tokens[value] += counts[1] + counts[3]
-                    free = counts[4] == 0 and windows.keys[row].dims[2] != "ptu"
-                    unpriced[value] += counts[0] if free else 0
-    whole = sum(cost.values()) or 1
-    return tuple(
-        SpendRow(
-            value=value,
-            cost_usd=micro / MICRO_USD,
-            share=micro / whole,
-            tokens=tokens[value],
-            unpriced=unpriced[value],
-        )
-        for value, micro in cost.most_common(ROWS)
-    )
-
-
-def _tag_value(view: ShardView, row: int, tag: str) -> str:
-    key = view.machine.windows["usage"].keys[row]
-    own = {**key.labels(), "environment": key.environment, "system": key.system}
-    if tag in OWN_TAGS:
-        return str(own.get(tag, "unknown"))
-    record = view.machine.evidence.tags.get((key.environment, key.system))
-    return dict(record.tags).get(tag, "(untagged)") if record is not None else "(untagged)"
 
 
 def since(now: datetime, asked: Filter) -> datetime:

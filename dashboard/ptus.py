@@ -23,6 +23,7 @@ from stream.settings_costs import CommitmentSection
 MODELS: Final = 5
 """Models without a commitment that are looked at, the dearest."""
 
+ANY: Final = "*"
 LEAST_HOURS: Final = 24
 """Hours of usage from which on a day's shape is known."""
 
@@ -71,6 +72,8 @@ def _committed(name: str, section: CommitmentSection, traffic: Traffic | None, s
         break_even_tokens=None,
         advice="No usage of its model is known",
     )
+    if section.model == ANY:
+        return empty.model_copy(update={"advice": "Name its model to see what it carries"})
     if traffic is None or traffic.unpriced:
         return empty
     try:
@@ -87,7 +90,7 @@ def _committed(name: str, section: CommitmentSection, traffic: Traffic | None, s
             "utilisation": load.utilisation(section.ptus),
             "payg_usd": load.payg_usd,
             "break_even_tokens": _break_even(monthly, load),
-            "advice": f"Pays: {said}" if saved >= monthly else f"Does not pay: {said}",
+            "advice": said,
         }
     )
 
@@ -110,7 +113,7 @@ def _compared(traffic: Traffic, settings: Settings) -> PtuRow | None:
     if chosen is not None and term is not None:
         advice = f"{chosen.units} units ({term.term}) would cost ${usd:,.0f} a month"
     return PtuRow(
-        name="no units",
+        name=f"{traffic.model}, without units",
         model=traffic.model,
         units=0,
         utilisation=None,

@@ -27,7 +27,9 @@ from stream.store import Store
 from stream.watermark import watermark_ms
 from triage.incidents import Incidents
 
-SHOWN_KINDS: Final[frozenset[SeriesKind]] = frozenset({"flow", "agent", "score", "score_version", "budget", "usage"})
+SHOWN_KINDS: Final[frozenset[SeriesKind]] = frozenset(
+    {"flow", "agent", "score", "score_version", "score_stratum", "budget", "usage"}
+)
 """Kinds whose hours are read; of the others the page shows nothing older than the minutes."""
 
 CODES: Final = frozenset(code for code, kind in enumerate(KINDS) if kind in SHOWN_KINDS)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 import httpx
 from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
 from rich.live import Live
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +25,8 @@ from stream.verdicts_text import printable
 REFRESH_SECONDS: Final = 1.0
 CATCH_UP_SECONDS: Final = 30.0
 ENDED: Final = 5
+LINE: Final = 110
+"""Longest line of a sentence, in characters."""
 
 _SEVERITY: Final = {"critical": "bold white on red", "warning": "bold black on yellow", "info": "black on cyan"}
 _STATE: Final = {"open": "bold", "acknowledged": "green", "muted": "dim", "resolved": "dim"}
@@ -127,12 +131,12 @@ def screen(view: Overview) -> RenderableType:
         style = "red" if problem.severity == "critical" else "yellow"
         parts.append(Panel(said, title="The engine is unwell", border_style=style, title_align="left"))
     if view.open:
-        parts.append(_table(view.open, now))
-    elif not any(problem.severity == "critical" for problem in view.health.problems):
-        parts.append(Text("\nNothing is wrong.\n", style="bold green"))
+        parts += [_open(card, now) for card in view.open]
+    elif view.health.shards_alive and not any(problem.severity == "critical" for problem in view.health.problems):
+        parts.append(Text("Nothing is wrong.\n", style="bold green"))
     for title, some in (("Paging nobody", view.muted), ("Ended", view.ended[:ENDED])):
         if some:
-            parts += [Text(f"\n{title}", style="dim"), *(_line(card, now) for card in some)]
+            parts += [Text(title, style="bold dim"), _list(some, now), Text()]
     return Group(*parts)
 
 
@@ -142,28 +146,35 @@ def _head(view: Overview, now: datetime) -> Text:
     demo = "  demonstration" if health.simulated else ""
     alive = f"{health.shards_alive} of {health.shards} shards alive, {health.series:,} series"
     return Text.assemble(
-        ("Midwatch", "bold"), f"  {now:%Y-%m-%d %H:%M} UTC  {alive}, last heard from the fleet {heard}{demo}\n"
+        ("Midwatch", "bold"), f"  {now:%Y-%m-%d %H:%M} UTC{demo}\n", (f"{alive}, fleet heard {heard}\n", "dim")
     )
 
 
-def _table(cards: tuple[IncidentCard, ...], now: datetime) -> Table:
-    table = Table("severity", "age", "what", "state", expand=True, show_lines=True, header_style="dim")
+def _open(card: IncidentCard, now: datetime) -> RenderableType:
+    """One incident: how grave, since when and whose it is in a line, then its sentence over the whole width."""
+    state = Text(card.state, style=_STATE[card.state])
+    if card.acknowledged_by is not None:
+        state = Text(f"taken by {printable(card.acknowledged_by)}", style="green")
+    head = Text.assemble(
+        (f" {card.severity.upper()} ", _SEVERITY[card.severity]), f"  {age(now - card.onset_at)}  ", state
+    )
+    if card.awaits_approval:
+        head.append("  awaits approval", style="bold magenta")
+    sentence = Text(printable(card.sentence))
+    what = Group(sentence, Text(f"{card.incident_id}\n", style="dim"))
+    return Group(head, Padding(Constrain(what, LINE), (0, 0, 0, 2)))
+
+
+def _list(cards: Sequence[IncidentCard], now: datetime) -> Table:
+    """Incidents that page nobody, with their names whole: the words wrap where there is no room."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", no_wrap=True, style="dim")
+    table.add_column(style="dim")
+    table.add_column(no_wrap=True, style="dim")
     for card in cards:
-        state = Text(card.state, style=_STATE[card.state])
-        if card.acknowledged_by is not None:
-            state = Text(f"taken by {printable(card.acknowledged_by)}", style="green")
-        if card.awaits_approval:
-            state.append("\nawaits approval", style="bold magenta")
-        what = Text(printable(card.sentence))
-        what.append(f"\n{card.incident_id}", style="dim")
-        severity = Text(card.severity.upper(), style=_SEVERITY[card.severity])
-        table.add_row(severity, age(now - card.onset_at), what, state)
+        ended = f"{age(now - (card.resolved_at or card.decided_at))} ago"
+        table.add_row(f"  {ended}", printable(card.headline), card.incident_id)
     return table
-
-
-def _line(card: IncidentCard, now: datetime) -> Text:
-    ended = f"{age(now - (card.resolved_at or card.decided_at))} ago"
-    return Text(f"  {ended:>10}  {printable(card.headline)}  {card.incident_id}", style="dim")
 
 
 def age(length: timedelta) -> str:

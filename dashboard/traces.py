@@ -1,35 +1,20 @@
 """A bounded sample of the requests: waterfalls, and latency by agent and step.
 
-Requests are sampled, never counted here: what is counted comes from the engine's windows. At most `RECORDS` records a
-second are read, the newest of each second; where more come, the rest is skipped unread. So the cost does not grow with
-the traffic, and latencies are those of a sample.
+Requests are sampled, never counted here: what is counted comes from the engine's windows. `dashboard.tail` reads the
+newest of each second, so latencies are those of a sample.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
-from dashboard.feed import AGAIN_SECONDS, Failures
 from dashboard.views import Filter, LatencyRow, TraceStep, TraceView
 from schemas.outputs import Scope
-from schemas.words import TOPIC_OF_TYPE
-from stream.adapters import Decoder, Interaction, Limits
+from stream.adapters import Interaction
 from stream.core.ticks import datetime_of
-from stream.restore import partitions_of
-from stream.settings_clients import kafka_options
-from stream.settings_sections import KafkaSettings
 
-RECORDS: Final = 200
-"""Records that are read in a second, over all partitions."""
-
-FETCH_BYTES: Final = 262_144
 WENT_WELL: Final = 1000
 WENT_ILL: Final = 2000
 """Requests that are kept; those that were escalated or failed are looked at more often."""
@@ -43,8 +28,6 @@ LATENCIES: Final = 400
 GROUPS: Final = 2000
 SHOWN: Final = 10
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.dashboard")
-
 _Group = tuple[str, str, str, str, str]
 
 
@@ -56,8 +39,10 @@ class Sample:
         self._ill: deque[tuple[str, str, TraceView]] = deque(maxlen=WENT_ILL)
         self._latencies: OrderedDict[_Group, deque[tuple[datetime, float, bool]]] = OrderedDict()
 
-    def take(self, event: Interaction) -> None:
-        """Keep one request."""
+    def take(self, event: object) -> None:
+        """Keep one request; other events are passed over."""
+        if not isinstance(event, Interaction):
+            return
         trace = trace_of(event)
         kept = self._well if event.outcome == "resolved" and trace.failed_at is None else self._ill
         kept.append((event.environment, event.system, trace))
@@ -157,66 +142,6 @@ def _sum(*amounts: int | None) -> int | None:
 def _matches(asked: Filter, environment: str, system: str, flow: str) -> bool:
     wanted = ((asked.environment, environment), (asked.system, system), (asked.flow, flow))
     return all(one in (None, found) for one, found in wanted)
-
-
-class Sampler:
-    """Fills a `Sample` from the topic of interactions, without group and without commits."""
-
-    def __init__(self, kafka: KafkaSettings, sample: Sample) -> None:
-        # Where another topic carries the interactions, they are found there: any type may come on any topic.
-        usual = TOPIC_OF_TYPE["interaction"]
-        self._topics = (usual,) if usual in kafka.input_topics else kafka.input_topics
-        self._options = {**kafka_options(kafka), "client_id": f"{kafka.client_id}-page-sample"}
-        self._decoder = Decoder(Limits(max_future_ms=None, max_age_ms=None))
-        self._sample = sample
-
-    async def run(self, wake: Callable[[], Any] | None = None) -> None:
-        """Sample for ever; `wake` is called after each round."""
-        while True:
-            try:
-                await self._follow(wake)
-            except Failures as error:
-                log.debug("page_samples_nothing", error=type(error).__name__)
-            await asyncio.sleep(AGAIN_SECONDS)
-
-    async def _follow(self, wake: Callable[[], Any] | None) -> None:
-        partitions = await partitions_of(self._topics, self._options)
-        if not partitions:
-            return
-        consumer = AIOKafkaConsumer(
-            **self._options,
-            enable_auto_commit=False,
-            auto_offset_reset="latest",
-            max_partition_fetch_bytes=FETCH_BYTES,
-        )
-        await consumer.start()
-        try:
-            consumer.assign(partitions)
-            each = max(RECORDS // len(partitions), 1)
-            await _skip(consumer, partitions, each)
-            while True:
-                found = await consumer.getmany(timeout_ms=1000, max_records=RECORDS)
-                self.decode(record.value for records in found.values() for record in records if record.value)
-                if wake is not None:
-                    wake()
-                await asyncio.sleep(1.0)
-                await _skip(consumer, partitions, each)
-        finally:
-            await consumer.stop()
-
-    def decode(self, values: Iterable[bytes]) -> None:
-        """Keep the interactions among some records; what is none, or cannot be read, is passed over."""
-        for event in self._decoder.decode_batch([(value, (), 0) for value in values]).events:
-            if isinstance(event, Interaction):
-                self._sample.take(event)
-
-
-async def _skip(consumer: Any, partitions: list[TopicPartition], each: int) -> None:
-    """Go on with the newest records where more have come than are read in a second."""
-    ends = await consumer.end_offsets(partitions)
-    for partition, end in ends.items():
-        if end - await consumer.position(partition) > each:
-            consumer.seek(partition, end - each)
 
 
 SPANS: Final = {"3h": timedelta(hours=3), "24h": timedelta(hours=24), "7d": timedelta(days=7)}

@@ -58,7 +58,8 @@ async def _print_verdicts(settings: Settings, *, keep_on: bool, as_json: bool) -
         elif as_json:
             say(published.value.decode())
         else:
-            say("\n".join(verdict_lines(published.verdict)))
+            verdict = published.verdict
+            say("\n".join(verdict_lines(verdict, settings.dashboard.incident_url(verdict.incident_id))))
 
 
 @verdicts_app.command("ack")

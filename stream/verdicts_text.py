@@ -13,10 +13,15 @@ SHOWN = 3
 MARKS = {"critical": "!!", "warning": "! ", "info": "i ", "none": "  "}
 
 
-def verdict_lines(verdict: Verdict) -> Iterator[str]:
-    """The lines, without colours or line breaks. Texts that came from telemetry are made printable."""
+def verdict_lines(verdict: Verdict, page: str | None = None) -> Iterator[str]:
+    """The lines, without colours or line breaks. Texts that came from telemetry are made printable.
+
+    `page` is the address of the incident's page, if there is one.
+    """
     for line in _lines(verdict):
         yield printable(line)
+    if page is not None:
+        yield printable(f"  page: {page}")
 
 
 def _lines(verdict: Verdict) -> Iterator[str]:

@@ -56,7 +56,7 @@ function setText(element, text) { if (element.textContent !== text) element.text
 // ---- Swapping in what is new, without losing focus, selection, scroll, open details or an open sheet.
 const keyOf = (node) => node.nodeType === 1 ? node.id || node.dataset.key || null : null;
 const alike = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && keyOf(a) === keyOf(b);
-const ours = new Set(["open", "data-told", "data-cursor-at"]);
+const ours = new Set(["open", "data-told", "data-cursor-at", "role", "tabindex", "aria-valuemin", "aria-valuemax", "aria-valuenow", "aria-valuetext"]);
 function morph(old, fresh) {
   if (old.nodeType !== 1) { if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue; return; }
   if (old.isEqualNode(fresh)) return;
@@ -168,7 +168,7 @@ function listen() {
   };
 }
 
-// ---- Charts: the point under the pointer, in words above the chart.
+// ---- Charts: the point under the pointer, or that the arrow keys have come to, in words above the chart.
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
 const units = {
   fraction: (value) => `${(value * 100).toFixed(Math.abs(value) < 0.01 && value ? 2 : 1)}\u00a0%`,
@@ -176,10 +176,14 @@ const units = {
   usd: (value) => `$${number.format(value)}`,
   ms: (value) => value < 1000 ? `${Math.round(value)}\u00a0ms` : `${(value / 1000).toFixed(1)}\u00a0s`,
 };
+const secondsOf = (plot) => (Date.parse(plot.dataset.ends) - Date.parse(plot.dataset.starts)) / 1000;
+function coursesOf(plot) {
+  if (plot.read !== plot.dataset.courses) { plot.read = plot.dataset.courses; plot.courses = JSON.parse(plot.read); }
+  return plot.courses;
+}
 function readChart(plot, fraction) {
   const write = units[plot.dataset.unit] ?? number.format;
-  const starts = Date.parse(plot.dataset.starts), seconds = (Date.parse(plot.dataset.ends) - starts) / 1000;
-  const courses = (plot.courses ??= JSON.parse(plot.dataset.courses));
+  const starts = Date.parse(plot.dataset.starts), seconds = secondsOf(plot), courses = coursesOf(plot);
   const nearest = (points) => points.reduce((best, point) => Math.abs(point[0] - fraction * seconds) < Math.abs(best[0] - fraction * seconds) ? point : best);
   const filled = courses.filter((course) => course.points.length);
   if (!filled.length) return;
@@ -189,7 +193,9 @@ function readChart(plot, fraction) {
     const band = low == null ? "" : ` (expected ${write(low)} to ${write(high)})`;
     return `${filled.length > 1 ? course.name + " " : ""}${value == null ? "no data" : write(value)}${band}`;
   });
-  plot.closest("figure").querySelector("[data-readout]").textContent = `${local(new Date(starts + at * 1000))}: ${values.join(" · ")}`;
+  const words = `${local(new Date(starts + at * 1000))}: ${values.join(" · ")}`;
+  plot.closest("figure").querySelector("[data-readout]").textContent = words;
+  plot.setAttribute("aria-valuetext", words);
   const cursor = plot.querySelector("[data-cursor]");
   for (const name of ["x1", "x2"]) cursor.setAttribute(name, `${at / seconds * 100}%`);
   cursor.setAttribute("visibility", "visible");
@@ -199,6 +205,35 @@ document.addEventListener("pointermove", (event) => {
   if (!plot) return;
   const box = plot.getBoundingClientRect();
   readChart(plot, (event.clientX - box.left) / box.width);
+});
+
+const pointsOf = (plot) => coursesOf(plot).find((course) => course.points.length)?.points ?? [];
+function readPoint(plot, wanted) {
+  const points = pointsOf(plot);
+  const at = Math.max(0, Math.min(wanted, points.length - 1));
+  plot.setAttribute("aria-valuenow", at);
+  readChart(plot, points[at][0] / secondsOf(plot));
+}
+function prepareCharts() {
+  for (const plot of document.querySelectorAll(".plot")) {
+    const last = pointsOf(plot).length - 1;
+    if (last < 0) continue;
+    if (!plot.hasAttribute("aria-valuenow")) {
+      for (const [name, value] of Object.entries({ role: "slider", tabindex: 0, "aria-valuemin": 0, "aria-valuenow": last })) plot.setAttribute(name, value);
+      plot.setAttribute("aria-valuetext", "Arrow keys read the values");
+    }
+    plot.setAttribute("aria-valuemax", last);
+  }
+}
+document.addEventListener("focusin", (event) => { if (event.target.matches?.(".plot:focus-visible")) readPoint(event.target, Number(event.target.getAttribute("aria-valuenow"))); });
+document.addEventListener("keydown", (event) => {
+  const plot = event.target;
+  if (!plot.matches?.(".plot[aria-valuenow]") || event.ctrlKey || event.altKey || event.metaKey) return;
+  const at = Number(plot.getAttribute("aria-valuenow"));
+  const to = { ArrowLeft: at - 1, ArrowDown: at - 1, ArrowRight: at + 1, ArrowUp: at + 1, PageDown: at - 10, PageUp: at + 10, Home: 0, End: Infinity }[event.key];
+  if (to === undefined) return;
+  event.preventDefault();
+  readPoint(plot, to);
 });
 
 // ---- Copying, filters, the theme
@@ -212,6 +247,7 @@ async function copy(event) {
 }
 function prepare() {
   tellTimes();
+  prepareCharts();
   if (!navigator.clipboard) return;
   for (const link of document.querySelectorAll("a[data-copy]:not([data-bound])")) {
     link.dataset.bound = "";

@@ -53,6 +53,29 @@ def test_axe_finds_nothing_serious_and_nothing_overflows(night: Served, desk: Vi
             assert [(one["id"], [node["target"] for node in one["nodes"]][:3]) for one in serious] == []
 
 
+def test_a_chart_is_read_by_arrow_keys(night: Served, desk: Visit) -> None:
+    """End is the newest value, an arrow the one before; the screen reader's words agree, also after a change."""
+    page = desk.page
+    page.goto(f"{night.url}/incidents/inc_rollback")
+    plot, readout = page.locator("#chart-signal .plot"), page.locator("#chart-signal [data-readout]")
+    plot.focus()
+    page.keyboard.press("End")
+    newest = readout.text_content()
+    assert newest is not None
+    page.keyboard.press("ArrowLeft")
+    expect(readout).not_to_have_text(newest)
+    with page.expect_response("**/fragments/incidents/*"):
+        night.pages.change("inc_rollback", acknowledged_by="ada")
+        night.tell()
+    page.keyboard.press("ArrowRight")
+    expect(readout).to_have_text(newest)
+    expect(plot).to_have_attribute("aria-valuetext", newest)
+    page.keyboard.press("ArrowRight")
+    expect(readout).to_have_text(newest)
+    page.keyboard.press("Home")
+    expect(plot).to_have_attribute("aria-valuenow", "0")
+
+
 def test_an_incident_is_handled_by_keyboard_alone(night: Served, desk: Visit) -> None:
     """Skip link, card, act and form are reached by Tab and Enter, Escape closes, and focus can be seen."""
     page = desk.page

@@ -88,6 +88,8 @@ def test_a_page_says_what_who_since_when_and_what_to_do() -> None:
 
 def test_a_resolve_is_short() -> None:
     """The end of an incident takes two lines."""
+    address = "https://midwatch.example.com/incidents/inc_x"
+    assert list(verdict_lines(example("resolved"), address))[-1] == f"  page: {address}"
     lines = list(verdict_lines(example("resolved")))
     assert len(lines) == 2
     assert "resolved" in lines[0]

@@ -29,7 +29,7 @@ from dashboard.views import (
 )
 from schemas.outputs import Exemplar, Scope
 from stream.settings import load_settings
-from tests.unit.dashboard.builders import findings, resolved, trigger, verdict
+from tests.support.dashboard_verdicts import findings, resolved, trigger, verdict
 
 OPERATOR, READER = "operator-token-0123456789", "reader-token-0123456789"
 TOKENS = {"MIDWATCH_DASHBOARD__OPERATOR_TOKEN": OPERATOR, "MIDWATCH_DASHBOARD__READER_TOKEN": READER}
@@ -107,7 +107,7 @@ async def test_the_first_screen_lists_what_is_open_and_what_has_ended() -> None:
         model.memory.verdict(resolved(incident_id="inc_old"))
         view = (await http.get("/api/v1/overview")).json()
         assert [card["incident_id"] for card in view["open"]] == ["inc_refunds"]
-        assert view["health"]["problems"][0]["severity"] == "critical"
+        assert view["health"]["problems"][0]["text"].startswith("Starting")
         listed = (await http.get("/api/v1/incidents", params={"limit": 1})).json()
         assert [card["incident_id"] for card in listed["incidents"]] == ["inc_old"]
         rest = (await http.get("/api/v1/incidents", params={"before": listed["next_before"]})).json()
@@ -212,6 +212,24 @@ async def test_readers_look_and_operators_act() -> None:
             path = f"/api/v1/incidents/inc_refunds/{act}"
             assert (await http.post(path, json=body, headers=bearer(OPERATOR))).status_code == 200
         assert [one[0] for one in acts.done] == list(bodies)
+        named = {**bearer(OPERATOR), "x-midwatch-name": "pager-bot"}
+        await http.post("/api/v1/incidents/inc_refunds/acknowledge", json={}, headers=named)
+        assert acts.done[-1][1] == "pager-bot"
+
+
+async def test_a_browser_is_refused_by_a_page_and_a_program_by_a_line() -> None:
+    """A malformed form, a wrong host and too many tries: a page in a browser, which repeats nothing; else text."""
+    wants_page = {"accept": "text/html,*/*"}
+    async with page(TOKENS) as (http, _, _acts):
+        form = {"name": "x" * 300, "token": OPERATOR}
+        shown = await http.post("/login", data=form, headers=wants_page)
+        assert (shown.status_code, shown.headers["content-type"]) == (422, "text/html; charset=utf-8")
+        assert "That was not done" in shown.text
+        assert OPERATOR not in shown.text
+        assert (await http.post("/login", data=form)).text.startswith("midwatch: name:")
+        for number in range(11):
+            last = await http.post("/login", data={"token": f"wrong-{number}"}, headers=wants_page)
+        assert (last.status_code, "wait five minutes" in last.text, "<h1>" in last.text) == (429, True, True)
 
 
 async def test_what_cannot_be_done_is_said_in_a_sentence() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dashboard.auth import SESSION_SECONDS, TRIES, TRY_SECONDS, Caller, Gate, TooManyTries
+from schemas.base import MAX_NAME
 from stream.settings_dashboard import DashboardSettings
 
 OPERATOR, READER = "operator-token-0123456789", "reader-token-0123456789"
@@ -66,7 +67,23 @@ def test_a_bearer_token_needs_no_csrf_token() -> None:
     """A browser never sends it by itself."""
     known = gate(**tokens()).who(Caller("10.0.0.1", {"authorization": f"Bearer {READER}"}))
     assert known is not None
-    assert (known.viewer.role, known.by_browser) == ("reader", False)
+    assert (known.viewer.role, known.viewer.name, known.by_browser) == ("reader", "reader", False)
+
+
+def test_a_bearer_token_may_say_who_acts_and_no_more() -> None:
+    """The name is the audit trail's; it gives no role, is cut, and holds no control characters."""
+
+    def name(given: str) -> str:
+        headers = {"authorization": f"Bearer {READER}", "x-midwatch-name": given}
+        known = gate(**tokens()).who(Caller("10.0.0.1", headers))
+        assert known is not None
+        assert known.viewer.role == "reader"
+        return known.viewer.name
+
+    assert name(" pager-bot ") == "pager-bot"
+    assert name("evil\x1b[2J") == "reader"
+    assert len(name("x" * 5000)) == MAX_NAME
+    assert gate(**tokens()).who(Caller("10.0.0.1", {"x-midwatch-name": "root"})) is None
 
 
 def test_guessing_is_slowed_down_for_each_address() -> None:

@@ -11,7 +11,7 @@ from dashboard import cards
 from schemas.actions import ActionTaken
 from schemas.controls import Approval
 from schemas.outputs import Acknowledged, Muted
-from tests.unit.dashboard.builders import AT, KEY, finding, findings, recommendation, resolved, verdict
+from tests.support.dashboard_verdicts import AT, KEY, finding, findings, recommendation, resolved, verdict
 
 
 def test_the_gravest_that_nobody_has_come_first() -> None:

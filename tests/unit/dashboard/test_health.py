@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dashboard.health import Signs, health_of
-from tests.unit.dashboard.builders import AT, heartbeat
+from tests.support.dashboard_verdicts import AT, heartbeat
 
 BEATS = {0: heartbeat(0), 1: heartbeat(1)}
 
@@ -28,6 +28,8 @@ def test_a_healthy_engine_has_no_problem() -> None:
     ("changes", "minutes", "severity", "wanted"),
     [
         ({"heartbeats": {}, "heard": {}}, 1, "critical", "no sign of life"),
+        ({"heartbeats": {}, "heard": {}, "waited": 59.0}, 1, "warning", "Starting: nothing has been heard"),
+        ({"heartbeats": {}, "heard": {}, "waited": 61.0}, 1, "critical", "no sign of life"),
         ({"heard": {0: 5.0, 1: 500.0}}, 1, "critical", "Only 1 of 2 shards"),
         ({"heard": {0: 500.0, 1: 500.0}}, 1, "critical", "None of 2 shards"),
         ({"heartbeats": {0: BEATS[0]}, "heard": {0: 5.0}}, 1, "critical", "Only 1 of 2 shards"),

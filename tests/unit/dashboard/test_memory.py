@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 
 from dashboard.memory import REVISIONS, Memory
-from tests.unit.dashboard.builders import AT, heartbeat, resolved, verdict
+from tests.support.dashboard_verdicts import AT, heartbeat, resolved, verdict
 
 
 def test_revisions_stand_in_order_and_repeats_change_nothing() -> None:

@@ -13,7 +13,7 @@ from dashboard.narrator import MOST, ModelAsker, Narrator, build_narrator, doubt
 from evaluation.build import JudgeConfigError
 from evaluation.scripted_wire import chat_completion
 from stream.settings import Settings, load_settings
-from tests.unit.dashboard.builders import verdict
+from tests.support.dashboard_verdicts import verdict
 
 GOOD = (
     "Refund escalates 13.7 % of its requests, 3.3x normal, since 02:14. Version 2026.11.3 shipped at 02:02 "

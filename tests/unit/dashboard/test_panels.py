@@ -6,20 +6,25 @@ import json
 
 import pytest
 
-from dashboard import panels
+from dashboard import panels, panels_money
 from dashboard.courses import Buckets
+from dashboard.judge_facts import judge_facts
+from dashboard.methods import LAST, PLACES, Methods
 from dashboard.ptus import ptu_rows
 from dashboard.shards import ShardView
+from dashboard.tail import Tail
 from dashboard.views import Filter
 from detectors.base import Detector
+from evaluation.pacing import Spent
 from schemas.events import Deployment
 from schemas.outputs import Scope
 from schemas.series import SeriesKind
 from stream.assembly import machine_factory
-from stream.core.deltas import KIND_CODE, BreakerRecord, Count, Delta, DeploymentRecord, Record, TagsRecord
+from stream.core.deltas import KIND_CODE, BreakerRecord, Count, Delta, DeploymentRecord, Record, ScoreRecord, TagsRecord
 from stream.core.ticks import MINUTE_MS, rfc3339, time_of
 from stream.settings import Settings, load_settings
-from tests.unit.dashboard.builders import verdict
+from stream.settings_sections import KafkaSettings
+from tests.support.dashboard_verdicts import verdict
 
 START = 29_540_160  # a full hour
 HOURS = 80
@@ -117,6 +122,73 @@ def test_what_is_filtered_away_is_not_there(view: ShardView) -> None:
     assert panels.escalation_chart([], Filter()) is None
 
 
+def test_means_are_weighted_as_the_trends_command_weighs_them_and_say_how_they_were_judged() -> None:
+    """Ten oversampled low scores weigh less than two fair ones; all versions come first; each has its own method."""
+
+    def score(name: str, value: int, version: str, stratum: int) -> ScoreRecord:
+        at = (END - 30) * MINUTE_MS
+        return ScoreRecord(name, at, *WHERE, "refund", version, "tone", value, stratum, stratum > 0, "sample", "", "")
+
+    low = [score(f"l{n}", 1000, "8", 0) for n in range(10)]
+    machine = machine_factory(settings())()
+    machine.step(END, [Delta((), (*low, *(score(f"h{n}", 5000, "7", 16) for n in range(2))))])
+    methods = Methods()
+    Tail(KafkaSettings(), "evaluation", methods.take).decode([evaluation("8", "scripted"), b"junk"])
+    rows = panels.score_rows([ShardView(machine, {})], Filter(span="24h"), methods)
+    assert [(row.version, row.scores, row.method) for row in rows] == [
+        ("all versions", 12, "scripted"), ("7", 2, None), ("8", 10, "scripted"),
+    ]  # fmt: skip
+    # 10 scores of 1 at rate 1, 2 scores of 5 at rate 1/16: (10 * 1 + 32 * 5) / 42.
+    assert rows[0].mean == pytest.approx(170 / 42)
+    assert panels.score_rows([ShardView(machine, {})], Filter(span="24h", flow="other")) == ()
+
+
+def evaluation(version: str, method: str | None) -> bytes:
+    judge = {"model": "m", "prompt_version": "1", "method": method} if method is not None else None
+    return json.dumps({
+        "type": "evaluation", "id": f"e-{version}-{method}", "time": rfc3339(END * MINUTE_MS),
+        "environment": WHERE[0], "system": WHERE[1], "flow": "refund", "version": version, "criterion": "tone",
+        "score": 3.0, **({"judge": judge} if judge else {}),
+    }).encode()  # fmt: skip
+
+
+def test_methods_are_those_of_the_last_scores_and_bounded() -> None:
+    """Two judges are both named, an untold one is said to be; what is old gives way; what was never seen is None."""
+    methods = Methods()
+    take = Tail(KafkaSettings(), "evaluation", methods.take).decode
+    take([evaluation("8", "logprobs"), evaluation("8", None), evaluation("9", "scripted")])
+    assert methods.of(*WHERE, "refund", "tone", "8") == "logprobs and method not told"
+    assert methods.of(*WHERE, "refund", "tone") == "logprobs and method not told and scripted"
+    assert methods.of(*WHERE, "refund", "other") is None
+    assert methods.all(*WHERE)[1] == "m and not told"
+    take([evaluation("8", "scripted")] * LAST)
+    assert methods.of(*WHERE, "refund", "tone", "8") == "scripted"
+    take([evaluation(f"x{n}", "scripted") for n in range(PLACES)])
+    assert methods.of(*WHERE, "refund", "tone", "8") is None
+
+
+class Purses:
+    """Budgets as Redis holds them; `away` as it answers when it does not."""
+
+    def __init__(self, away: bool = False) -> None:
+        self.away = away
+
+    async def spent(self, purse: str, day: int) -> Spent | None:
+        return None if self.away else Spent(400_000, 1_500_000) if (purse, day) == ("sample", 7) else Spent()
+
+
+async def test_the_judges_spend_stands_beside_its_budget() -> None:
+    """Tokens and dollars of the day against both limits; a batch that never ran is left out; Redis away is said."""
+    told = dict(await judge_facts(settings(), Purses(), "scripted", "m", 7))
+    assert told["Sampled traffic, today (UTC)"] == "400,000 of 2,000,000 tokens, $1.50 of $20.00, 20\u00a0% used"
+    assert told["Bursts about incidents, today (UTC)"].startswith("0 of 500,000 tokens")
+    assert "no model" in told["Method, say the newest scores"]
+    assert not any("batches" in name for name in told)
+    away = dict(await judge_facts(settings(), Purses(away=True), None, None, 7))
+    assert "Redis does not answer" in away["Sampled traffic, today (UTC)"]
+    assert away["Method, say the newest scores"] == "no score seen yet"
+
+
 def test_denials_and_scores_have_their_lines(view: ShardView) -> None:
     """Denials by agent; the mean of scores against the baseline of its detector."""
     denials = panels.denials_chart([view], Filter())
@@ -126,9 +198,6 @@ def test_denials_and_scores_have_their_lines(view: ShardView) -> None:
     point = chart.lines[0].points[-1]
     assert point.value == pytest.approx(4.2)
     assert point.expected == pytest.approx(4.2)
-    [row] = panels.score_rows([view], Filter(span="24h"))
-    assert row.version == "7"
-    assert row.mean == pytest.approx(4.2)
 
 
 @pytest.mark.parametrize(
@@ -160,14 +229,41 @@ def test_money_agrees_with_the_counters(view: ShardView) -> None:
     """Spend by tag and by system, the budget and its forecast, provisioned units: the same dollars."""
     dollars = (HOURS * 60 + 37) * 5_200 / 1e6
     for tag, value in (("system", "refunds"), ("cost-center", "cc-1"), ("model", "gpt-4.1-mini")):
-        [row] = panels.spend_rows([view], Filter(), tag)
+        [row] = panels_money.spend_rows([view], Filter(), tag)
         assert (row.value, row.share) == (value, 1.0)
         assert row.cost_usd == pytest.approx(dollars)
-    assert "cost-center" in panels.tags_of([view])
-    [budget] = panels.budgets_of([view], settings())
+    assert "cost-center" in panels_money.tags_of([view])
+    [budget] = panels_money.budgets_of([view], settings())
     assert budget.spent_usd == pytest.approx(dollars)
     assert budget.forecast_usd is not None
     assert budget.chart is not None
     assert budget.chart.lines[0].points[-1].value == pytest.approx(dollars, rel=0.02)
     rows = ptu_rows([view], settings())
     assert all(row.units == 0 and row.payg_usd for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("model", "price", "wanted"),
+    [
+        ("gpt-4.1-mini", "0.000001", "Pays: it saves $"),
+        ("gpt-4.1-mini", "1000", "Does not pay: it saves $"),
+        ("gpt-5.9", "1000", "No usage of its model is known"),
+        ("*", "1000", "Name its model"),
+    ],
+)
+def test_a_commitment_says_what_is_used_of_it_and_whether_it_pays(
+    view: ShardView, model: str, price: str, wanted: str
+) -> None:
+    """Units of a model that is called are used in part, and pay below what they save; those of another are not used."""
+    prefix = "MIDWATCH_COMMITMENTS__UNITS__"
+    values = {"PTUS": "50", "TERM": "monthly", "FROM_DATE": "2026-01-01", "PRICE_USD": price, "MODEL": model}
+    [row, *others] = ptu_rows([view], load_settings(None, {f"{prefix}{name}": one for name, one in values.items()}))
+    assert (row.name, row.model, row.units) == ("units", model, 50)
+    assert row.monthly_usd == pytest.approx(50 * float(price), abs=1e-4)
+    assert row.advice.startswith(wanted)
+    assert row.advice.count("ays: ") + row.advice.count("pay: ") <= 1
+    assert [one.model for one in others] == ([] if model == "gpt-4.1-mini" else ["gpt-4.1-mini"])
+    if model == "gpt-4.1-mini":
+        assert 0 < (row.utilisation or 0) < 1
+        assert row.payg_usd == pytest.approx(others[0].payg_usd if others else row.payg_usd)
+        assert row.break_even_tokens is not None

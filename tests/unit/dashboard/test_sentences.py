@@ -15,7 +15,7 @@ from dashboard import sentences
 from schemas.canonical import jsonable
 from schemas.outputs import Acknowledged, Muted, Scope
 from schemas.words import CAUSES, CHECK_ORDER
-from tests.unit.dashboard.builders import AT, findings, recommendation, resolved, trigger, verdict
+from tests.support.dashboard_verdicts import AT, findings, recommendation, resolved, trigger, verdict
 
 
 def test_a_bad_change_is_told_with_its_numbers_and_the_way_back() -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from dashboard.top import ApiSource, TopError, age, screen
 from dashboard.views import Overview, Problem
 from schemas.outputs import Acknowledged
-from tests.unit.dashboard.builders import AT, verdict
+from tests.support.dashboard_verdicts import AT, verdict
 from tests.unit.dashboard.test_api import OPERATOR, READER, TOKENS, bearer, page
 
 
@@ -22,8 +22,8 @@ async def _overview(*verdicts: object) -> Overview:
         return Overview.model_validate_json((await http.get("/api/v1/overview")).content)
 
 
-def _text(view: Overview) -> str:
-    console = Console(width=160, record=True, file=io.StringIO())
+def _text(view: Overview, width: int = 160) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
     console.print(screen(view))
     return console.export_text()
 
@@ -40,8 +40,25 @@ async def test_what_is_open_is_there_in_its_sentence_and_trouble_on_top() -> Non
     sick = view.model_copy(update={"open": (), "health": view.health.model_copy(update={"problems": trouble})})
     assert "Nothing is wrong" not in _text(sick)
     assert _text(sick).index("The engine is unwell") < 200
-    well = sick.model_copy(update={"health": view.health.model_copy(update={"problems": ()})})
+    early = (Problem(severity="warning", text="Starting: nothing heard", remedy="Wait"),)
+    starting = sick.model_copy(update={"health": view.health.model_copy(update={"problems": early})})
+    assert "Nothing is wrong" not in _text(starting)
+    well = sick.model_copy(update={"health": view.health.model_copy(update={"problems": (), "shards_alive": 1})})
     assert "Nothing is wrong" in _text(well)
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+async def test_a_narrow_terminal_cuts_no_sentence_and_no_name(width: int) -> None:
+    """Sentences wrap within the width and are whole; what has ended has its age and its whole name in one line."""
+    view = await _overview(verdict())
+    over = view.open[0].model_copy(update={"incident_id": "inc_4wbjkralktfizaluzjrup7bolu", "state": "resolved"})
+    view = view.model_copy(update={"ended": (over,)})
+    lines = _text(view, width).splitlines()
+    assert max(map(len, lines)) <= width
+    card = view.open[0]
+    assert " ".join(" ".join(lines).split()).count(card.sentence) == 1
+    [ended] = [line for line in lines if "inc_4wbjkralktfizaluzjrup7bolu" in line]
+    assert "ago" in ended
 
 
 async def test_the_api_is_read_with_a_token_and_its_refusals_are_sentences() -> None:

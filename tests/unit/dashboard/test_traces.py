@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from dashboard.traces import LATENCIES, SHOWN, WENT_WELL, Sample, Sampler, quantile
+from dashboard.tail import Tail
+from dashboard.traces import LATENCIES, SHOWN, WENT_WELL, Sample, quantile
 from dashboard.views import Filter
 from schemas.canonical import canonical_json
 from schemas.outputs import Scope
 from stream.core.ticks import ms_of, rfc3339
 from stream.settings_sections import KafkaSettings
-from tests.unit.dashboard.builders import AT, ONSET
+from tests.support.dashboard_verdicts import AT, ONSET
 
 
 def request(number: int, outcome: str = "resolved", **changes: Any) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def request(number: int, outcome: str = "resolved", **changes: Any) -> dict[str,
 
 def sample(*requests: dict[str, Any]) -> Sample:
     made = Sample()
-    Sampler(KafkaSettings(), made).decode([canonical_json(one) for one in requests] + [b"junk", b"{}"])
+    Tail(KafkaSettings(), "interaction", made.take).decode([canonical_json(one) for one in requests] + [b"junk", b"{}"])
     return made
 
 

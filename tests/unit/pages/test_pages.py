@@ -9,8 +9,8 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from dashboard import views as v
-from dashboard.pages import build_router, own_path
-from dashboard.pages_format import age, clock, level, money, percent, safe_href
+from dashboard.pages import build_router
+from dashboard.pages_format import age, clock, level, money, own_path, percent, safe_href
 from dashboard.pages_notes import MOST, Notes
 from tests.support.dashboard import FakeActs, FakePages
 from tests.support.dashboard_fleet import NOW

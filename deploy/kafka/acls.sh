@@ -50,7 +50,7 @@ may "$JUDGE" "Write Describe" agent.evaluations
 joins "$JUDGE" "$GROUP-evaluation"
 
 may "$PAGE" "Read Describe" midwatch.verdicts midwatch.firings midwatch.heartbeats midwatch.actions
-may "$PAGE" "Read Describe" agent.interactions agent.deployments agent.circuit-breakers
+may "$PAGE" "Read Describe" agent.interactions agent.evaluations
 may "$PAGE" "Read Write Describe" midwatch.controls midwatch.feedback
 
 may "$DELIVERY" "Read Describe" midwatch.verdicts

@@ -23,6 +23,7 @@ from dashboard.charts import draw
 from dashboard.pages_assets import load_assets
 from dashboard.pages_render import Renderer
 from tests.support import dashboard_fleet as fleet
+from tests.support import dashboard_incident as incident
 from tests.support.browser import chromium
 from tests.support.dashboard import FakePages, Served, serve
 
@@ -80,7 +81,7 @@ def render_ms(repeats: int) -> dict[str, float]:
     """Milliseconds on the server: the fragment that an update costs, an incident's page, one chart's geometry."""
     pages = FakePages()
     view = asyncio.run(pages.overview())
-    incident = fleet.incident_view(fleet.CARDS["inc_rollback"])
+    whole = incident.incident_view(fleet.CARDS["inc_rollback"])
     renderer = Renderer(load_assets())
     request = Request({"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b"", "state": {}})
     chart = fleet.chart()
@@ -89,7 +90,7 @@ def render_ms(repeats: int) -> dict[str, float]:
         return renderer.respond(request, "overview.html", fragment=True, view=view, health=view.health)
 
     def page() -> object:
-        return renderer.respond(request, "incident.html", view=incident, health=view.health)
+        return renderer.respond(request, "incident.html", view=whole, health=view.health)
 
     return {
         "overview fragment": _median_ms(overview, repeats),

@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 from dashboard import views as v
 from schemas.base import Model
 from tests.support import dashboard_fleet as fleet
+from tests.support import dashboard_incident as incident
 from tests.support.browser import SCREENSHOTS, Visit
 from tests.support.dashboard import Served
 
@@ -135,7 +136,7 @@ def test_telemetry_is_never_obeyed(night: Served, desk: Visit) -> None:
     nasty = _poison(fleet.CARDS["inc_rollback"], keep={"incident_id"})
     night.pages.open, night.pages.muted = (nasty,), (nasty,)
     night.pages.health = _poison(fleet.health(problems=(fleet.SICK,)))
-    whole = fleet.incident_view(fleet.CARDS["inc_rollback"], narration="x")
+    whole = incident.incident_view(fleet.CARDS["inc_rollback"], narration="x")
     night.pages.incident_changes = {
         name: _poison(getattr(whole, name))
         for name in ("chain", "chart", "versions", "traces", "denials", "scores", "revisions", "actions", "narration")
@@ -163,7 +164,7 @@ def test_no_data_and_long_names_are_borne(night: Served, phone: Visit) -> None:
     night.pages.open = tuple(long.model_copy(update={"incident_id": f"inc_{n}x"}) for n in range(200))
     night.pages.health = v.Health(checked_at=fleet.NOW)
     empty = {"chart": None, "versions": (), "traces": (), "denials": (), "scores": (), "revisions": (), "actions": ()}
-    night.pages.incident_changes = {**empty, "chain": fleet.chain(cut=True)}
+    night.pages.incident_changes = {**empty, "chain": incident.chain(cut=True)}
     for path in ("/", "/incidents/inc_1x"):
         phone.page.goto(night.url + path)
         assert phone.page.evaluate("document.documentElement.scrollWidth") == 390

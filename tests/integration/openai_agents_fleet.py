@@ -36,8 +36,8 @@ class Scripted(agents.Model):
         return agents.ModelResponse(output=[said], usage=usage, response_id=None)
 
     def stream_response(self, *_args: Any, **_more: Any) -> AsyncIterator[Any]:
-        """Not asked for here."""
-        raise NotImplementedError
+        """The fleet's runners never stream: whoever asks has changed what is tested."""
+        raise AssertionError("the agents of this fleet do not stream")
 
 
 def call(name: str, arguments: str = "{}") -> ResponseFunctionToolCall:

@@ -317,13 +317,16 @@ def _now() -> str:
 
 
 async def test_the_pace_is_kept(night: Night) -> None:
-    """No more deliveries than the bucket holds: the third within a minute waits for its token."""
-    async with destination("hook") as server:
-        sink = name()
+    """No more deliveries than the bucket holds: the third within a minute waits, while a destination beside has all."""
+    async with destination("hook") as server, destination("beside") as free:
         await night.publish(*(night.verdict(f"inc_{number}") for number in range(3)))
-        async with night.deliver(night.settings(**{sink: hook(server, PER_MINUTE="1", BURST="2")})):
+        paced, unpaced = hook(server, PER_MINUTE="1", BURST="2"), hook(free)
+        async with night.deliver(night.settings(**{name(): paced, name(): unpaced})):
             await server.until(lambda it: len(it.taken) == 2)
-            await asyncio.sleep(0.3)
+            await free.until(lambda it: len(it.taken) == 3)
+            # As much again: who let a third through would have had the time for it.
+            await night.publish(*(night.verdict(f"inc_{number}") for number in range(3, 6)))
+            await free.until(lambda it: len(it.taken) == 6)
             assert len(server.taken) == 2
 
 

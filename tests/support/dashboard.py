@@ -15,6 +15,7 @@ from dashboard import views as v
 from dashboard.pages import build_router
 from stream.embedded import free_port
 from tests.support import dashboard_fleet as fleet
+from tests.support import dashboard_incident as incident
 from tests.support import dashboard_panels as panels
 
 CSP = (
@@ -49,7 +50,7 @@ class FakePages:
 
     async def incident(self, incident_id: str) -> v.IncidentView | None:
         found = self.card(incident_id)
-        return fleet.incident_view(found, **self.incident_changes) if found else None
+        return incident.incident_view(found, **self.incident_changes) if found else None
 
     async def incidents(self, *, limit: int, before: datetime | None) -> tuple[v.IncidentCard, ...]:
         known = sorted((*self.open, *self.history), key=lambda c: c.decided_at, reverse=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from dashboard import views as v
 from tests.support import dashboard_fleet as fleet
+from tests.support import dashboard_incident as incident
 
 
 def plain_chart(
@@ -79,7 +80,7 @@ def signals(asked: v.Filter, cards: tuple[v.IncidentCard, ...], well: v.Health) 
             v.LatencyRow(agent="refund-agent", operation="chat", requests=412, p50_ms=930, p95_ms=1800, errors=0),
             v.LatencyRow(agent="triage-agent", operation="chat", requests=988, p50_ms=640, p95_ms=1120, errors=2),
         ),
-        traces=(fleet.trace(4736), fleet.trace(4738, "resolved")),
+        traces=(incident.trace(4736), incident.trace(4738, "resolved")),
         incidents=cards,
         health=well,
     )
@@ -92,7 +93,7 @@ def quality(asked: v.Filter, well: v.Health) -> v.QualityView:
         charts=tuple(
             plain_chart(name, name.capitalize(), "score", ("1.1", "1.0"), 4.3) for name in ("correctness", "tone")
         ),
-        rows=fleet.SCORES,
+        rows=incident.SCORES,
         judge=(
             ("Model", "gpt-5.1-mini"),
             ("Method", "G-Eval, 5 samples"),

@@ -22,6 +22,8 @@ FOLDER = Path(__file__).parents[2] / "deploy" / "rollback"
 OBJECTS: dict[str, Any] = {
     one["kind"]: one for one in yaml.safe_load_all((FOLDER / "kubernetes.yaml").read_text(encoding="utf-8"))
 }
+FLAGGER_TEXT = (FOLDER / "flagger-canary.yaml").read_text(encoding="utf-8")
+FLAGGER: dict[str, Any] = {one["kind"]: one for one in yaml.safe_load_all(FLAGGER_TEXT)}
 
 
 def test_the_role_is_what_the_executors_use() -> None:
@@ -56,7 +58,7 @@ def test_the_configuration_is_one_and_dry(tmp_path: Path) -> None:
     assert settings.rollback.stop_file is not None
     assert str(settings.rollback.stop_file.parent) in mounts
     grace = OBJECTS["Deployment"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
-    assert grace > settings.rollback.action_seconds
+    assert grace > 2 * settings.rollback.action_seconds, "an action, and its last look"
 
 
 def test_the_pod_has_no_rights_beyond_its_role() -> None:
@@ -88,7 +90,7 @@ def test_alerts_are_about_metrics_that_exist() -> None:
 @pytest.mark.parametrize("hook", ["confirm-traffic-increase", "rollback"])
 def test_flaggers_webhooks_lead_to_the_gate(hook: str) -> None:
     """The paths of the example are pages of the gate: a rollback hook asks the rollback page, no other does."""
-    canary = yaml.safe_load((FOLDER / "flagger-canary.yaml").read_text(encoding="utf-8"))
+    canary = FLAGGER["Canary"]
     [url] = [one["url"] for one in canary["spec"]["analysis"]["webhooks"] if one["type"] == hook]
     path = re.sub(r"\?.*|http://[^/]*", "", url)
     pages = [route.resource.canonical for route in Gate(GateSettings(), lambda *_: None).app().router.routes()
@@ -96,6 +98,25 @@ def test_flaggers_webhooks_lead_to_the_gate(hook: str) -> None:
     filled = {page.format(namespace="agents", canary="refund-flow") for page in pages}
     assert path in filled
     assert path.endswith("/rollback") == (hook == "rollback")
+
+
+def test_the_gate_can_be_reached(tmp_path: Path) -> None:
+    """The hooks ask the Service, which leads to the subscriber's pods and the port that the shown settings open."""
+    service = FLAGGER["Service"]
+    pods = OBJECTS["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= pods.items()
+    [port] = service["spec"]["ports"]
+    where = f"{service['metadata']['name']}.{service['metadata']['namespace']}:{port['port']}"
+    hooks = FLAGGER["Canary"]["spec"]["analysis"]["webhooks"]
+    assert {re.sub(r"https?://([^/]*)/.*", r"\1", hook["url"]) for hook in hooks} == {where}
+    shown = "\n".join(re.findall(r"^#   ?(\S.*)$", FLAGGER_TEXT, re.MULTILINE))
+    (tmp_path / "gate_token").write_text("a-token-of-some-length", encoding="utf-8")
+    path = tmp_path / "midwatch.toml"
+    path.write_text(shown.replace("/run/secrets/midwatch", str(tmp_path)), encoding="utf-8")
+    settings = load_settings(path, {})
+    assert settings.rollback.gate.enabled
+    assert settings.rollback.gate.port == port["targetPort"]
+    assert [one.type for one in settings.rollback_executors.values()] == ["flagger"]
 
 
 def test_the_readme_names_every_file() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from stream.grafana.panels import Board, Panel, Query, Row, Variable
+from stream.grafana.panels import Board, Panel, Query, Row, Variable, stat
 
 HERE: Final = 'environment=~"$environment", system=~"$system"'
 ENVIRONMENT: Final = Variable("environment", "environment", "midwatch_flow_interactions")
@@ -157,45 +157,33 @@ SIGNALS: Final = Board(
 FIRINGS: Final = Row(
     "Now",
     (
-        Panel(
+        stat(
             "Pages",
             "Series with an open firing that is sure enough to wake somebody.",
-            (Query('sum(midwatch_firing{tier="page"}) or vector(0)', "pages"),),
+            Query('sum(midwatch_firing{tier="page"}) or vector(0)', "pages"),
             "none",
-            kind="stat",
-            width=6,
-            height=5,
-            steps=((None, "green"), (1, "red")),
+            ((None, "green"), (1, "red")),
         ),
-        Panel(
+        stat(
             "Warnings",
             "Series with an open firing that is not.",
-            (Query('sum(midwatch_firing{tier="warning"}) or vector(0)', "warnings"),),
+            Query('sum(midwatch_firing{tier="warning"}) or vector(0)', "warnings"),
             "none",
-            kind="stat",
-            width=6,
-            height=5,
-            steps=((None, "green"), (1, "orange")),
+            ((None, "green"), (1, "orange")),
         ),
-        Panel(
+        stat(
             "Open incidents",
             "Firings that belong together are one incident.",
-            (Query(f"sum(midwatch_open_incidents{{{MINE}}})", "incidents"),),
+            Query(f"sum(midwatch_open_incidents{{{MINE}}})", "incidents"),
             "none",
-            kind="stat",
-            width=6,
-            height=5,
-            steps=((None, "green"), (1, "orange")),
+            ((None, "green"), (1, "orange")),
         ),
-        Panel(
+        stat(
             "Silences in force",
             "Silences and maintenance windows. What they cover is detected and pages nobody.",
-            (Query(f"sum(midwatch_silences_active{{{MINE}}})", "silences"),),
+            Query(f"sum(midwatch_silences_active{{{MINE}}})", "silences"),
             "none",
-            kind="stat",
-            width=6,
-            height=5,
-            steps=((None, "green"), (1, "blue")),
+            ((None, "green"), (1, "blue")),
         ),
         Panel(
             "Open firings",

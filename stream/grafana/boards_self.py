@@ -5,50 +5,38 @@ from __future__ import annotations
 from typing import Final
 
 from stream.grafana.boards_fleet import JOB, MINE
-from stream.grafana.panels import Board, Panel, Query, Row, Variable
+from stream.grafana.panels import Board, Panel, Query, Row, Variable, quantiles, stat
 
 ALIVE: Final = Row(
     "Alive",
     (
-        Panel(
+        stat(
             "Since the last tick",
             "Age of the newest tick that was evaluated and committed. Above three minutes nothing is watched.",
-            (Query(f"min(shard:midwatch_heartbeat:age_seconds{{{MINE}}})", "age"),),
+            Query(f"min(shard:midwatch_heartbeat:age_seconds{{{MINE}}})", "age"),
             "s",
-            kind="stat",
-            width=6,
-            height=5,
-            steps=((None, "green"), (120, "orange"), (180, "red")),
+            ((None, "green"), (120, "orange"), (180, "red")),
         ),
-        Panel(
+        stat(
             "Workers",
             "Processes that show their metrics.",
-            (Query(f"count(midwatch_build_info{{{MINE}}})", "workers"),),
+            Query(f"count(midwatch_build_info{{{MINE}}})", "workers"),
             "none",
-            kind="stat",
-            width=6,
-            height=5,
-            steps=((None, "red"), (1, "green")),
+            ((None, "red"), (1, "green")),
         ),
-        Panel(
+        stat(
             "Lag",
             "Records not yet read.",
-            (Query(f"sum(midwatch_consumer_lag_records{{{MINE}}})", "records"),),
+            Query(f"sum(midwatch_consumer_lag_records{{{MINE}}})", "records"),
             "short",
-            kind="stat",
-            width=6,
-            height=5,
-            steps=((None, "green"), (10_000, "orange"), (100_000, "red")),
+            ((None, "green"), (10_000, "orange"), (100_000, "red")),
         ),
-        Panel(
+        stat(
             "Kafka and Redis",
             "1 if each answered the last time it was asked.",
-            (Query(f"min by (dependency) (midwatch_dependency_up{{{MINE}}})", "{{dependency}}"),),
+            Query(f"min by (dependency) (midwatch_dependency_up{{{MINE}}})", "{{dependency}}"),
             "none",
-            kind="stat",
-            width=6,
-            height=5,
-            steps=((None, "red"), (1, "green")),
+            ((None, "red"), (1, "green")),
         ),
     ),
 )
@@ -79,18 +67,7 @@ INGEST: Final = Row(
         Panel(
             "Commits",
             "Time from a folded batch to its commit in every shard, and batches that were not applied.",
-            (
-                Query(
-                    "histogram_quantile(0.99, sum by (le) "
-                    f"(rate(midwatch_commit_duration_seconds_bucket{{{MINE}}}[$__rate_interval])))",
-                    "p99",
-                ),
-                Query(
-                    "histogram_quantile(0.5, sum by (le) "
-                    f"(rate(midwatch_commit_duration_seconds_bucket{{{MINE}}}[$__rate_interval])))",
-                    "median",
-                ),
-            ),
+            quantiles("midwatch_commit_duration_seconds", MINE),
             "s",
         ),
         Panel(
@@ -124,18 +101,7 @@ EVALUATION: Final = Row(
         Panel(
             "Time of a tick",
             "Of one shard: windows, detectors, runbook.",
-            (
-                Query(
-                    "histogram_quantile(0.99, sum by (le) "
-                    f"(rate(midwatch_tick_duration_seconds_bucket{{{MINE}}}[$__rate_interval])))",
-                    "p99",
-                ),
-                Query(
-                    "histogram_quantile(0.5, sum by (le) "
-                    f"(rate(midwatch_tick_duration_seconds_bucket{{{MINE}}}[$__rate_interval])))",
-                    "median",
-                ),
-            ),
+            quantiles("midwatch_tick_duration_seconds", MINE),
             "s",
         ),
         Panel(

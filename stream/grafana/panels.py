@@ -49,6 +49,17 @@ class Panel:
     stacked: bool = False
 
 
+def stat(title: str, description: str, query: Query, unit: Unit, steps: Sequence[tuple[float | None, str]]) -> Panel:
+    """One number, a quarter of the width, coloured by its level."""
+    return Panel(title, description, (query,), unit, kind="stat", width=6, height=5, steps=steps)
+
+
+def quantiles(histogram: str, matchers: str) -> tuple[Query, Query]:
+    """The 99th percentile and the median of a histogram (its name without `_bucket`), over Grafana's own interval."""
+    rates = f"sum by (le) (rate({histogram}_bucket{{{matchers}}}[$__rate_interval]))"
+    return Query(f"histogram_quantile(0.99, {rates})", "p99"), Query(f"histogram_quantile(0.5, {rates})", "median")
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A heading and the panels below it."""

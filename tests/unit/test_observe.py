@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 from aiokafka import TopicPartition
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.openmetrics.exposition import generate_latest
 
 from costs.tags_policy import Policy
 from costs.tags_spend import SpendTally
@@ -369,3 +370,14 @@ def test_behind_while_there_is_work(stage: Stage) -> None:
     stage.ingest.lags = {}
     stage.ingest.unsettled = True
     assert stage.observer.behind("ingest")
+
+
+def test_a_verdict_is_an_example_of_its_kind(stage: Stage) -> None:
+    """A scraper that asks for OpenMetrics gets the last incident of each kind, to look it up."""
+    verdict = SimpleNamespace(status="firing", triage_result="recent_deployments", incident_id="inc_x", muted=None)
+    tallies = cast("Any", stage.evaluate.tallies)
+    tallies.note([SimpleNamespace(firings=(), verdicts=(verdict,))])
+    stage.observer.observe()
+    text = cast("Any", generate_latest)(stage.metrics.registry).decode()
+    [line] = [line for line in text.splitlines() if line.startswith("midwatch_verdicts_total{")]
+    assert '# {incident_id="inc_x"} 1.0' in line

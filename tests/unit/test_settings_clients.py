@@ -140,6 +140,28 @@ async def test_a_token_that_cannot_be_had_is_said(status: int, body: bytes, said
         assert "planted-secret" not in str(caught.value)
 
 
+async def test_the_secret_follows_no_redirect() -> None:
+    """Who can bend the address of the tokens must not be handed the secret."""
+    async with TokenServer((200, b'{"access_token": "stolen"}')) as other:
+
+        async def elsewhere(_request: web.Request) -> web.Response:
+            return web.Response(status=307, headers={"Location": other.url})
+
+        app = web.Application()
+        app.router.add_post("/token", elsewhere)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            other_url, other.url = other.url, f"http://127.0.0.1:{runner.addresses[0][1]}/token"
+            provider, other.url = other.provider(), other_url
+            with pytest.raises(KafkaConnectionError, match="it answers 307"):
+                await provider.token()
+        finally:
+            await runner.cleanup()
+        assert other.asked == []
+
+
 async def test_a_token_server_that_is_away_is_said() -> None:
     """Nobody listens: the kind of error, and the address."""
     async with TokenServer((200, b"")) as server:

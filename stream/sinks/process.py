@@ -107,6 +107,7 @@ class Sinks:
         self._made: dict[str, tuple[SinkSettings, Sink]] = {}
         self._running: set[str] = set()
         self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
         found = sinks_of(settings.sinks)
         if not found:
             raise NoSinksConfigured("no sink is configured; see docs/sinks.md")
@@ -170,11 +171,21 @@ class Sinks:
                 await asyncio.wait_for(reader.stop(), STORE_SECONDS)
 
     async def _give_up(self, record: Undelivered) -> None:
-        if self._producer is None:
-            producer = AIOKafkaProducer(**kafka_options(self._settings.kafka), acks="all", enable_idempotence=True)
-            await producer.start()
-            self._producer = producer
-        await asyncio.wait_for(Publisher(self._producer, wall_ms).undelivered(record), STORE_SECONDS)
+        producer = await self._started_producer()
+        await asyncio.wait_for(Publisher(producer, wall_ms).undelivered(record), STORE_SECONDS)
+
+    async def _started_producer(self) -> AIOKafkaProducer:
+        """The one producer of all sinks, which may give up at the same moment; made when the first of them does."""
+        async with self._starting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(**kafka_options(self._settings.kafka), acks="all", enable_idempotence=True)
+                try:
+                    await producer.start()
+                except BaseException:
+                    await producer.stop()
+                    raise
+                self._producer = producer
+            return self._producer
 
     async def close(self) -> None:
         """Let go of Kafka and of every destination."""

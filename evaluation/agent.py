@@ -27,6 +27,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from costs.prices import Called, PriceBook
 from evaluation.acks import OrderedAcks
 from evaluation.anchor_watch import AnchorWatch
 from evaluation.batch_store import BatchStore
@@ -38,6 +39,7 @@ from evaluation.giving_up import Patience, give_up
 from evaluation.judge_metrics import JudgeMetrics
 from evaluation.judgement import Judge
 from evaluation.metrics import PlaneMetrics
+from evaluation.pacing import DAY_SECONDS
 from evaluation.plane import Plane
 from evaluation.publish import ScorePublisher
 from evaluation.purse import Purse, budget_of
@@ -205,6 +207,16 @@ async def _to_the_end(settings: Settings, judge: Judge, criteria: tuple[Criterio
     return code
 
 
+def warn_of_missing_price(settings: Settings, prices: PriceBook, day: int) -> None:
+    """Say it where dollars cannot bound the judge, since its model has no price: tokens still do."""
+    judge, sampling = settings.judge, settings.sampling
+    limited = sampling.usd_per_day is not None or sampling.burst_usd_per_day is not None
+    if judge.provider == "scripted" or not limited or prices.micro(Called(judge.model), 1, 0, 1, day) is not None:
+        return
+    remedy = "give the model a price under [prices], or rely on tokens_per_day and burst_tokens_per_day"
+    log.warning("judge_without_price", model=judge.model, dollars_bound="nothing", remedy=remedy)
+
+
 async def _run(settings: Settings, judge: Judge, criteria: tuple[Criterion, ...]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -223,9 +235,13 @@ async def _run(settings: Settings, judge: Judge, criteria: tuple[Criterion, ...]
         stack.callback(batches.cancel)
         store = PlaneStore(redis, settings.redis.namespace, owner, time.monotonic)
 
+        prices = settings.price_book()
+        warn_of_missing_price(settings, prices, int(time.time() // DAY_SECONDS))
+
         def purse(name: str, tokens: int | None, usd: float | None) -> Purse:
             budget = budget_of(tokens, usd)
-            return Purse(name, budget, sampling.expected_tokens, sampling.offline_per_hour, store, metrics, time.time)
+            more = (sampling.offline_per_hour, store, metrics, time.time, prices)
+            return Purse(name, budget, sampling.expected_tokens, *more)
 
         plane = Plane(
             judge, criteria, ScorePublisher(producer, PUBLISH_SECONDS), store,

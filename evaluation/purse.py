@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from costs.prices import price_micro, usd_to_micro
+from costs.prices import LIST, Called, PriceBook, usd_to_micro
 from evaluation.budget import PlaneStore
 from evaluation.judgement import Judgement
 from evaluation.metrics import PlaneMetrics
@@ -16,6 +16,9 @@ LEARNING = 0.05
 
 class Purse:
     """Reserves what a judgement should take, settles what it took. Without Redis it lends a small allowance.
+
+    Judgements cost what `prices` says: the contract's prices before the list's. A model without a price is counted, and
+    takes tokens alone.
 
     Attributes:
         expected: tokens and micro-dollars that one interaction took lately.
@@ -30,8 +33,10 @@ class Purse:
         store: PlaneStore,
         metrics: PlaneMetrics,
         wall: Callable[[], float],
+        prices: PriceBook = LIST,
     ) -> None:
         self.name = name
+        self._prices = prices
         self.budget = budget
         self._tokens, self._micro = float(expected_tokens), 0.0
         self._taken, self._judged = Spent(), 0
@@ -97,7 +102,7 @@ class Purse:
             known[1] += one.output_tokens
         micro = 0
         for model, (read, written) in by_model.items():
-            price = price_micro(model, None, read, 0, written, self.day) if read or written else 0
+            price = self._prices.micro(Called(model), read, 0, written, self.day) if read or written else 0
             if price is None:
                 self._metrics.unpriced.inc()
             micro += price or 0

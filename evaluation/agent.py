@@ -35,7 +35,7 @@ from evaluation.batch_watch import watch_batches
 from evaluation.budget import PlaneStore
 from evaluation.burst import Bursts
 from evaluation.criteria import Criterion
-from evaluation.giving_up import Patience, give_up
+from evaluation.giving_up import Patience, give_up, waiting_at
 from evaluation.judge_metrics import JudgeMetrics
 from evaluation.judgement import Judge
 from evaluation.metrics import PlaneMetrics
@@ -85,6 +85,9 @@ def faust_app(settings: Settings, datadir: Path) -> faust.App:
         consumer_auto_offset_reset=settings.sampling.start_at,
         consumer_max_fetch_size=4 * 1024 * 1024,
         stream_buffer_maxsize=max(16, settings.sampling.concurrency),
+        # The feeds wait for their own work, for so long and no longer. Faust would wait for records that are never
+        # acknowledged, since their work was given up, and swallows being cancelled meanwhile.
+        stream_wait_empty=False,
         topic_allow_declare=False,
         topic_disable_leader=True,
         key_serializer="raw",
@@ -200,7 +203,8 @@ async def _to_the_end(settings: Settings, judge: Judge, criteria: tuple[Criterio
     if left:
         # The event loop would wait for them for ever, and so would whoever sent the signal.
         names = sorted({getattr(task.get_coro(), "__qualname__", "?") for task in left})
-        log.error("forced_exit", tasks=len(left), of=names, why="they do not end although they were cancelled")
+        at = sorted(waiting_at(task) for task in left)
+        log.error("forced_exit", tasks=len(left), of=names, at=at, why="they do not end although they were cancelled")
         logging.shutdown()
         sys.stdout.flush()
         os._exit(1)
@@ -328,7 +332,8 @@ async def _bounded(part: str, stop: Callable[[], Awaitable[object]], seconds: fl
     try:
         await Patience()(stopped(), seconds)
     except Exception as error:  # noqa: BLE001  # said in the log; the process ends all the same
-        log.warning("did_not_stop", part=part, error=type(error).__name__)
+        at = sorted({waiting_at(task) for task in asyncio.all_tasks()})
+        log.warning("did_not_stop", part=part, error=type(error).__name__, at=at)
 
 
 async def _serve(app: faust.App, feeds: list[Feed], watch: _Watch, url: str, stop: asyncio.Event) -> None:

@@ -59,3 +59,19 @@ async def give_up(tasks: Iterable[asyncio.Task[Any]], seconds: float) -> set[asy
     if left:
         _, left = await asyncio.wait(left, timeout=seconds)
     return left
+
+
+def waiting_at(task: asyncio.Task[Any]) -> str:
+    """Where a task waits, outermost first: `function:line > function:line`. For the log of what does not end."""
+    at: list[str] = []
+    work: Any = task.get_coro()
+    while work is not None:
+        frame = _first(work, "cr_frame", "ag_frame", "gi_frame")
+        if frame is not None:
+            at.append(f"{frame.f_code.co_qualname}:{frame.f_lineno}")
+        work = _first(work, "cr_await", "ag_await", "gi_yieldfrom")
+    return " > ".join(at)
+
+
+def _first(work: Any, *names: str) -> Any:
+    return next((found for name in names if (found := getattr(work, name, None)) is not None), None)

@@ -151,6 +151,20 @@ async def test_a_judge_that_swallows_its_cancellation_does_not_keep_the_process(
     assert line["of"] == ["FileJudge.judge"]
 
 
+async def test_a_stop_does_not_wait_for_what_was_given_up(embedded_redis: Any, tmp_path: Path) -> None:
+    """SIGTERM while judgements go on for longer than anybody waits: they are cancelled, and the process ends well."""
+    with EmbeddedKafkaProcess() as broker:
+        config = configured(tmp_path, Parts(broker.bootstrap, embedded_redis.url), judge_seconds=100.0)
+        judged = tmp_path / "judged.txt"
+        await make_topics(settings_from(config))
+        async with plane(config, judged, "hang") as process:
+            await send(broker.bootstrap, [interaction(f"i-{n}", n, "escalated") for n in range(8)])
+            async with Reader(broker.bootstrap, ["agent.interactions"]) as reader:
+                await reader.until(lambda _: judged.exists() and len(judged.read_text().split()) >= 4)
+        assert process.returncode == 0
+    assert {line["event"] for line in _log(tmp_path)} == {"plane_started", "plane_stopped"}
+
+
 def _log(folder: Path) -> list[dict[str, Any]]:
     (log,) = folder.glob("plane-*.log")
     return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]

@@ -1,9 +1,10 @@
 # Everything runs from .venv, which `make setup` builds from the locked, hashed requirements.
-# Variables: ARGS (passed on), PYTHON (the interpreter to build .venv with).
+# Variables: ARGS (passed on), PYTHON (the interpreter to build .venv with), PROCESSES (that run the tests; 0 for none).
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
+PROCESSES ?= 2
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(shell \
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 
@@ -25,7 +26,7 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	@touch $(STAMP)
 
 test: $(STAMP) ## Run the tests; with Java and Maven, or redis-server, also against the real ones. ARGS go to pytest.
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup $(ARGS)
 
 check: $(STAMP) ## Lint, types, import directions.
 	@$(BIN)/ruff check --quiet .

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,11 +60,15 @@ def settings_from(path: Path) -> Settings:
 
 
 async def make_topics(settings: Settings) -> None:
-    """All of Midwatch's topics."""
+    """All of Midwatch's topics, which keep everything: a real broker deletes at once what is older than its retention.
+
+    The telemetry of these tests is of a fixed date, long ago.
+    """
+    plans = [replace(plan, configs={**plan.configs, "retention.ms": "-1"}) for plan in plan_topics(settings.kafka)]
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap_servers)
     await admin.start()
     try:
-        reports = await create_topics(admin, plan_topics(settings.kafka), 1)
+        reports = await create_topics(admin, plans, 1)
     finally:
         await admin.close()
     assert all(report.status in {"created", "exists"} for report in reports), reports

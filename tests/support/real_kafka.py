@@ -136,6 +136,7 @@ class KafkaNode:
             "group.initial.rebalance.delay.ms=0",
             "group.min.session.timeout.ms=1000",
             "log.retention.check.interval.ms=1000",
+            "log.retention.ms=-1",  # The telemetry of tests is of a fixed date, long ago.
             "log.cleaner.dedupe.buffer.size=2097152",
         ]
 

@@ -18,7 +18,7 @@ import msgspec
 from schemas.base import JsonObject
 from stream.adapters.explain import check_age, check_type, explain, explain_time
 from stream.adapters.formats import format_of
-from stream.adapters.found import Found, PassedOver
+from stream.adapters.found import Found, PassedOver, bounded
 from stream.adapters.native import NativeEvent
 from stream.adapters.otlp import OtlpReader
 from stream.adapters.otlp_take import Bounds
@@ -193,7 +193,7 @@ class Decoder:
         except RejectedRecord as rejected:
             return [rejected.rejection]
         outcomes = [self._outcome(one, known.name, received_ms) for one in found]
-        return [outcome for outcome in outcomes if outcome is not None]
+        return bounded([outcome for outcome in outcomes if outcome is not None])
 
     def _spans(self, content: bytes, received_ms: int) -> list[Outcome] | None:
         """What is in an OTLP record, if it is one and such are read here."""

@@ -154,6 +154,7 @@ def build_app(settings: Settings, writer: Writer, meters: IngestMeters, wall_ms:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,  # A redirect would name whatever host the sender claims, and repeat a token to it.
     )
     here = Endpoints(settings, writer, meters, wall_ms)
     own = settings.ingest_http

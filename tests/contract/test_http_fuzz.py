@@ -20,13 +20,21 @@ from tests.support.fuzz import effort
 from tests.support.fuzz_http import APPLICATIONS, CHECKS, Described
 
 DESCRIBED = [make() for make in APPLICATIONS]
-OPERATIONS = [
-    pytest.param(one, found.ok(), id=f"{one.name} {found.ok().method} {found.ok().path}")
+FOUND: list[tuple[Described, Any]] = [
+    (one, found.ok())
     for one in DESCRIBED
     for found in one.schema().get_all_operations()
     if not found.ok().path.endswith("/stream")  # Without end; its first answer is in tests/unit/dashboard/test_api.py.
 ]
-POSTS = [one for one in OPERATIONS if one.values[1].method == "post"]
+POSTS = [(one, operation) for one, operation in FOUND if operation.method == "post"]
+
+
+def named(found: list[tuple[Described, Any]]) -> Any:
+    """Each operation as a test of its own."""
+    ids = [f"{one.name} {operation.method} {operation.path}" for one, operation in found]
+    return pytest.mark.parametrize(("described", "operation"), found, ids=ids)
+
+
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.sampled_from(
     [
         "0001-01-01T00:00:00+14:00",
@@ -38,7 +46,7 @@ WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.samp
     ]
 )
 NAMES = st.sampled_from(["before", "next", "limit", "span", "environment", "flow", "tag", "note", "failed", "?"])
-every_operation = pytest.mark.parametrize(("described", "operation"), OPERATIONS)
+every_operation = named(FOUND)
 every_application = pytest.mark.parametrize("described", DESCRIBED, ids=lambda one: one.name)
 
 
@@ -88,7 +96,7 @@ def test_nothing_is_answered_without_the_token(described: Described, operation: 
     call()
 
 
-@pytest.mark.parametrize(("described", "operation"), POSTS)
+@named(POSTS)
 def test_a_wrong_content_type_is_refused(described: Described, operation: Any) -> None:
     """What reads bodies reads those of the documented media types alone."""
     path = operation.path.format(**described.known)
@@ -99,10 +107,19 @@ def test_a_wrong_content_type_is_refused(described: Described, operation: Any) -
             assert answer.status_code in {400, 415, 422}, (media, answer.text)
 
 
+def paths_of(routes: Any) -> set[str]:
+    """The paths of all routes, those of included routers too."""
+    found: set[str] = set()
+    for route in getattr(routes, "original_router", routes).routes:
+        found |= {route.path} if hasattr(route, "path") else paths_of(route)
+    return found
+
+
 @every_application
 def test_no_address_makes_a_server_error(described: Described) -> None:
     """Whatever path and query a viewer sends to whatever route: an answer below 500, and its headers."""
-    paths = sorted({str(getattr(route, "path", "/")) for route in described.app.routes} - {"/api/v1/stream"})
+    paths = sorted(paths_of(described.app) - {"/api/v1/stream"})
+    assert described.name != "page" or {"/incidents/{incident_id}", "/login", "/static/{name}"} <= set(paths)
 
     with TestClient(described.app, base_url="http://localhost") as client:
 

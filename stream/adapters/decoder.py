@@ -193,7 +193,8 @@ class Decoder:
         except RejectedRecord as rejected:
             return [rejected.rejection]
         outcomes = [self._outcome(one, known.name, received_ms) for one in found]
-        return bounded([outcome for outcome in outcomes if outcome is not None])
+        read: list[Outcome] = [outcome for outcome in outcomes if outcome is not None]
+        return bounded(read)
 
     def _spans(self, content: bytes, received_ms: int) -> list[Outcome] | None:
         """What is in an OTLP record, if it is one and such are read here."""

@@ -26,7 +26,7 @@ from stream.adapters.found import MOST_FAULTS
 from stream.adapters.otlp import OtlpReader
 from stream.adapters.payload import Headers, Origin, Payload
 from stream.adapters.rejection import MAX_DETAIL, Rejection
-from tests.support.fuzz import effort
+from tests.support.fuzz import effort, patience
 from tests.support.fuzz_records import Seed, blown_up, seeds, spoilt
 from tests.unit.adapters.events import NOW_MS, encoded
 
@@ -90,6 +90,7 @@ def test_it_has_samples(name: str) -> None:
 
 
 @every_format
+@patience(60)
 def test_spoilt_records_are_answered(name: str) -> None:
     """Members replaced, dropped, renamed, swapped; bytes damaged; packed, cut off, prefixed; with odd headers."""
 
@@ -105,7 +106,7 @@ def test_spoilt_records_are_answered(name: str) -> None:
 
 
 @every_format
-@pytest.mark.timeout(60)  # A reader that takes more than linear time hangs here.
+@patience(60)  # A reader that takes more than linear time hangs here.
 def test_a_bomb_in_any_place_is_answered(name: str) -> None:
     """A value of half a megabyte, nested, long or many, in the place of any member."""
     plain = [seed for seed in SEEDS[name] if seed[0][:1] in b"[{"]
@@ -142,7 +143,7 @@ def test_any_bytes_are_answered_by_every_way(value: bytes, start: bytes) -> None
     check(start + value, ())
 
 
-@pytest.mark.timeout(60)
+@patience(60)
 @pytest.mark.parametrize(
     "value",
     [

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from starlette.testclient import TestClient
 
-from tests.support.fuzz import effort
+from tests.support.fuzz import effort, patience
 from tests.support.fuzz_http import APPLICATIONS, CHECKS, Described
 
 DESCRIBED = [make() for make in APPLICATIONS]
@@ -60,6 +60,7 @@ def test_every_application_is_called() -> None:
 
 
 @every_operation
+@patience(60)
 def test_it_answers_as_its_document_says(described: Described, operation: Any) -> None:
     """Status, media type and body are the documented ones, for requests that fit the document and for others."""
 
@@ -77,6 +78,7 @@ def test_it_answers_as_its_document_says(described: Described, operation: Any) -
 
 
 @every_operation
+@patience(60)
 def test_nothing_is_answered_without_the_token(described: Described, operation: Any) -> None:
     """Neither to nobody nor to a wrong token or session, whatever else the request says."""
     wrong: tuple[dict[str, str], ...] = (
@@ -116,6 +118,7 @@ def paths_of(routes: Any) -> set[str]:
 
 
 @every_application
+@patience(60)
 def test_no_address_makes_a_server_error(described: Described) -> None:
     """Whatever path and query a viewer sends to whatever route: an answer below 500, and its headers."""
     paths = sorted(paths_of(described.app) - {"/api/v1/stream"})

@@ -43,13 +43,14 @@ class Format:
     read: Callable[[Payload], list[Found]]
 
 
-def bounded(outcomes: Sequence[_One | Rejection]) -> list[_One | Rejection]:
+def bounded(outcomes: Sequence[_One]) -> list[_One | Rejection]:
     """The outcomes, in their order; of the rejections beyond `MOST_FAULTS` one that says how many there are."""
     faults = [one for one in outcomes if isinstance(one, Rejection)]
     more = len(faults) - MOST_FAULTS
     if more <= 0:
         return [*outcomes]
-    left, kept = MOST_FAULTS, []
+    left = MOST_FAULTS
+    kept: list[_One | Rejection] = []
     for one in outcomes:
         left -= isinstance(one, Rejection)
         if left >= 0 or not isinstance(one, Rejection):

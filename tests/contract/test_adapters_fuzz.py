@@ -18,17 +18,17 @@ from hypothesis import strategies as st
 
 from schemas.canonical import canonical_json
 from schemas.words import DeadLetterReason
-from stream.adapters import Decoder, Limits, dead_letter
+from stream.adapters import Decoder, Limits, dead_letter, formats
 from stream.adapters.controls import decode_controls
 from stream.adapters.decoder import Counters, Decoded
-from stream.adapters.formats import FORMATS, format_of
-from stream.adapters.found import MOST_FAULTS
+from stream.adapters.formats import FORMATS, READER_FAILED, format_of
+from stream.adapters.found import MOST_FAULTS, Format, Found
 from stream.adapters.otlp import OtlpReader
 from stream.adapters.payload import Headers, Origin, Payload
 from stream.adapters.rejection import MAX_DETAIL, Rejection
 from tests.support.fuzz import effort, patience
 from tests.support.fuzz_records import Seed, blown_up, seeds, spoilt
-from tests.unit.adapters.events import NOW_MS, encoded
+from tests.unit.adapters.events import NOW_MS, SMALLEST, encoded
 
 SEEDS = seeds()
 LIMITS = Limits()
@@ -71,6 +71,7 @@ def check_letters(value: bytes, rejections: list[Rejection]) -> None:
     for why in rejections:
         assert why.reason in get_args(DeadLetterReason)
         assert 0 < len(why.detail) <= MAX_DETAIL
+        assert READER_FAILED not in why.detail, why.detail
         assert not {unicodedata.category(sign) for sign in why.detail} & UNSEEN, why.detail
         letter = dead_letter(why, "t", 0, 1, NOW_MS, value, include_payload=True)
         assert len(canonical_json(letter)) < 40_000
@@ -189,3 +190,36 @@ def test_a_record_of_many_faults_makes_few_letters() -> None:
     assert details[-1].startswith(
         f"{9_000 - MOST_FAULTS:,} more parts of the record are faulty; the first of them: [20]: "
     )
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"resource": {"attributes": "text"}},
+        {"resource": {"attributes": None}},
+        {"internal_properties": "[" * 100_000},
+        {"attributes": {"gen_ai.evaluation.name": "tone", "gen_ai.evaluation.score.value": "1e999"}},
+    ],
+    ids=["text", "null", "nested", "infinite"],
+)
+def test_a_log_record_that_is_none_inside_is_refused(record: dict[str, object]) -> None:
+    """Each of these once came out as an exception, which would have stopped the engine at that record for good."""
+    value = encoded({"event_name": "gen_ai.evaluation.result", **record})
+    batch, _ = decoded(value)
+    [(_, why)] = batch.rejections
+    assert why.reason == "invalid_field"
+    assert READER_FAILED not in why.detail
+
+
+def test_a_fault_of_a_reader_stops_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a reader raises on a record becomes its dead letter, and the records around it count."""
+
+    def broken(_: Payload) -> list[Found]:
+        raise KeyError("a value of the record")
+
+    monkeypatch.setattr(formats, "format_of", lambda _: Format("broken", lambda _: True, broken))
+    sound = encoded(SMALLEST["usage"])
+    batch = Decoder().decode_batch([(value, (), NOW_MS) for value in (sound, b"{}", sound)])
+    assert batch.positions == [0, 2]
+    [(_, why)] = batch.rejections
+    assert why.detail == f"{READER_FAILED} (KeyError)"

@@ -68,7 +68,10 @@ def seeds() -> dict[str, list[Seed]]:
         "cloudevents_binary": [(encoded(_BARE), [(f"ce_{name}", text.encode()) for name, text in _CLOUD.items()])],
         "otlp_json": [(request_json(span_json(1, 2, _MODEL_CALL, end_ms=NOW_MS)), ())],
         "otlp_protobuf": [(value, ()) for value in _in_protobuf()],
-        "evaluation_log_record": [(encoded(_SCORE), ())],
+        "evaluation_log_record": [
+            (encoded(_SCORE), ()),
+            (encoded(_SCORE | {"internal_properties": '{"gen_ai.evaluation.min_value": 0}'}), ()),
+        ],
         "evaluation_result_row": [(encoded(_WHOSE | {"coherence": 4.0, "coherence_result": "pass"}), ())],
         "unknown": [(b"{}", ()), (b'{"type": "x"}', ())],
     }
@@ -190,13 +193,16 @@ BOMBS = {
 }
 """JSON values that are far more than any field's."""
 
+INSIDE = '"' + "[" * 60_000 + '"'
+"""A bomb in a text, for readers that look for JSON inside texts."""
+
 
 @st.composite
 def blown_up(draw: st.DrawFn, value: bytes) -> bytes:
     """A JSON record with such a value in place of one of its members."""
     plain = json.loads(value)
     path = draw(st.sampled_from([(), *places(plain)]))
-    bomb = BOMBS[draw(st.sampled_from(sorted(BOMBS)))]
+    bomb = draw(st.sampled_from([*BOMBS.values(), INSIDE.encode()]))
     if not path:
         return bomb
     mark = "@bomb@"

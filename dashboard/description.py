@@ -47,7 +47,14 @@ ALWAYS: Final = _refusals(
     }
 )
 INCIDENT: Final = _refusals({404: "No such incident is known."})
-ACT: Final = _refusals({400: "The body is no JSON text.", 409: "It cannot be done now.", 413: "The body is too long."})
+ACT: Final = _refusals(
+    {
+        400: "The body is no JSON text.",
+        408: "The body did not come.",
+        409: "It cannot be done now.",
+        413: "The body is too long.",
+    }
+)
 STREAM: Final = _refusals({503: "Too many viewers are live already."})
 
 

@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import structlog
@@ -39,7 +39,7 @@ from tests.support.sinks import MINIMAL
 from tests.unit.adapters.events import NOW_MS, SMALLEST, encoded
 
 CLOSED = "127.0.0.1:9"
-SHAPES = {
+SHAPES: dict[str, Callable[[str], str]] = {
     "routing_key": lambda mark: f"R{mark}".ljust(32, "0"),
     "secret": lambda mark: "whsec_" + mark.ljust(32, "A"),
     "url": lambda mark: f"json://chat.example.com/{mark}",
@@ -59,7 +59,7 @@ def _planted() -> dict[str, str]:
             if path[0] == "password":
                 found[f"{prefix}USERNAME"] = "watch"
             if path[0] != "bearer_token" or kind != "alertmanager":
-                found[prefix + path[0].upper()] = SHAPES.get(path[0], str)(mark)
+                found[prefix + path[0].upper()] = SHAPES[path[0]](mark) if path[0] in SHAPES else mark
     return found
 
 

@@ -31,7 +31,7 @@ test: $(STAMP) ## Run the tests; with Java and Maven, or redis-server, also agai
 FUZZ ?= 30
 
 fuzz: $(STAMP) ## Spoilt records and requests, FUZZ=30 times as many as in the tests: some ten minutes.
-	@MIDWATCH_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/contract/test_adapters_fuzz.py tests/contract/test_http_fuzz.py $(ARGS)
+	@MIDWATCH_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/unit/adapters/test_adapters_fuzz.py tests/unit/test_http_fuzz.py $(ARGS)
 
 check: $(STAMP) ## Lint, types, import directions, and the audit of what is locked.
 	@$(BIN)/ruff check --quiet .

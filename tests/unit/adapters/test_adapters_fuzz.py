@@ -1,6 +1,6 @@
 """Every format that the decoder knows, spoilt in every way: an event or a rejection comes out, never an exception.
 
-More with `make fuzz`. What valid and slightly wrong records of Midwatch's own mean is in `test_adapters`.
+More with `make fuzz`. What records of Midwatch's own mean is in `tests/contract/test_adapters.py`.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 from evaluation.agent import faust_app
@@ -14,14 +15,21 @@ READS_CODE = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "yaml", "xml
 RUNS_CODE = {"eval", "exec", "__import__"}
 SHELLS = {"system", "popen", "getoutput", "getstatusoutput", "create_subprocess_shell", "mktemp"}
 UNCHECKED = {"CERT_NONE", "CERT_OPTIONAL", "_create_unverified_context"}
+WORDS = re.compile(
+    r"\b(?:"
+    + "|".join([*READS_CODE, *RUNS_CODE, *SHELLS, *UNCHECKED, "verify", "ssl", "shell", "check_hostname"])
+    + r")\b"
+)
 LEARNER = "scenarios/learn_likelihoods.py"
 """Keeps its own half-way results in a folder that its caller names; no engine runs it."""
 
 
 def trees() -> list[tuple[str, ast.Module]]:
-    """Every module of the packages that are shipped."""
+    """Every module of the packages that are shipped in which one of the words occurs."""
     paths = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-    return [(str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))) for path in paths]
+    texts = [(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")) for path in paths]
+    assert len(texts) > 300
+    return [(name, ast.parse(text)) for name, text in texts if WORDS.search(text)]
 
 
 def faults(tree: ast.Module) -> list[str]:

@@ -9,7 +9,7 @@ PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check demo bench bench-detection schemas lock clean
+.PHONY: help setup test check audit fuzz demo bench bench-detection schemas lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,11 +28,20 @@ $(STAMP): requirements-dev.lock pyproject.toml
 test: $(STAMP) ## Run the tests; with Java and Maven, or redis-server, also against the real ones. ARGS go to pytest.
 	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup $(ARGS)
 
-check: $(STAMP) ## Lint, types, import directions.
+FUZZ ?= 30
+
+fuzz: $(STAMP) ## Spoilt records and requests, FUZZ=30 times as many as in the tests: some ten minutes.
+	@MIDWATCH_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/unit/adapters/test_adapters_fuzz.py tests/unit/test_http_fuzz.py $(ARGS)
+
+check: $(STAMP) ## Lint, types, import directions, and the audit of what is locked.
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
 	@echo "check: lint, types and imports are clean"
+	@$(BIN)/python -m tests.support.audit
+
+audit: $(STAMP) ## Known vulnerabilities in what is locked, licences of what is shipped. ARGS="--json" for a program.
+	@$(BIN)/python -m tests.support.audit $(ARGS)
 
 demo: $(STAMP) ## The whole engine on embedded Kafka and Redis: incidents, verdicts. ARGS="--headless" checks them and exits.
 	@$(BIN)/midwatch demo $(ARGS)

@@ -15,6 +15,7 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import AwareDatetime, BaseModel, Field
 
 from dashboard import copies
+from dashboard.description import ACT, ALWAYS, INCIDENT, STREAM, Csv, Markdown
 from dashboard.views import (
     ActResult,
     Acts,
@@ -87,7 +88,7 @@ class IncidentList(BaseModel):
 
 def build_api(pages: Pages, acts: Acts, changed: Changed, public_url: str | None) -> APIRouter:
     """All of `/api/v1`."""
-    router = APIRouter(prefix="/api/v1")
+    router = APIRouter(prefix="/api/v1", responses=ALWAYS)
     _add_views(router, pages)
     _add_incidents(router, pages, public_url)
     _add_acts(router, acts)
@@ -126,12 +127,10 @@ def _add_views(router: APIRouter, pages: Pages) -> None:
     ) -> QualityView:
         return await pages.quality(_asked(span, environment, system, flow))
 
-    @router.get("/quality.csv", summary="The table of scores", response_class=PlainTextResponse)
-    async def quality_csv(
-        span: Span = "7d", environment: Part = None, system: Part = None, flow: Part = None
-    ) -> PlainTextResponse:
+    @router.get("/quality.csv", summary="The table of scores", response_class=Csv)
+    async def quality_csv(span: Span = "7d", environment: Part = None, system: Part = None, flow: Part = None) -> Csv:
         view = await pages.quality(_asked(span, environment, system, flow))
-        return _file(copies.quality_csv(view), "quality.csv", "text/csv")
+        return _file(copies.quality_csv(view), "quality.csv")
 
     @router.get("/costs", summary="Spend by tag, budgets, provisioned throughput")
     async def costs(
@@ -139,12 +138,12 @@ def _add_views(router: APIRouter, pages: Pages) -> None:
     ) -> CostsView:
         return await pages.costs(_asked(span, environment, system, flow), tag or None)
 
-    @router.get("/costs.csv", summary="The spend by tag", response_class=PlainTextResponse)
+    @router.get("/costs.csv", summary="The spend by tag", response_class=Csv)
     async def costs_csv(
         tag: Part = None, span: Span = "7d", environment: Part = None, system: Part = None, flow: Part = None
-    ) -> PlainTextResponse:
+    ) -> Csv:
         view = await pages.costs(_asked(span, environment, system, flow), tag or None)
-        return _file(copies.costs_csv(view), "costs.csv", "text/csv")
+        return _file(copies.costs_csv(view), "costs.csv")
 
 
 def _add_incidents(router: APIRouter, pages: Pages, public_url: str | None) -> None:
@@ -166,16 +165,22 @@ def _add_incidents(router: APIRouter, pages: Pages, public_url: str | None) -> N
         more = cards[-1].decided_at.isoformat().replace("+00:00", "Z") if len(cards) == limit else None
         return IncidentList(incidents=cards, next_before=more)
 
-    @router.get("/incidents/{incident_id}.txt", summary="A copy in plain text", response_class=PlainTextResponse)
+    @router.get(
+        "/incidents/{incident_id}.txt",
+        summary="A copy in plain text",
+        response_class=PlainTextResponse,
+        responses=INCIDENT,
+    )
     async def incident_text(request: Request, incident_id: IncidentId) -> PlainTextResponse:
         return PlainTextResponse(copies.as_text(await known(incident_id), link(request, incident_id)))
 
-    @router.get("/incidents/{incident_id}.md", summary="A copy in Markdown", response_class=PlainTextResponse)
-    async def incident_markdown(request: Request, incident_id: IncidentId) -> PlainTextResponse:
-        said = copies.as_markdown(await known(incident_id), link(request, incident_id))
-        return PlainTextResponse(said, media_type="text/markdown")
+    @router.get(
+        "/incidents/{incident_id}.md", summary="A copy in Markdown", response_class=Markdown, responses=INCIDENT
+    )
+    async def incident_markdown(request: Request, incident_id: IncidentId) -> Markdown:
+        return Markdown(copies.as_markdown(await known(incident_id), link(request, incident_id)))
 
-    @router.get("/incidents/{incident_id}", summary="An incident's whole page")
+    @router.get("/incidents/{incident_id}", summary="An incident's whole page", responses=INCIDENT)
     async def incident(incident_id: IncidentId) -> IncidentView:
         return await known(incident_id)
 
@@ -190,24 +195,30 @@ def _add_acts(router: APIRouter, acts: Acts) -> None:
         except ValueError as error:
             raise HTTPException(409, str(error)) from None
 
-    @router.post("/incidents/{incident_id}/acknowledge", summary="Take an incident in hand, or give it back")
+    @router.post(
+        "/incidents/{incident_id}/acknowledge", summary="Take an incident in hand, or give it back", responses=ACT
+    )
     async def acknowledge(request: Request, incident_id: IncidentId, body: AcknowledgeBody) -> ActResult:
         return await done(
             request, lambda viewer: acts.acknowledge(viewer, incident_id, body.note, withdraw=body.withdraw)
         )
 
-    @router.post("/incidents/{incident_id}/silence", summary="Page nobody about the incident's scope for so long")
+    @router.post(
+        "/incidents/{incident_id}/silence", summary="Page nobody about the incident's scope for so long", responses=ACT
+    )
     async def silence(request: Request, incident_id: IncidentId, body: SilenceBody) -> ActResult:
         return await done(request, lambda viewer: acts.silence(viewer, incident_id, body.minutes, body.reason))
 
-    @router.post("/incidents/{incident_id}/judge", summary="Confirm or refute the verdict")
+    @router.post("/incidents/{incident_id}/judge", summary="Confirm or refute the verdict", responses=ACT)
     async def judge(request: Request, incident_id: IncidentId, body: JudgeBody) -> ActResult:
         return await done(
             request,
             lambda viewer: acts.judge(viewer, incident_id, right=body.right, cause=body.cause, note=body.note),
         )
 
-    @router.post("/incidents/{incident_id}/rollback", summary="Approve or refuse the rollback that waits")
+    @router.post(
+        "/incidents/{incident_id}/rollback", summary="Approve or refuse the rollback that waits", responses=ACT
+    )
     async def rollback(request: Request, incident_id: IncidentId, body: RollbackBody) -> ActResult:
         return await done(
             request, lambda viewer: acts.decide_rollback(viewer, incident_id, body.key, approve=body.approve)
@@ -239,7 +250,10 @@ def _add_stream(router: APIRouter, changed: Changed) -> None:
             open_streams -= 1
 
     @router.get(
-        "/stream", summary="A small message for every change (server-sent events)", response_class=StreamingResponse
+        "/stream",
+        summary="A small message for every change (server-sent events)",
+        response_class=StreamingResponse,
+        responses=STREAM,
     )
     async def stream(request: Request) -> StreamingResponse:
         if open_streams >= VIEWERS:
@@ -250,6 +264,5 @@ def _add_stream(router: APIRouter, changed: Changed) -> None:
         )
 
 
-def _file(text: str, name: str, media_type: str) -> PlainTextResponse:
-    headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return PlainTextResponse(text, media_type=media_type, headers=headers)
+def _file(text: str, name: str) -> Csv:
+    return Csv(text, headers={"content-disposition": f'attachment; filename="{name}"'})

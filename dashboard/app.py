@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from dashboard.api import Changed, build_api
 from dashboard.auth import COOKIE, SESSION_SECONDS, Gate, TooManyTries
+from dashboard.description import describe_security
 from dashboard.guard import Guard, is_api
 from dashboard.pages_format import own_path
 from dashboard.pages_render import refusal
@@ -55,6 +56,7 @@ def build_app(
     if router is not None:
         app.include_router(router)
     app.add_middleware(Guard, gate=gate, settings=settings)
+    describe_security(app)
 
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, str]:

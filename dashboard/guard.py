@@ -5,12 +5,13 @@ Plain ASGI, so that streams pass through it as they come.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from dashboard.auth import COOKIE, Caller, Gate, Known, TooManyTries
@@ -27,6 +28,9 @@ SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN_PATHS: Final = frozenset({"/login", "/healthz"})
 LARGEST_BODY: Final = 65_536
 """Bytes of a request's body: a form of a few fields."""
+
+BODY_SECONDS: Final = 10.0
+"""Longest time that a body may take to come: who sends a byte now and then would hold a connection for ever."""
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -65,8 +69,15 @@ class Guard:
                 _set_headers(MutableHeaders(scope=message), secure=secure)
             await send(message)
 
-        body = await _body(request)
-        answer = _too_large(request) if body is None else self._refuse(request, body)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await _body(request)
+        except TimeoutError:
+            answer: Response | None = _error(request, 408, f"the body had not come after {BODY_SECONDS:g} s")
+        except ClientDisconnect:
+            return
+        else:
+            answer = _too_large(request) if body is None else self._refuse(request, body)
         if answer is not None:
             await answer(scope, receive, send_guarded)
             return

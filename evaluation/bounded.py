@@ -39,7 +39,8 @@ def bounded_client(most: int, timeout_seconds: float) -> httpx2.AsyncClient:
         response.stream = _Bounded(response.stream, most, inflate=coding != PLAIN)
 
     hooks: dict[str, list[Any]] = {"request": [ask_plain], "response": [bound]}
-    return openai.DefaultAsyncHttpxClient(timeout=timeout_seconds, event_hooks=hooks)
+    # No redirect: what people wrote, and the key in a header of its own, go to the server of the configuration alone.
+    return openai.DefaultAsyncHttpxClient(timeout=timeout_seconds, event_hooks=hooks, follow_redirects=False)
 
 
 def too_large(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ secrets (those of the settings) wherever they occur, and nothing is longer than 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping
@@ -27,6 +28,9 @@ MAX_TEXT = 2048
 MAX_SCANNED = 16_384
 MAX_ITEMS = 50
 MAX_DEPTH = 4
+FOREIGN_KEYS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY")
+"""Variables of the environment that are read beside the settings: their values are secrets too."""
+
 MIN_SECRET = 4
 """Secrets shorter than this are not searched for in texts: they would blot out ordinary words."""
 
@@ -100,6 +104,7 @@ def secret_values(settings: BaseModel) -> tuple[str, ...]:
 
 def configure_logs(settings: LogSettings, secrets: Iterable[str] = (), stream: TextIO | None = None) -> None:
     """Set the process's logs up, structlog's and the standard library's alike. May be called again."""
+    known = [*secrets, *(os.environ[name] for name in FOREIGN_KEYS if name in os.environ)]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -107,7 +112,7 @@ def configure_logs(settings: LogSettings, secrets: Iterable[str] = (), stream: T
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
-        Redactor(secrets),
+        Redactor(known),
     ]
     json_lines = settings.format == "json"
     renderer = structlog.processors.JSONRenderer(sort_keys=True) if json_lines else structlog.dev.ConsoleRenderer()

@@ -18,7 +18,7 @@ from schemas.controls import CONTROL, CONTROL_MODELS, Acknowledgement, Approval,
 from schemas.words import CONTROL_TYPES, CONTROLS_TOPIC
 from stream.adapters.decoder import Counters, Limits, Record
 from stream.adapters.explain import check_age, reject_errors
-from stream.adapters.formats import format_of
+from stream.adapters.formats import found_in
 from stream.adapters.payload import Headers, Payload, without_registry_prefix
 from stream.adapters.rejection import RejectedRecord, Rejection, quote
 from stream.adapters.times import milliseconds
@@ -74,7 +74,7 @@ def _read(value: bytes, headers: Headers, limits: Limits) -> list[JsonObject]:
     if len(value) > limits.max_bytes:
         raise RejectedRecord("too_large", f"the value has {len(value):,} bytes; at most {limits.max_bytes:,} are read")
     payload = Payload(without_registry_prefix(value), headers, limits.max_depth)
-    found = format_of(payload).read(payload)
+    _, found = found_in(payload)
     if not all(isinstance(plain, dict) for plain in found):
         raise RejectedRecord("unknown_type", f"the record is another tool's; {_WANTED}")
     return [plain for plain in found if isinstance(plain, dict)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from schemas.base import EARLIEST, LATEST
@@ -36,8 +37,14 @@ def dead_letter(
         offset=offset,
         timestamp=_moment(timestamp_ms),
         size=len(value),
-        payload=redact(value) if include_payload else None,
+        payload=_shown(value) if include_payload else None,
     )
+
+
+@lru_cache(maxsize=1)
+def _shown(value: bytes) -> str:
+    """The redacted payload. A record with several faulty parts has a letter for each, all with the same payload."""
+    return redact(value)
 
 
 def _moment(timestamp_ms: int) -> datetime | None:

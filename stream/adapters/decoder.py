@@ -17,8 +17,8 @@ import msgspec
 
 from schemas.base import JsonObject
 from stream.adapters.explain import check_age, check_type, explain, explain_time
-from stream.adapters.formats import format_of
-from stream.adapters.found import Found, PassedOver
+from stream.adapters.formats import found_in
+from stream.adapters.found import Found, PassedOver, bounded
 from stream.adapters.native import NativeEvent
 from stream.adapters.otlp import OtlpReader
 from stream.adapters.otlp_take import Bounds
@@ -188,12 +188,12 @@ class Decoder:
             if spans is not None:
                 return spans
             payload = Payload(content, headers, self.limits.max_depth, received_ms, self.origin)
-            known = format_of(payload)
-            found = known.read(payload)
+            known, found = found_in(payload)
         except RejectedRecord as rejected:
             return [rejected.rejection]
         outcomes = [self._outcome(one, known.name, received_ms) for one in found]
-        return [outcome for outcome in outcomes if outcome is not None]
+        read: list[Outcome] = [outcome for outcome in outcomes if outcome is not None]
+        return bounded(read)
 
     def _spans(self, content: bytes, received_ms: int) -> list[Outcome] | None:
         """What is in an OTLP record, if it is one and such are read here."""

@@ -9,11 +9,12 @@ Both need to say whose they are: `environment`, `system`, `flow`, a time. What t
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
+
+import msgspec
 
 from schemas.base import JsonObject, format_time
 from schemas.canonical import content_id
@@ -62,8 +63,10 @@ def read_log_record(payload: Payload) -> list[Found]:
     found: dict[str, Any] = {}
     for part in ("resource", "attributes"):
         inner = plain.get(part)
+        if isinstance(inner, dict) and part == "resource":
+            inner = inner.get("attributes", inner)
         if isinstance(inner, dict):
-            found |= inner.get("attributes", inner) if part == "resource" else inner
+            found |= inner
     return [event_of_attributes({**plain, **found})]
 
 
@@ -72,8 +75,8 @@ def event_of_attributes(attributes: Mapping[str, Any]) -> JsonObject:
     properties = attributes.get("internal_properties")
     if isinstance(properties, str):
         try:
-            inner = json.loads(properties)
-        except ValueError:
+            inner = msgspec.json.decode(properties)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             inner = None
         if isinstance(inner, dict):
             attributes = {**inner, **attributes}
@@ -190,7 +193,7 @@ def _number(value: Any) -> float | None:
         return float(value)
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 

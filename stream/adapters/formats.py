@@ -12,7 +12,9 @@ from stream.adapters import batches, cloudevents, foreign_scores, otlp
 from stream.adapters.found import Format, Found
 from stream.adapters.payload import Payload
 from stream.adapters.producers import PRODUCERS
+from stream.adapters.rejection import RejectedRecord
 
+READER_FAILED: Final = "the reader of this format failed: please report it with the record"
 _OWN_TYPES: Final = frozenset((*EVENT_TYPES, *CONTROL_TYPES))
 
 
@@ -47,3 +49,17 @@ def format_of(payload: Payload) -> Format:
         RejectedRecord: the record is in no format that Midwatch reads.
     """
     return next(known for known in FORMATS if known.claims(payload))
+
+
+def found_in(payload: Payload) -> tuple[Format, list[Found]]:
+    """The record's format, and what it holds.
+
+    Raises:
+        RejectedRecord: see `format_of` and the format's reader; also for whatever else a reader raises.
+    """
+    try:
+        known = format_of(payload)
+        return known, known.read(payload)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        # A fault of a reader, not of the record alone; but no record may stop the engine.
+        raise RejectedRecord("unsupported_format", f"{READER_FAILED} ({type(error).__name__})") from error

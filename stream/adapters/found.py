@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from schemas.base import JsonObject
 from stream.adapters.payload import Payload
-from stream.adapters.rejection import Rejection
+from stream.adapters.rejection import MAX_DETAIL, Rejection, clip
+
+MOST_FAULTS: Final = 20
+"""Most faulty parts of one record that are told one by one: each becomes a dead letter with the record's payload in it,
+so that without a bound a record of half a megabyte could fill the topic with fifty."""
+
+_One = TypeVar("_One")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +41,20 @@ class Format:
     name: str
     claims: Callable[[Payload], bool]
     read: Callable[[Payload], list[Found]]
+
+
+def bounded(outcomes: Sequence[_One]) -> list[_One | Rejection]:
+    """The outcomes, in their order; of the rejections beyond `MOST_FAULTS` one that says how many there are."""
+    faults = [one for one in outcomes if isinstance(one, Rejection)]
+    more = len(faults) - MOST_FAULTS
+    if more <= 0:
+        return [*outcomes]
+    left = MOST_FAULTS
+    kept: list[_One | Rejection] = []
+    for one in outcomes:
+        left -= isinstance(one, Rejection)
+        if left >= 0 or not isinstance(one, Rejection):
+            kept.append(one)
+    first = faults[MOST_FAULTS]
+    detail = f"{more:,} more parts of the record are faulty; the first of them: {first.detail}"
+    return [*kept, Rejection(first.reason, clip(detail, MAX_DETAIL))]

@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from stream.adapters.otlp_logs import EVALUATION, evaluation_of
 from stream.adapters.otlp_map import ERROR_CODE, Names
-from stream.adapters.otlp_take import NANOS, SpanTaker
+from stream.adapters.otlp_take import NANOS, SpanTaker, check_parts
 from stream.adapters.rejection import RejectedRecord
 
 ROOTS: Final = ("resourceSpans", "resourceLogs", "resourceMetrics")
@@ -142,6 +142,7 @@ def read(value: bytes, names: Names, taker: SpanTaker) -> bool:
         return False
     if request.resource_metrics is not None and not (request.resource_spans or request.resource_logs):
         raise RejectedRecord("unsupported_format", "OTLP metrics; spans and logs are read")
+    check_parts(len(request.resource_spans or ()) + len(request.resource_logs or ()))
     for part in request.resource_spans or ():
         _spans(part, names, taker)
     for logs in request.resource_logs or ():

@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from stream.adapters.otlp_logs import EVALUATION, evaluation_of
 from stream.adapters.otlp_map import ERROR_CODE, Names, Resource
-from stream.adapters.otlp_take import NANOS, SpanTaker
+from stream.adapters.otlp_take import NANOS, SpanTaker, check_parts
 from stream.adapters.rejection import RejectedRecord
 
 MAX_ARRAY: Final = 16
@@ -34,6 +34,7 @@ def read_traces(value: bytes, names: Names, taker: SpanTaker) -> None:
     request = _parse(ExportTraceServiceRequest(), value)
     wanted, take = taker.mapper.wanted, taker.span
     scored = EVALUATION in value
+    check_parts(len(request.resource_spans))
     for part in request.resource_spans:
         resource = _resource(part.resource, names, taker)
         for scope in part.scope_spans:
@@ -71,6 +72,7 @@ def read_traces(value: bytes, names: Names, taker: SpanTaker) -> None:
 def read_logs(value: bytes, names: Names, taker: SpanTaker) -> None:
     """Take in the scores among the log records of an export request. Raises RejectedRecord if it cannot be parsed."""
     request = _parse(ExportLogsServiceRequest(), value)
+    check_parts(len(request.resource_logs))
     for part in request.resource_logs:
         resource = _resource(part.resource, names, taker)
         for scope in part.scope_logs:

@@ -40,6 +40,16 @@ class Bounds:
         return cls(max(low, _FIRST), min(high, _LAST))
 
 
+MOST_PARTS: Final = 10_000
+"""Most resources of one request. A real one has a few; a record could hold a million empty ones, of two bytes each."""
+
+
+def check_parts(number: int) -> None:
+    """Raises RejectedRecord (too_large) for a request of more than `MOST_PARTS` resources."""
+    if number > MOST_PARTS:
+        raise RejectedRecord("too_large", f"OTLP of {number:,} resources; {MOST_PARTS:,} are read")
+
+
 @dataclass(slots=True)
 class SpanTaker:
     """What one record held: `events` in its order, and how many of its parts were refused, by reason.

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final, Literal
 
 Signal = Literal["traces", "logs", "metrics"]
 
 _FIELD_1: Final = 0x0A
+_LOOKED_AT: Final = 10_001
+"""Resources that are looked into for the signal; no request of more is read."""
+
 _MAX_LENGTH_BYTES: Final = 5
 _VARINT: Final = 0
 _FIXED64: Final = 1
@@ -44,9 +48,9 @@ def _varint(value: bytes, at: int, longest: int = 10) -> tuple[int, int]:
 def signal_of(value: bytes) -> Signal:
     """Which signal an export request carries, by the fields of its first span, log record or metric.
 
-    A request that holds none of them counts as traces: there is nothing in it either way.
+    A request that holds none of them counts as traces: there is nothing in it, or it is too long.
     """
-    for one in _fields(value, 1):
+    for one in islice(_fields(value, 1), _LOOKED_AT):
         for scope in _fields(one, 2):
             for item in _fields(scope, 2):
                 return _signal_of_item(item)

@@ -15,7 +15,12 @@ MAX_DETAIL: Final = 500
 MAX_QUOTED: Final = 64
 """Most characters of a producer's own words that a detail repeats."""
 
-_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\xa1-\ud7ff\uf900-\uffef]")
+_UNPRINTABLE: Final = re.compile(
+    r"[^\x20-\x7e\xa1-\ud7ff\uf900-\uffef]"
+    r"|[\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufdd0-\ufdef\ufeff]"
+)
+"""Controls, private and unassigned planes; and signs that cannot be seen or turn the direction of a line. Written out,
+for what Python calls printable changes with its version, and a dead letter does not."""
 
 
 @dataclass(frozen=True, slots=True)

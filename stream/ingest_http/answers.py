@@ -38,6 +38,12 @@ class Problem(BaseModel):
     detail: str
 
 
+class Status(BaseModel):
+    """Why an OTLP request was refused, as OTLP/HTTP says it."""
+
+    message: str
+
+
 class Trouble(Exception):
     """A request cannot be served; `status` is HTTP's, `detail` says what to do."""
 

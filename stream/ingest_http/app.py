@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI, Request, Response
 from prometheus_client.exposition import choose_encoder
@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stream.adapters import Decoder, Rejection
 from stream.assembly import record_limits
 from stream.ingest_http import otlp_answers
-from stream.ingest_http.answers import Answer, Problem, Refused, Trouble
+from stream.ingest_http.answers import Answer, Refused, Trouble
 from stream.ingest_http.body import read_body, unpacked
 from stream.ingest_http.guard import check_signature, check_token
 from stream.ingest_http.meters import IngestMeters
@@ -50,22 +50,6 @@ TOOLS: Final[dict[str, str]] = {
 PATHS: Final = "POST /v1/traces, /v1/logs, /v1/events, /v1/webhooks/{tool}; GET /openapi.json, /metrics, /healthz"
 
 HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
-    code: {"model": Problem, "description": text}
-    for code, text in {
-        400: "The body cannot be read.",
-        401: "No token, or a wrong one.",
-        403: "A web page sends, and there is no token.",
-        408: "The body did not come in time.",
-        413: "Too much at once.",
-        415: "A format that is not read.",
-        429: "Too much waits for Kafka; send again after Retry-After.",
-        503: "Kafka does not take records; send again after Retry-After.",
-    }.items()
-}
-_REFUSED: Final[dict[int | str, dict[str, Any]]] = {
-    422: {"model": Answer, "description": "No record could be stored; each has its reason."}
-}
 
 
 class Endpoints:
@@ -161,42 +145,46 @@ def _shown(faults: list[tuple[int, Rejection]]) -> list[Refused]:
 
 def build_app(settings: Settings, writer: Writer, meters: IngestMeters, wall_ms: Callable[[], int]) -> FastAPI:
     """The endpoints as an application."""
-    from stream.ingest_http.description import BODIES, INTRODUCTION
+    from stream.ingest_http import description as said
 
     app = FastAPI(
         title="Midwatch ingest",
         version="1",
-        description=INTRODUCTION,
+        description=said.INTRODUCTION,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,  # A redirect would name whatever host the sender claims, and repeat a token to it.
     )
     here = Endpoints(settings, writer, meters, wall_ms)
     own = settings.ingest_http
 
-    @app.post("/v1/events", responses={**_PROBLEMS, **_REFUSED}, response_model=Answer, openapi_extra=BODIES["events"])
+    @app.post("/v1/events", responses=said.EVENTS, response_model=Answer, openapi_extra=said.BODIES["events"])
     async def events(request: Request) -> Response:
         """Events as JSON, an array of them, NDJSON, or CloudEvents (structured, batched or binary)."""
         return await here.events(request)
 
-    @app.post("/v1/webhooks/{tool}", responses={**_PROBLEMS, **_REFUSED}, response_model=Answer)
+    @app.post(
+        "/v1/webhooks/{tool}", responses=said.WEBHOOKS, response_model=Answer, openapi_extra=said.BODIES["webhooks"]
+    )
     async def webhooks(request: Request, tool: str) -> Response:
         """What a tool sends: argo-rollouts, cdevents, envoy, flagger, github, opa, resilience4j and others."""
         if tool not in TOOLS:
+            check_token(own.token, request.headers)
             raise Trouble(404, f"no such tool; known are {', '.join(TOOLS)}")
         return await here.events(request, tool)
 
-    @app.post("/v1/traces", responses=_PROBLEMS, openapi_extra=BODIES["otlp"])
+    @app.post("/v1/traces", response_class=Response, responses=said.OTLP, openapi_extra=said.BODIES["otlp"])
     async def traces(request: Request) -> Response:
         """OTLP/HTTP traces."""
         return await here.export(request, "traces", own.spans_topic)
 
-    @app.post("/v1/logs", responses=_PROBLEMS, openapi_extra=BODIES["otlp"])
+    @app.post("/v1/logs", response_class=Response, responses=said.OTLP, openapi_extra=said.BODIES["otlp"])
     async def logs(request: Request) -> Response:
         """OTLP/HTTP logs."""
         return await here.export(request, "logs", own.logs_topic)
 
-    @app.post("/v1/metrics", responses=_PROBLEMS, openapi_extra=BODIES["otlp"])
+    @app.post("/v1/metrics", response_class=Response, responses=said.OTLP, openapi_extra=said.BODIES["otlp"])
     async def metrics_in(request: Request) -> Response:
         """OTLP/HTTP metrics: answered with a partial success, for Midwatch keeps none."""
         return await here.export(request, "metrics", None)
@@ -204,7 +192,7 @@ def build_app(settings: Settings, writer: Writer, meters: IngestMeters, wall_ms:
     @app.get("/openapi.json", include_in_schema=False)
     async def document(request: Request) -> Response:
         check_token(own.token, request.headers)
-        return Response(json.dumps(app.openapi()), 200, HEADERS, "application/json")
+        return Response(json.dumps(said.document(app, token=own.token is not None)), 200, HEADERS, "application/json")
 
     app.get("/metrics", include_in_schema=False)(here.metrics)
     app.get("/healthz", include_in_schema=False)(here.healthz)

@@ -89,9 +89,7 @@ def verdict(number: int = 1, revision: int = 1, **more: Any) -> Verdict:
         unit="escalations", sample_count=100, baseline_count=100.0, confidence=0.999, window_start=START,
         window_end=START, summary="3x",
     )  # fmt: skip
-    return Verdict(
-        **body, scope=Scope(**scope), trigger=trigger, recommendation=Recommendation(**advice), target=given
-    )
+    return Verdict(**body, scope=Scope(**scope), trigger=trigger, recommendation=Recommendation(**advice), target=given)
 
 
 MUTED = Muted(by="silence", id="sil_1", reason="drill")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream.adapters import Decoder, Interaction, Rejection
-from stream.adapters import decoder as decoder_module
+from stream.adapters import Decoder, Interaction, Rejection, formats
 from stream.adapters.found import Format
 from stream.adapters.unknown import MAX_FIELDS, OTHER
 from tests.unit.adapters.events import INTERACTION, NOW_MS, SMALLEST, accepted, decode, encoded, rejected
@@ -121,7 +120,7 @@ def test_several_events_in_a_record_need_a_batch(monkeypatch: pytest.MonkeyPatch
     """A format may hold several events a record: a batch gives them all, in one place."""
     several = [dict(INTERACTION), dict(SMALLEST["usage"]), {"type": "usage"}]
     found = Format("several", lambda _: True, lambda _: [dict(event) for event in several])
-    monkeypatch.setattr(decoder_module, "format_of", lambda _: found)
+    monkeypatch.setattr(formats, "format_of", lambda _: found)
     batch = Decoder().decode_batch([(b"{}", (), NOW_MS)])
     assert batch.positions == [0, 0]
     assert [rejection.reason for _, rejection in batch.rejections] == ["invalid_field"]

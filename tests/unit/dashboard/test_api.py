@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -189,6 +190,23 @@ async def test_an_act_of_a_browser_needs_the_csrf_token() -> None:
         done = await http.post(path, json=body, headers=csrf)
         assert (done.status_code, done.json()["ok"]) == (200, True)
         assert acts.done == [("acknowledge", me["name"], "inc_refunds", "on it", False)]
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sends a byte and then nothing holds no connection for ever, known or not."""
+    monkeypatch.setattr("dashboard.guard.BODY_SECONDS", 0.01)
+
+    async def dripping() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async with page(TOKENS) as (http, _, acts):
+        for headers in ({}, bearer(OPERATOR)):
+            path = "/api/v1/incidents/inc_refunds/acknowledge"
+            answer = await http.post(path, content=dripping(), headers=headers)
+            assert answer.status_code == 408
+            assert "had not come" in answer.json()["error"]
+        assert not acts.done
 
 
 async def test_readers_look_and_operators_act() -> None:

@@ -6,7 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from evaluation.build import build_judge
 from evaluation.criteria import shipped
 from evaluation.giving_up import Patience, TooManyLeft, give_up
 from evaluation.scripted_server import Fault, scripted_server
@@ -115,3 +117,27 @@ def test_the_calls_of_one_interaction_must_fit_into_its_time() -> None:
     with pytest.raises(SettingsError, match=r"judge\.total_seconds: must be below"):
         load_settings(None, {"MIDWATCH_SAMPLING__JUDGE_SECONDS": "55"})
     load_settings(None, {"MIDWATCH_SAMPLING__JUDGE_SECONDS": "55.1"})
+
+
+@pytest.mark.parametrize("status", [301, 307, 308])
+async def test_a_judge_follows_no_redirect(status: int) -> None:
+    """What people wrote, and Azure's key, which is no authorization header, reach no server that another one names."""
+    async with scripted_server() as elsewhere:
+
+        async def away(request: web.Request) -> web.Response:
+            return web.Response(status=status, headers={"Location": f"{elsewhere.url}{request.path}"})
+
+        app = web.Application()
+        app.router.add_post("/{path:.*}", away)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+            judge = build_judge(load_settings(None, {"MIDWATCH_JUDGE__BASE_URL": url}), {})
+            judgements = await judge.judge(talk(), CRITERIA)
+            await judge.aclose()
+        finally:
+            await runner.cleanup()
+        assert None not in {one.reason for one in judgements}
+        assert not elsewhere.requests

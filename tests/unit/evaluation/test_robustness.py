@@ -77,6 +77,16 @@ async def test_each_request_has_a_boundary_of_its_own() -> None:
     assert all(len(boundary) == 32 for boundary in boundaries)
 
 
+@pytest.mark.parametrize("api", ["chat", "responses"])
+async def test_a_judge_has_no_tools(api: str) -> None:
+    """Whoever talks a judge into something has talked it into a score, for it can do nothing else."""
+    async with scripted_server() as server, judge_at(server, api=api) as judge:
+        await judge.judge(talk(), CRITERIA)
+    assert server.requests
+    for body in server.requests:
+        assert not {"tools", "tool_choice", "functions", "web_search_options", "mcp_servers"} & set(body)
+
+
 async def _flipped(prompt: PromptBuilder) -> list[Canary]:
     """The canaries that got the score that they want on all criteria."""
     flipped = []

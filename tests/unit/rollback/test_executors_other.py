@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -202,6 +203,15 @@ async def test_a_secret_of_the_configuration_is_not_published(tmp_path: Path) ->
     assert programs.calls == [["roll", "--token=hunter2hunter2", "flow-1"]]
     assert "hunter2" not in outcome.detail + executor.plan(order())
     assert "flow-1" in outcome.detail
+
+
+async def test_a_program_does_not_see_our_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may hold the passwords of Kafka and Redis; what else is in the environment it needs, and has."""
+    monkeypatch.setenv("MIDWATCH_KAFKA__SASL_PASSWORD", "hunter2hunter2")
+    monkeypatch.setenv("KUBECONFIG", "/etc/kube")
+    program = "import os; print(sorted(name for name in os.environ if name.startswith(('MIDWATCH', 'KUBE'))))"
+    ran = await run([sys.executable, "-c", program], 30)
+    assert ran.out.strip() == b"['KUBECONFIG']"
 
 
 @pytest.mark.parametrize(("code", "observed"), [(0, "rolled_back"), (1, "serving"), (3, "unknown")])

@@ -38,7 +38,7 @@ class RealRedis:
     """
 
     def __init__(self, program: str = "redis-server", more: Sequence[str] = ()) -> None:
-        self._more = tuple(more)
+        self.options = tuple(more)
         self._temporary = tempfile.TemporaryDirectory(prefix="midwatch-real-redis-")
         self.data_dir = Path(self._temporary.name)
         self.port = free_port()
@@ -57,13 +57,18 @@ class RealRedis:
         assert self._process is not None, "redis-server is not running"
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and neither stopped nor killed."""
+        return self._process is not None
+
     def start(self) -> str:
         """Start the server on its data and wait until it answers; its URL."""
         options = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.data_dir), "--save", ""]
         keep = ["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction"]
         with (self.data_dir / "redis.out").open("ab") as out:
             self._process = subprocess.Popen(
-                [self._program, *options, *keep, *self._more],
+                [self._program, *options, *keep, *self.options],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

@@ -18,21 +18,21 @@ class MasterRedis(Redis):
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         """Close the connections to the master and to the sentinels."""
         await super().aclose(close_connection_pool)
-        await self.sentinel.aclose()
+        await self.asked.aclose()
 
     @property
-    def sentinel(self) -> Sentinel:
+    def asked(self) -> Sentinel:
         """The sentinels that are asked."""
         found: Any = self.connection_pool
-        asked: Sentinel = found.sentinel_manager
-        return asked
+        sentinel: Sentinel = found.sentinel_manager
+        return sentinel
 
 
 def sentinel_client(settings: RedisSettings, options: dict[str, Any]) -> Redis:
     """A client for `redis.sentinel_master`; `options` are those of every data node, TLS counts for both."""
     own = {"username": settings.sentinel_username, "password": secret(settings.sentinel_password)}
     asked = addresses(settings.url, DEFAULT_PORTS["sentinel"])
-    sentinel = Sentinel(asked, sentinel_kwargs={**options, **own}, **options)
+    sentinel = Sentinel(asked, sentinel_kwargs={**options, **own}, **options)  # type: ignore[no-untyped-call]
     client: Redis = sentinel.master_for(
         str(settings.sentinel_master), redis_class=MasterRedis, db=database(settings.url)
     )

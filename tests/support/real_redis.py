@@ -62,13 +62,17 @@ class RealRedis:
         """Whether it was started, and neither stopped nor killed."""
         return self._process is not None
 
-    def start(self) -> str:
-        """Start the server on its data and wait until it answers; its URL."""
+    def arguments(self) -> list[str]:
+        """The server's command line."""
         options = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.data_dir), "--save", ""]
         keep = ["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction"]
+        return [*options, *keep, *self.options]
+
+    def start(self) -> str:
+        """Start the server on its data and wait until it answers; its URL."""
         with (self.data_dir / "redis.out").open("ab") as out:
             self._process = subprocess.Popen(
-                [self._program, *options, *keep, *self.options],
+                [self._program, *self.arguments()],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -135,9 +139,9 @@ def external_redis() -> ExternalRedis | None:
     return ExternalRedis(url) if url else None
 
 
-def new_redis(more: Sequence[str] = ()) -> RealRedis:
+def new_redis(more: Sequence[str] = (), kind: type[RealRedis] = RealRedis) -> RealRedis:
     """A server that is not yet started; skips (or fails, see `unavailable`) where there is no redis-server."""
     program = shutil.which("redis-server")
     if program is None:
         unavailable(f"no redis-server: install it, or set {EXTERNAL}=redis://host:port/0")
-    return RealRedis(program, more)
+    return kind(program, more)

@@ -107,7 +107,7 @@ def clock_line(server_ms: int, before_ms: int, after_ms: int) -> Line:
 
 
 async def _cluster(client: ClusterRedis, settings: Settings, clock: Clock) -> list[Line]:
-    await client.initialize()
+    await client.learn()
     info: dict[str, Any] = await client.execute_command("CLUSTER INFO", target_nodes=client.get_default_node())
     nodes: dict[str, Any] = await client.execute_command("CLUSTER NODES", target_nodes=client.get_default_node())
     lines = cluster_lines(info, nodes)

@@ -54,8 +54,8 @@ class ClusterRedis(RedisCluster):
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
         """Send a command to the master of its key, or, without a key, to where redis-py sends it."""
         key = _key_of(args) if "target_nodes" not in kwargs else None
+        await self.learn()
         try:
-            await self._ready()
             if key is None:
                 return await super().execute_command(*args, **kwargs)
             return await self._by_key(key, args, kwargs)
@@ -66,12 +66,15 @@ class ClusterRedis(RedisCluster):
         """Ask all masters whether they are there; a replica that is away stops nothing."""
         return await super().ping(target_nodes=RedisCluster.PRIMARIES, **kwargs)
 
-    async def _ready(self) -> None:
-        """Know the cluster; ask again where a node failed or the slots were in doubt."""
-        await self.initialize()
-        if (doubts := self._doubts) != self._settled:
-            await self.nodes_manager.initialize(last_failed_node_name=self._failed)
-            self._settled = max(self._settled, doubts)
+    async def learn(self) -> None:
+        """Know who holds what; ask again if a node has failed since. Raises RedisError."""
+        try:
+            await self.initialize()
+            if (doubts := self._doubts) != self._settled:
+                await self.nodes_manager.initialize(last_failed_node_name=self._failed)
+                self._settled = max(self._settled, doubts)
+        except RedisClusterException as error:
+            raise self._as_redis_error(error) from error
 
     async def _by_key(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         refusal: Exception | None = None

@@ -6,8 +6,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -214,11 +214,12 @@ async def test_what_a_lost_master_had_not_passed_on_is_a_mismatch(redis_cluster:
 
 
 class Cutter:
-    """Stands before a node and hangs up on whoever sends a script, once the node has answered it: the answer is lost."""
+    """Stands before a node and hangs up on whoever sends a script once the node has run it: the answer is lost."""
 
     def __init__(self) -> None:
         self.port = free_port()
         self.cut = False
+        self._node, self._lost = 0, False
 
     @asynccontextmanager
     async def serving(self, port: int) -> AsyncIterator[None]:
@@ -228,54 +229,69 @@ class Cutter:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answers, questions = await asyncio.open_connection("127.0.0.1", self._node)
-        try:
-            while data := await reader.read(65_536):
-                questions.write(data)
-                answer = await answers.read(65_536)
-                if self.cut and b"EVALSHA" in data:
-                    break
-                writer.write(answer)
-        finally:
-            questions.close()
-            writer.close()
+        back = asyncio.create_task(self._pass_back(answers, writer))
+        while data := await reader.read(65_536):
+            self._lost |= self.cut and b"EVALSHA" in data
+            questions.write(data)
+        questions.close()
+        await back
+
+    async def _pass_back(self, answers: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (data := await answers.read(65_536)) and not self._lost:
+            writer.write(data)
+        self._lost = False
+        writer.close()
 
 
-async def test_a_script_whose_answer_is_lost_is_sent_once() -> None:
-    """Nobody knows whether it ran: that is for the fences to find out, not for the client to try."""
-    cutter = Cutter()
-    nodes = RedisCluster(1, 0, ["--cluster-announce-port", str(cutter.port)])
-    with nodes:
-        async with cutter.serving(nodes.nodes[0].port):
-            settings = settings_for(f"redis://127.0.0.1:{cutter.port}", **LOGIN)
-            async with shards(settings, 1) as store:
-                await add(store, 0, 0, 3)
-                with admin(nodes.nodes[0]) as client:
-                    client.config_resetstat()
-                    cutter.cut = True
-                    with pytest.raises(RedisConnectionError):
-                        await add(store, 0, 3, 5)
-                    cutter.cut = False
-                    assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == 1
-                assert (await store.parts(0))[P].next_offset == 5
-                with pytest.raises(OffsetMismatch):
-                    await add(store, 0, 3, 5)
+@dataclass(frozen=True)
+class Lonely:
+    """A cluster of one node, which is reached by a cutter, or with TLS."""
+
+    node: RealRedis
+    cutter: Cutter
+    authority: Authority
+    tls_url: str
 
 
-async def test_a_cluster_speaks_tls_to_every_node(tmp_path: Path) -> None:
-    """Each node is reached by the certificates and the login of the configuration, and by nothing less."""
-    authority, port = Authority(tmp_path), free_port()
+@pytest.fixture(scope="module")
+def lonely(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lonely]:
+    authority, cutter, port = Authority(tmp_path_factory.mktemp("lonely")), Cutter(), free_port()
     certfile, keyfile = authority.issue("node")
-    tls = ["--tls-port", str(port), "--tls-cert-file", str(certfile), "--tls-key-file", str(keyfile)]
-    tls += ["--tls-ca-cert-file", str(authority.cafile), "--tls-auth-clients", "no"]
-    with RedisCluster(1, 0, tls):
-        url = f"rediss://127.0.0.1:{port}"
-        async with shards(settings_for(url, SSL_CAFILE=str(authority.cafile), **LOGIN), 2) as store:
-            await add(store, 1, 0, 3)
-            assert (await store.parts(1))[P].next_offset == 3
-        for wrong in (LOGIN, {"SSL_CAFILE": str(authority.cafile), **LOGIN, "PASSWORD": "no"}):
+    more = ["--tls-port", str(port), "--tls-cert-file", str(certfile), "--tls-key-file", str(keyfile)]
+    more += ["--tls-ca-cert-file", str(authority.cafile), "--tls-auth-clients", "no", "--tls-cluster", "yes"]
+    more += ["--cluster-announce-port", str(cutter.port), "--cluster-announce-tls-port", str(port)]
+    with RedisCluster(1, 0, more) as nodes:
+        yield Lonely(nodes.nodes[0], cutter, authority, f"rediss://127.0.0.1:{port}")
+
+
+async def test_a_script_whose_answer_is_lost_is_sent_once(lonely: Lonely) -> None:
+    """Nobody knows whether it ran: that is for the fences to find out, not for the client to try."""
+    cutter = lonely.cutter
+    settings = settings_for(f"redis://127.0.0.1:{cutter.port}", **LOGIN)
+    async with cutter.serving(lonely.node.port), shards(settings, 1) as store:
+        await add(store, 0, 0, 3)
+        with admin(lonely.node) as client:
+            client.config_resetstat()
+            cutter.cut = True
             with pytest.raises(RedisConnectionError):
-                async with shards(settings_for(url, **wrong), 1):
-                    pass
+                await add(store, 0, 3, 5)
+            cutter.cut = False
+            assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == 1
+        assert (await store.parts(0))[P].next_offset == 5
+        with pytest.raises(OffsetMismatch):
+            await add(store, 0, 3, 5)
+
+
+async def test_a_cluster_is_spoken_to_by_tls(lonely: Lonely) -> None:
+    """By the certificates and the login of the configuration, and by nothing less."""
+    cafile = {"SSL_CAFILE": str(lonely.authority.cafile)}
+    async with shards(settings_for(lonely.tls_url, **cafile, **LOGIN), 2) as store:
+        await add(store, 1, 0, 3)
+        assert (await store.parts(1))[P].next_offset == 3
+    for wrong in (LOGIN, {**cafile, **LOGIN, "PASSWORD": "no"}):
+        with pytest.raises(RedisConnectionError):
+            async with shards(settings_for(lonely.tls_url, **wrong), 1):
+                pass
 
 
 async def test_the_doctor_sees_the_whole_cluster(redis_cluster: RedisCluster) -> None:
@@ -300,7 +316,7 @@ def sentinel() -> Iterator[RedisSentinel]:
 
 
 async def test_sentinels_name_the_next_master(sentinel: RedisSentinel) -> None:
-    """A lost master's last writes are gone, which a worker is told; the doctor warns of a master that would go alone."""
+    """A lost master's last writes are gone, which a worker is told; the doctor warns of a master that goes on alone."""
     settings = settings_for(sentinel.url, "sentinel", SENTINEL_MASTER=MASTER)
     lines = {(line.subject, line.level): line.detail for line in await examine_redis(settings, clock)}
     assert "3 of 3 configured know" in lines["redis sentinel", "ok"]

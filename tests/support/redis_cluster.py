@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import redis
 from redis.crc import key_slot
@@ -128,7 +128,7 @@ class RedisCluster:
                 return next(node for node in self.nodes if node.port == port)
         raise AssertionError(f"nobody follows the master on port {master.port}")
 
-    def __enter__(self) -> RedisCluster:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

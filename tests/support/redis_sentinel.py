@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Self
 
 import redis
 
@@ -60,7 +60,7 @@ class RedisSentinel:
             state = dict(_pairs(client, "MASTER"))
         return (state["num-other-sentinels"], state["num-slaves"]) == ("2", "1")
 
-    def __enter__(self) -> RedisSentinel:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

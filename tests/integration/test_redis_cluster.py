@@ -185,34 +185,6 @@ async def test_without_the_probe_a_commit_would_be_torn(
             move.finish()
 
 
-async def test_what_a_lost_master_had_not_passed_on_is_a_mismatch(redis_cluster: RedisCluster, store: Store) -> None:
-    """Its replica stands at an older offset; who believes in the newer one is refused and told."""
-    await add(store, 0, 0, 3)
-    token = await store.acquire(0, "w1", 60_000)
-    assert token is not None
-    assert await store.commit(0, token, 0, 0)
-    master = redis_cluster.master_of(store.key(0, "meta"))
-    replica = redis_cluster.replica_of(master)
-    with admin(master) as client:
-        client.wait(1, 5000)
-    with stop_replication(master):
-        await add(store, 0, 3, 9, tick=TICK + 1)
-        assert await store.seal(0, token, TICK, 1, 0) is not None
-        assert await store.commit(0, token, 0, TICK)
-        master.kill()
-    with admin(replica) as client:
-        client.execute_command("CLUSTER FAILOVER", "TAKEOVER")
-    assert (await patiently(store, 0))[P].next_offset == 3
-    with pytest.raises(OffsetMismatch):
-        await add(store, 0, 9, 12)
-    with pytest.raises(OffsetMismatch):
-        await store.touch(0, [(P, 9, 50)])
-    assert not await store.renew(0, "w1", token, 1000, TICK)
-    assert await store.seal(0, token, TICK + 5, TICK + 1, TICK) is None
-    await add(store, 0, 3, 9, tick=TICK + 1)
-    assert (await store.parts(0))[P].next_offset == 9
-
-
 class Cutter:
     """Stands before a node and hangs up on whoever sends a script once the node has run it: the answer is lost."""
 
@@ -323,16 +295,25 @@ async def test_sentinels_name_the_next_master(sentinel: RedisSentinel) -> None:
     assert "min-replicas-to-write is 0" in lines["redis replicas", "warn"]
     async with shards(settings, 1) as store:
         await add(store, 0, 0, 3)
+        token = await store.acquire(0, "w1", 60_000)
+        assert token is not None
         master: RealRedis = sentinel.master()
         with admin(master) as client:
             client.wait(1, 5000)
         with stop_replication(master):
-            await add(store, 0, 3, 9)
+            await add(store, 0, 3, 9, tick=TICK + 1)
+            assert await store.seal(0, token, TICK, 1, 0) is not None
+            assert await store.commit(0, token, 0, TICK)
             master.kill()
         assert (await patiently(store, 0))[P].next_offset == 3
         with pytest.raises(OffsetMismatch):
+            await add(store, 0, 9, 12)
+        with pytest.raises(OffsetMismatch):
             await store.touch(0, [(P, 9, 50)])
-        await add(store, 0, 3, 9)
+        assert not await store.renew(0, "w1", token, 1000, TICK)
+        assert await store.seal(0, token, TICK + 5, TICK + 1, TICK) is None
+        await add(store, 0, 3, 9, tick=TICK + 1)
+        assert (await store.parts(0))[P].next_offset == 9
         assert sentinel.master() is not master
 
 

@@ -70,7 +70,7 @@ def shared_cluster() -> Iterator[RedisCluster]:
 
 
 @pytest.fixture
-def redis_cluster(shared_cluster: RedisCluster) -> Iterator[RedisCluster]:
-    """It, whole again after the test."""
-    yield shared_cluster
+def redis_cluster(shared_cluster: RedisCluster) -> RedisCluster:
+    """It, whole, whatever the test before did to it."""
     shared_cluster.settle()
+    return shared_cluster

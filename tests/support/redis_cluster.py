@@ -22,6 +22,9 @@ NODE_TIMEOUT_MS: Final = 2_000
 """How long a node may be silent before the others vote it down."""
 
 ACL: Final = Path(__file__).parents[2] / "deploy/redis/midwatch.acl"
+AT_ONCE: Final = ("--repl-diskless-sync-delay", "0")
+"""A replica that comes is served at once; by default its master waits five seconds for others."""
+
 _PATIENCE_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 0.05
 
@@ -139,7 +142,8 @@ class RedisCluster:
 
 def _new_node(more: Sequence[str]) -> RealRedis:
     bus = free_port()
-    options = ["--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS), "--aclfile", "users.acl"]
+    options = [*AT_ONCE, "--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS)]
+    options += ["--aclfile", "users.acl"]
     return new_redis([*options, "--cluster-port", str(bus), "--cluster-replica-validity-factor", "0", *more])
 
 

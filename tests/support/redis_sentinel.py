@@ -7,7 +7,7 @@ from typing import Final, Self
 import redis
 
 from tests.support.real_redis import RealRedis, new_redis
-from tests.support.redis_cluster import admin, await_until
+from tests.support.redis_cluster import AT_ONCE, admin, await_until
 
 MASTER: Final = "midwatch-master"
 DOWN_MS: Final = 1_000
@@ -26,7 +26,7 @@ class RedisSentinel:
     """`servers` are the master and the replica as they were at the start; `sentinels` watch them."""
 
     def __init__(self) -> None:
-        self.servers = [new_redis(), new_redis()]
+        self.servers = [new_redis(AT_ONCE), new_redis(AT_ONCE)]
         self.sentinels = [new_redis(kind=_Sentinel) for _ in range(3)]
 
     @property

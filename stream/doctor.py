@@ -147,8 +147,10 @@ async def examine_redis(settings: Settings, clock: Clock) -> list[Line]:
     except TimeoutError:
         return [_redis_down(settings, f"no answer within {TIMEOUT_SECONDS:.0f} s")]
     except (RedisError, OSError) as error:
-        reason = "it cannot be reached" if unreachable(error) else f"{type(error).__name__}: {error}"
-        return [_redis_down(settings, reason)]
+        found = unreachable(error)
+        if found is not None and found[1] != REDIS_REMEDY:
+            return [Line("fail", "redis", *found)]
+        return [_redis_down(settings, "it cannot be reached" if found else f"{type(error).__name__}: {error}")]
     finally:
         await client.aclose()
 

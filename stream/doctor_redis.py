@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final, cast
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError, SlotNotCoveredError
 
 from stream.doctor_line import Clock, Level, Line
 from stream.redis_cluster import ClusterRedis
@@ -41,9 +41,9 @@ async def redis_findings(client: Redis, settings: Settings, clock: Clock) -> lis
     return [*lines, *sync_lines(await _config(client)), await _clock(client, clock)]
 
 
-async def _clock(client: Redis, clock: Clock) -> Line:
+async def _clock(client: Any, clock: Clock, **target: Any) -> Line:
     before = clock()
-    seconds, micros = await client.time()
+    seconds, micros = await client.time(**target)
     return clock_line(int(seconds) * 1000 + int(micros) // 1000, before, clock())
 
 
@@ -108,24 +108,35 @@ def clock_line(server_ms: int, before_ms: int, after_ms: int) -> Line:
 
 async def _cluster(client: ClusterRedis, settings: Settings, clock: Clock) -> list[Line]:
     await client.learn()
-    info: dict[str, Any] = await client.execute_command("CLUSTER INFO", target_nodes=client.get_default_node())
-    nodes: dict[str, Any] = await client.execute_command("CLUSTER NODES", target_nodes=client.get_default_node())
-    lines = cluster_lines(info, nodes)
     by_node: dict[str, list[Line]] = {}
+    state: list[Line] = []
+    silent: list[Line] = []
     for node in client.get_nodes():
         try:
+            if not state:
+                info: dict[str, Any] = await client.execute_command("CLUSTER INFO", target_nodes=node)
+                nodes: dict[str, Any] = await client.execute_command("CLUSTER NODES", target_nodes=node)
+                state = [*cluster_lines(info, nodes), await _clock(client, clock, target_nodes=node)]
             found: dict[str, Any] = await client.info(target_nodes=node)
             by_node[node.name] = redis_lines(found) + sync_lines(await _config(client, target_nodes=node))
-        except (RedisError, OSError) as error:
-            remedy = "start it, or take it out of the cluster"
-            by_node[node.name] = [Line("warn", "redis", f"no answer: {error}", remedy)]
-    lines += together(by_node)
+        except (RedisError, OSError):
+            detail = f"no answer from {node.name}"
+            silent.append(Line("warn", "redis", detail, "start it, or take it out of the cluster"))
+    return [*state[:-1], *silent, *together(by_node), _spread(client, settings), *state[-1:]]
+
+
+def _spread(client: ClusterRedis, settings: Settings) -> Line:
     store = Store(cast("Redis", client), settings.redis.namespace, settings.engine.shards)
-    held = [client.get_node_from_key(store.key(shard, "meta")) for shard in range(store.shards)]
-    lines.append(spread_line(Counter(node.name for node in held if node is not None)))
-    seconds, micros = await client.execute_command("TIME", target_nodes=client.get_default_node())
-    before = clock()
-    return [*lines, clock_line(int(seconds) * 1000 + int(micros) // 1000, before, before)]
+    held: Counter[str] = Counter()
+    for shard in range(store.shards):
+        try:
+            node = client.get_node_from_key(store.key(shard, "meta"))
+        except SlotNotCoveredError:
+            node = None
+        held["no master"] += node is None
+        if node is not None:
+            held[node.name] += 1
+    return spread_line(+held)
 
 
 def cluster_lines(info: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) -> list[Line]:

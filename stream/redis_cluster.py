@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from redis.asyncio import RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.exceptions import (
     AskError,
+    AuthenticationError,
     ClusterDownError,
     ClusterError,
     MovedError,
+    NoPermissionError,
     RedisClusterException,
     RedisError,
     SlotNotCoveredError,
@@ -39,6 +41,16 @@ PAUSES: Final = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
 """Seconds before a refused command is sent again: long enough for a slot to arrive, short beside a lease."""
 
 
+class _NoParser:
+    """redis-py asks one master for the keys of all commands, and knows no cluster while that one is down."""
+
+    async def initialize(self, _node: ClusterNode) -> None:
+        """Ask nobody: the keys of our commands are known."""
+
+    async def get_keys(self, *_args: Any) -> None:
+        """None are found: such a command is refused before it is sent."""
+
+
 class ClusterRedis(RedisCluster):
     """The cluster behind the interface of `redis.asyncio.Redis`; every failure is a RedisError or an OSError.
 
@@ -47,9 +59,11 @@ class ClusterRedis(RedisCluster):
     holds what now.
     """
 
-    _failed: str | None = None
-    _doubts = 0
-    _settled = 0
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands_parser = cast("Any", _NoParser())
+        self._failed: str | None = None
+        self._doubts = self._settled = 0
 
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
         """Send a command to the master of its key, or, without a key, to where redis-py sends it."""
@@ -107,6 +121,9 @@ class ClusterRedis(RedisCluster):
             await self.nodes_manager.initialize()
 
     def _as_redis_error(self, error: RedisClusterException) -> RedisError:
+        for reason in _chain(error):
+            if isinstance(reason, AuthenticationError | NoPermissionError):
+                return type(reason)(str(reason))
         reasons = " ".join(str(one) for one in _chain(error))
         if "cluster support disabled" in reasons:
             return ClusterError(

@@ -99,7 +99,9 @@ class RedisCluster:
             known: dict[str, Any] = client.cluster("NODES")
         fit = replication["role"] == "master" or replication["master_link_status"] == "up"
         failed = [one for one in known.values() if "fail" in one["flags"] or not one["connected"]]
-        return info["cluster_state"] == "ok" and fit and not failed
+        followers = sum(one["master_id"] != "-" for one in known.values())
+        agreed = followers == len(self.nodes) - self._masters and not failed
+        return info["cluster_state"] == "ok" and fit and agreed
 
     def _known(self, node: RealRedis) -> dict[str, Any]:
         with admin(node) as client:

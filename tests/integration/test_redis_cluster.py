@@ -17,19 +17,23 @@ from redis.crc import key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError, TryAgainError
 
+from dashboard.shards import Shards
 from evaluation.batch_store import BatchStore
 from evaluation.budget import PlaneStore
 from evaluation.pacing import Budget, Spent
 from stream.core.ticks import NEVER
 from stream.doctor import examine_redis
 from stream.embedded import EmbeddedRedis, free_port
+from stream.ondemand import Question, ask
 from stream.settings import Settings, load_settings
 from stream.settings_clients import redis_client
 from stream.store import Advance, Birth, OffsetMismatch, PartitionState, Store
+from tests.integration import traffic
 from tests.support.certificates import Authority
 from tests.support.real_redis import RealRedis
 from tests.support.redis_cluster import PASSWORD, USER, RedisCluster, admin, stop_replication
 from tests.support.redis_sentinel import MASTER, RedisSentinel
+from tests.support.shards import open_shards
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.redis]
 P, SHARDS, TICK = "agent.interactions/0", 6, 100
@@ -111,6 +115,20 @@ async def test_the_judge_keeps_its_books_in_a_cluster(store: Store) -> None:
     await plane.remember("s", b"second")
     assert await plane.recent("s") == [b"second", b"first"]
     assert plane.up
+
+
+async def test_what_reads_beside_the_engine_reads_a_cluster(redis_cluster: RedisCluster) -> None:
+    """The chain on demand and the page's windows: state, hours and inboxes of shards on different nodes."""
+    settings = settings_for(redis_cluster.url)  # as the administrator: the test removes its keys by SCAN
+    events = [event for _, event in traffic.events()]
+    async with open_shards(settings) as filled:
+        await filled.take(events)
+        await filled.evaluate()
+        answer = await ask(settings, Question("production", "refunds"))
+        assert answer.recent.total
+        views = await Shards(filled.store, settings).all()
+        systems = {key.system for view in views for key in view.machine.windows["flow"].keys}
+        assert systems == {event["system"] for event in events if event["type"] == "interaction"}
 
 
 class Move:

@@ -23,7 +23,7 @@ from stream.settings_sections import EngineSettings
 from stream.topics import DAY_MS, TopicReport, TopicsError, inspect_topics, plan_topics
 from stream.unreachable import KAFKA_REMEDY, REDIS_REMEDY, unreachable
 
-__all__ = ["Line", "clock_line", "examine", "redis_lines", "topic_lines", "worst"]
+__all__ = ["Level", "Line", "clock_line", "examine", "redis_lines", "topic_lines", "worst"]
 
 TIMEOUT_SECONDS: Final = 10.0
 HOUR_MS: Final = 3_600_000

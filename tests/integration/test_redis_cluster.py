@@ -11,8 +11,6 @@ from itertools import count
 from typing import Any
 
 import pytest
-from redis import Redis as SyncRedis
-from redis.asyncio import Redis
 from redis.crc import key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError, TryAgainError
@@ -157,7 +155,7 @@ class Move:
         for client in reversed(self.clients):
             self._set(client, "NODE", self.identities[1])
 
-    def _set(self, client: SyncRedis, *words: str) -> None:
+    def _set(self, client: Any, *words: str) -> None:
         client.execute_command("CLUSTER SETSLOT", self.slot, *words)
 
     def close(self) -> None:
@@ -337,7 +335,7 @@ async def test_sentinels_name_the_next_master(sentinel: RedisSentinel) -> None:
 
 async def test_a_client_is_closed_with_all_that_it_asks(sentinel: RedisSentinel) -> None:
     """No connection is left behind, to the master or to a sentinel."""
-    client: Redis = redis_client(settings_for(sentinel.url, "sentinel", SENTINEL_MASTER=MASTER).redis)
+    client: Any = redis_client(settings_for(sentinel.url, "sentinel", SENTINEL_MASTER=MASTER).redis)
     await patiently(Store(client, "any", 1), 0)
     pools: list[Any] = [client.connection_pool, *(one.connection_pool for one in client.asked.sentinels)]
     await client.aclose()

@@ -46,7 +46,7 @@ def await_until(condition: Callable[[], Any], what: str) -> None:
         time.sleep(_PAUSE_SECONDS)
 
 
-def admin(node: RealRedis) -> redis.Redis:
+def admin(node: RealRedis) -> Any:
     """A client for one node that may do everything."""
     return redis.Redis(port=node.port, decode_responses=True, socket_timeout=10)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Self
-
-import redis
+from typing import Any, Final, Self
 
 from tests.support.real_redis import RealRedis, new_redis
 from tests.support.redis_cluster import AT_ONCE, admin, await_until
@@ -69,6 +67,6 @@ class RedisSentinel:
             one.__exit__(None, None, None)
 
 
-def _pairs(client: redis.Redis, what: str) -> list[tuple[str, str]]:
+def _pairs(client: Any, what: str) -> list[tuple[str, str]]:
     found = client.execute_command("SENTINEL", what, MASTER)
     return list(found.items()) if isinstance(found, dict) else list(zip(found[::2], found[1::2], strict=True))

@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from aiokafka import AIOKafkaConsumer
@@ -27,7 +27,8 @@ from stream.ingest_loop import IngestLoop
 from stream.restore import ensure_shards
 from stream.settings import Settings, settings_model
 from stream.settings_clients import kafka_options, redis_client
-from stream.settings_sections import EngineSettings, KafkaSettings, RedisSettings
+from stream.settings_redis import RedisSettings
+from stream.settings_sections import EngineSettings, KafkaSettings
 from stream.store import Store
 
 BATCH: Final = 4000
@@ -42,6 +43,8 @@ class Task(msgspec.Struct):
     topic: str
     events: int
     name: str
+    redis_mode: Literal["single", "cluster", "sentinel"] = "single"
+    redis_master: str | None = None
 
 
 class Measured(msgspec.Struct):
@@ -119,7 +122,9 @@ def _settings(task: Task, batch: int) -> Settings:
     kafka: dict[str, Any] = {"bootstrap_servers": task.bootstrap, "group_id": task.name, "max_batch_records": batch}
     sections: dict[str, Any] = {
         "kafka": KafkaSettings(**kafka, input_topics=(task.topic,)),
-        "redis": RedisSettings(url=task.redis, namespace=task.name),
+        "redis": RedisSettings(
+            mode=task.redis_mode, url=task.redis, sentinel_master=task.redis_master, namespace=task.name
+        ),
         "engine": EngineSettings(clock="stream"),
     }
     return settings_model()(**sections)
@@ -129,12 +134,10 @@ async def _in_inboxes(store: Store) -> int:
     """How many events the windows in Redis hold: each counts in one series of these kinds, or is a score."""
     found = 0
     for shard in range(store.shards):
-        async for key in store.redis.scan_iter(match=store.key(shard, "in:") + "*", count=1000):
-            blobs: list[Any] = await store.redis.lrange(key, 0, -1)
-            for blob in blobs:
-                delta = unpack(blob)
-                found += sum(c.amounts[0] for c in delta.counts if c.key().kind in ("flow", "agent", "usage"))
-                found += sum(isinstance(record, ScoreRecord) for record in delta.records)
+        for blob in await store.inboxes(shard, 0, 2**40):
+            delta = unpack(blob)
+            found += sum(c.amounts[0] for c in delta.counts if c.key().kind in ("flow", "agent", "usage"))
+            found += sum(isinstance(record, ScoreRecord) for record in delta.records)
     return found
 
 

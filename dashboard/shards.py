@@ -115,7 +115,7 @@ class Shards:
         state: Any = await self.store.redis.get(self.store.key(shard, "state")) or b""
         fresh = await self._hours(shard, state, kept)
         first = meta.checkpoint + 1
-        blobs = await self._inboxes(shard, first, latest)
+        blobs = await self.store.inboxes(shard, first, latest)
         after = await self.store.meta(shard)
         if after is None or after.checkpoint != meta.checkpoint:
             return  # a checkpoint was written meanwhile: the last reading stands until the next look
@@ -148,18 +148,6 @@ class Shards:
             blobs: list[Any] = await self.store.redis.mget(names)
             found |= {place: blob for place, blob in zip(part, blobs, strict=True) if blob is not None}
         return found
-
-    async def _inboxes(self, shard: int, first: int, last: int) -> list[bytes]:
-        """What became visible from tick `first` to tick `last`, packed."""
-        known: list[Any] = await self.store.redis.hkeys(self.store.key(shard, "inbytes"))
-        ticks = sorted(tick for tick in map(int, known) if first <= tick <= last)
-        if not ticks:
-            return []
-        async with self.store.redis.pipeline(transaction=False) as pipeline:
-            for tick in ticks:
-                pipeline.lrange(self.store.key(shard, f"in:{tick}"), 0, -1)
-            found: list[list[bytes]] = await pipeline.execute()
-        return [blob for blobs in found for blob in blobs]
 
     def _load(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 from evaluation.anchor_reference import BETWEEN, reference_name
 from evaluation.anchors import shipped_anchors
@@ -36,11 +37,10 @@ async def look(settings: Settings, *, reset: bool) -> Reference:
     key = f"{judge_prefix(settings.redis.namespace)}:anchors:{reference_name(settings.judge.model, shipped_anchors())}"
     redis = redis_client(settings.redis)
     try:
-        async with redis.pipeline(transaction=True) as pipe:
-            pipe.hgetall(key)
-            if reset:
-                pipe.delete(key)
-            found: dict[bytes, bytes] = (await pipe.execute())[0]
+        answer: Any = redis.hgetall(key)
+        found: dict[bytes, bytes] = await answer
+        if reset:
+            await redis.delete(key)
     finally:
         await redis.aclose()
     scores: defaultdict[tuple[str, str], list[float]] = defaultdict(list)

@@ -15,12 +15,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib.resources import files
 from typing import Any, Final, Literal, TypeAlias
 
 from redis.asyncio import Redis
 
-from evaluation.budget import BUDGET_TTL_SECONDS, DONE_TTL_SECONDS, claim_key, judge_prefix
+from evaluation.budget import BUDGET_TTL_SECONDS, DONE_TTL_SECONDS, claim_key, judge_prefix, script
 from evaluation.pacing import DAY_SECONDS, Budget, Spent
 
 State: TypeAlias = Literal["preparing", "out", "collected", "failed"]
@@ -64,9 +63,8 @@ class BatchStore:
     def __init__(self, redis: Redis, namespace: str) -> None:
         self._redis: Any = redis
         self._prefix = judge_prefix(namespace)
-        folder = files("evaluation").joinpath("lua")
-        self._reserve = redis.register_script(folder.joinpath("reserve.lua").read_text(encoding="utf-8"))
-        self._unclaim = redis.register_script(folder.joinpath("unclaim.lua").read_text(encoding="utf-8"))
+        self._reserve, self._unclaim = script(redis, "reserve"), script(redis, "unclaim")
+        self._claims, self._close = script(redis, "claims"), script(redis, "close")
 
     async def batches(self) -> list[Batch]:
         """All that are remembered, oldest first."""
@@ -98,10 +96,8 @@ class BatchStore:
         """Claim interactions for a batch; which of them are its now. The others were judged, or are being judged."""
         mine: list[bool] = []
         for start in range(0, len(identities), AT_ONCE):
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for identity in identities[start : start + AT_ONCE]:
-                    pipe.set(claim_key(self._prefix, identity), _owner(name), nx=True, ex=CLAIM_TTL_SECONDS)
-                mine.extend(bool(answer) for answer in await pipe.execute())
+            keys = [claim_key(self._prefix, identity) for identity in identities[start : start + AT_ONCE]]
+            mine.extend(map(bool, await self._claims(keys=keys, args=[_owner(name), CLAIM_TTL_SECONDS])))
         return mine
 
     async def settle_claims(self, name: str, results: Mapping[str, bytes | None]) -> None:
@@ -125,15 +121,10 @@ class BatchStore:
 
     async def close(self, batch: Batch, state: State, took: Spent, result: Mapping[str, Any]) -> Batch:
         """End a batch: what it took goes in the place of what was reserved, once, however often it is ended."""
-        key = self._purse(batch.day)
-        async with self._redis.pipeline(transaction=True) as pipe:
-            if batch.open:
-                pipe.hincrby(key, "tokens", took.tokens - batch.reserved.tokens)
-                pipe.hincrby(key, "micro", took.micro_usd - batch.reserved.micro_usd)
-                pipe.expire(key, BUDGET_TTL_SECONDS)
-            ended = replace(batch, state=state, result=result)
-            pipe.hset(self._all, batch.name, json.dumps(asdict(ended)))
-            await pipe.execute()
+        ended = replace(batch, state=state, result=result)
+        change = [took.tokens - batch.reserved.tokens, took.micro_usd - batch.reserved.micro_usd, BUDGET_TTL_SECONDS]
+        arguments = [batch.name, json.dumps(asdict(ended)), int(batch.open), *change]
+        await self._close(keys=[self._all, self._purse(batch.day)], args=arguments)
         return ended
 
     async def lock(self, name: str, owner: str, seconds: int) -> bool:

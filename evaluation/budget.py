@@ -24,6 +24,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from evaluation.pacing import DAY_SECONDS, Budget, Spent
+from stream.redis_scripts import Script
 
 BUCKET_SECONDS: Final = 600
 BUDGET_TTL_SECONDS: Final = 3 * DAY_SECONDS
@@ -52,11 +53,10 @@ class PlaneStore:
         self._monotonic = monotonic
         self._retry_at = 0.0
         self._claims = 0
-        folder = files("evaluation").joinpath("lua")
-        self._reserve = redis.register_script(folder.joinpath("reserve.lua").read_text(encoding="utf-8"))
-        self._claim = redis.register_script(folder.joinpath("claim.lua").read_text(encoding="utf-8"))
-        self._keep = redis.register_script(folder.joinpath("keep.lua").read_text(encoding="utf-8"))
-        self._unclaim = redis.register_script(folder.joinpath("unclaim.lua").read_text(encoding="utf-8"))
+        self._reserve, self._settle = script(redis, "reserve"), script(redis, "settle")
+        self._claim, self._keep, self._unclaim = (script(redis, name) for name in ("claim", "keep", "unclaim"))
+        self._want, self._remember = script(redis, "want"), script(redis, "remember")
+        self._reference = script(redis, "reference")
 
     async def _ask(self, question: Callable[[], Awaitable[_T]]) -> _T | None:
         if self._monotonic() < self._retry_at:
@@ -83,36 +83,20 @@ class PlaneStore:
 
     async def settle(self, purse: str, day: int, reserved: Spent, actual: Spent) -> None:
         """Put what it really took in the place of what was reserved."""
-        key = self._purse(purse, day)
-
-        async def change() -> bool:
-            pipe = self._redis.pipeline(transaction=True)
-            pipe.hincrby(key, "tokens", actual.tokens - reserved.tokens)
-            pipe.hincrby(key, "micro", actual.micro_usd - reserved.micro_usd)
-            pipe.expire(key, BUDGET_TTL_SECONDS)
-            await pipe.execute()
-            return True
-
-        await self._ask(change)
+        change = [actual.tokens - reserved.tokens, actual.micro_usd - reserved.micro_usd, BUDGET_TTL_SECONDS]
+        await self._ask(lambda: self._settle(keys=[self._purse(purse, day)], args=change))
 
     async def want(self, now_seconds: float, amount: Spent) -> Spent | None:
         """Add to the demand of all processes; what a day would take at the demand of the last 10 to 20 minutes."""
         bucket = int(now_seconds // BUCKET_SECONDS)
         begun = now_seconds % BUCKET_SECONDS
 
-        async def change() -> list[Any]:
-            pipe = self._redis.pipeline(transaction=True)
-            pipe.hincrby(self._wanted(bucket), "tokens", amount.tokens)
-            pipe.hincrby(self._wanted(bucket), "micro", amount.micro_usd)
-            pipe.expire(self._wanted(bucket), 3 * BUCKET_SECONDS)
-            pipe.hmget(self._wanted(bucket - 1), ["tokens", "micro"])
-            answers: list[Any] = await pipe.execute()
-            return answers
-
-        found = await self._ask(change)
+        keys = [self._wanted(bucket), self._wanted(bucket - 1)]
+        arguments = [amount.tokens, amount.micro_usd, 3 * BUCKET_SECONDS]
+        found = await self._ask(lambda: self._want(keys=keys, args=arguments))
         if found is None:
             return None
-        earlier = [int(value or 0) for value in found[3]]
+        earlier = [int(value) for value in found[2:]]
         # A start, or a backlog that is read within a minute, is no forecast of the day: ten minutes are the least.
         seconds = BUCKET_SECONDS + (begun if any(earlier) else 0.0)
         tokens, micro = ((now + then) * DAY_SECONDS / seconds for now, then in zip(found[:2], earlier, strict=True))
@@ -148,33 +132,16 @@ class PlaneStore:
     async def reference(self, name: str, scores: Mapping[str, float]) -> dict[str, float] | None:
         """Keep the scores of anchors that have none yet, and give all that have; None if Redis is away."""
         key = f"{self._prefix}:anchors:{name}"
-
-        async def change() -> dict[bytes, bytes]:
-            pipe = self._redis.pipeline(transaction=True)
-            for field, score in scores.items():
-                pipe.hsetnx(key, field, repr(score))
-            pipe.expire(key, REFERENCE_TTL_SECONDS)
-            pipe.hgetall(key)
-            answers: list[Any] = await pipe.execute()
-            found: dict[bytes, bytes] = answers[-1]
-            return found
-
-        found = await self._ask(change)
-        return None if found is None else {field.decode(): float(score) for field, score in found.items()}
+        pairs = [part for field, score in scores.items() for part in (field, repr(score))]
+        found = await self._ask(lambda: self._reference(keys=[key], args=[REFERENCE_TTL_SECONDS, *pairs]))
+        if found is None:
+            return None
+        return {field.decode(): float(score) for field, score in zip(found[::2], found[1::2], strict=True)}
 
     async def remember(self, system: str, record: bytes) -> None:
         """Keep an escalated interaction for a burst."""
-        key = self._key("recent", system)
-
-        async def change() -> bool:
-            pipe = self._redis.pipeline(transaction=True)
-            pipe.lpush(key, record)
-            pipe.ltrim(key, 0, RECENT_PER_SYSTEM - 1)
-            pipe.expire(key, RECENT_TTL_SECONDS)
-            await pipe.execute()
-            return True
-
-        await self._ask(change)
+        arguments = [record, RECENT_PER_SYSTEM, RECENT_TTL_SECONDS]
+        await self._ask(lambda: self._remember(keys=[self._key("recent", system)], args=arguments))
 
     async def recent(self, system: str) -> list[bytes]:
         """The newest escalated interactions of a system, newest first."""
@@ -188,6 +155,11 @@ class PlaneStore:
 
     def _key(self, kind: Literal["claim", "recent"], identity: str) -> str:
         return _hashed(self._prefix, kind, identity)
+
+
+def script(redis: Redis, name: str) -> Script:
+    """One of the judge's scripts."""
+    return Script(redis, files("evaluation").joinpath(f"lua/{name}.lua").read_text(encoding="utf-8"))
 
 
 def judge_prefix(namespace: str) -> str:

@@ -7,46 +7,31 @@ A line that is not ok says what to do. Nothing is changed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from stream.doctor_line import Clock, Level, Line
+from stream.doctor_redis import clock_line, redis_findings, redis_lines
 from stream.settings import Settings
 from stream.settings_clients import kafka_options, redis_client
 from stream.settings_sections import EngineSettings
 from stream.topics import DAY_MS, TopicReport, TopicsError, inspect_topics, plan_topics
 from stream.unreachable import KAFKA_REMEDY, REDIS_REMEDY, unreachable
 
-Level = Literal["ok", "warn", "fail"]
-Clock = Callable[[], int]
-"""Wall time in milliseconds since 1970-01-01 UTC."""
+__all__ = ["Level", "Line", "clock_line", "examine", "redis_lines", "topic_lines", "worst"]
 
 TIMEOUT_SECONDS: Final = 10.0
-REDIS_MAJOR: Final = 7
-CLOCK_WARN_MS: Final = 500
-CLOCK_FAIL_MS: Final = 5_000
 HOUR_MS: Final = 3_600_000
 WINDOW_DAYS: Final = 28
 """The longest window of any detector."""
 
 MINIMUM_RETENTION_MS: Final = 3 * HOUR_MS
 """The minute windows, lateness and some room: with less, even a short outage loses telemetry."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One finding: what was looked at, how it stands, in words, and what to do if it is not ok."""
-
-    level: Level
-    subject: str
-    detail: str
-    remedy: str = ""
 
 
 async def examine(settings: Settings, clock: Clock) -> list[Line]:
@@ -154,64 +139,24 @@ async def _future_records(settings: Settings, topics: Mapping[str, int], now_ms:
 
 
 async def examine_redis(settings: Settings, clock: Clock) -> list[Line]:
-    """Reachable, version, eviction, persistence, scripts, and how far its clock is from ours."""
+    """Reachable, version, eviction, persistence, scripts, how far its clock is from ours; cluster and sentinels."""
     client = redis_client(settings.redis)
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            return await _examine_redis(client, clock)
+            return await redis_findings(client, settings, clock)
     except TimeoutError:
         return [_redis_down(settings, f"no answer within {TIMEOUT_SECONDS:.0f} s")]
     except (RedisError, OSError) as error:
-        reason = "it cannot be reached" if unreachable(error) else f"{type(error).__name__}: {error}"
-        return [_redis_down(settings, reason)]
+        found = unreachable(error)
+        if found is not None and found[1] != REDIS_REMEDY:
+            return [Line("fail", "redis", *found)]
+        return [_redis_down(settings, "it cannot be reached" if found else f"{type(error).__name__}: {error}")]
     finally:
         await client.aclose()
 
 
 def _redis_down(settings: Settings, reason: str) -> Line:
     return Line("fail", "redis", f"{settings.redis.url}: {reason}", REDIS_REMEDY)
-
-
-async def _examine_redis(client: Redis, clock: Clock) -> list[Line]:
-    info: dict[str, Any] = await client.info()
-    await client.eval("return 1", 0)
-    before = clock()
-    seconds, micros = await client.time()
-    after = clock()
-    return [*redis_lines(info), clock_line(int(seconds) * 1000 + int(micros) // 1000, before, after)]
-
-
-def redis_lines(info: Mapping[str, Any]) -> list[Line]:
-    """What a server's INFO says about its fitness."""
-    version = str(info.get("redis_version", "0"))
-    name = f"Valkey {info['valkey_version']} (Redis {version})" if "valkey_version" in info else f"Redis {version}"
-    if int(version.partition(".")[0]) < REDIS_MAJOR:
-        lines = [Line("fail", "redis", f"{name} is too old", f"use Redis {REDIS_MAJOR} or later, or Valkey")]
-    else:
-        lines = [Line("ok", "redis", f"{name} answers and runs scripts")]
-    policy = str(info.get("maxmemory_policy", "unknown"))
-    if policy == "noeviction":
-        lines.append(Line("ok", "redis memory", "noeviction"))
-    else:
-        level: Level = "fail" if int(info.get("maxmemory", 0)) else "warn"
-        detail = f"maxmemory-policy is {policy}: under pressure it would throw windows away"
-        lines.append(Line(level, "redis memory", detail, "set maxmemory-policy noeviction"))
-    if int(info.get("aof_enabled", 0)):
-        lines.append(Line("ok", "redis persistence", "append-only file"))
-    else:
-        detail = "no append-only file: a restart is a rewind to the last checkpoint"
-        lines.append(Line("warn", "redis persistence", detail, "set appendonly yes (appendfsync everysec is enough)"))
-    return lines
-
-
-def clock_line(server_ms: int, before_ms: int, after_ms: int) -> Line:
-    """How far a server's clock is from ours, given ours before and after asking it."""
-    offset = max(before_ms - server_ms, server_ms - after_ms, 0)
-    detail = f"at most {offset + (after_ms - before_ms)} ms from ours"
-    if offset <= CLOCK_WARN_MS:
-        return Line("ok", "redis clock", detail)
-    level: Level = "warn" if offset <= CLOCK_FAIL_MS else "fail"
-    return Line(level, "redis clock", detail, "synchronise the clocks (NTP): leases and lateness are measured by them")
 
 
 def worst(lines: Sequence[Line]) -> Level:

@@ -82,9 +82,9 @@ class ShardEvaluator:
         return True
 
     async def renew(self) -> None:
-        """Keep the lease. Raises Fenced if it has passed to another."""
-        if not await self.store.renew(self.shard, self.owner, self.token, self._settings.lease_ms):
-            raise Fenced(f"the lease of shard {self.shard} has passed to another worker")
+        """Keep the lease. Raises Fenced if it has passed to another, or if Redis has lost a commit."""
+        if not await self.store.renew(self.shard, self.owner, self.token, self._settings.lease_ms, self.committed):
+            raise Fenced(f"shard {self.shard} has passed to another worker, or is no longer at tick {self.committed}")
         self._renewed = asyncio.get_running_loop().time()
 
     async def release(self) -> None:
@@ -174,7 +174,7 @@ class ShardEvaluator:
             mark_clean(self.machine)
 
     async def _seal(self, upto: int, first: int) -> dict[int, list[Delta]]:
-        inboxes = await self.store.seal(self.shard, self.token, upto, first)
+        inboxes = await self.store.seal(self.shard, self.token, upto, first, self.committed)
         if inboxes is None:
-            raise Fenced(f"the epoch of shard {self.shard} is over")
+            raise Fenced(f"the epoch of shard {self.shard} is over, or it is no longer at tick {self.committed}")
         return {tick: [unpack(blob) for blob in blobs] for tick, blobs in inboxes.items()}

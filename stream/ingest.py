@@ -295,7 +295,8 @@ class Ingest:
         ]
         try:
             found = await asyncio.gather(*(self._store.touch(shard, notes) for shard in range(self._store.shards)))
-        except (ShardMissing, RedisError, OSError) as error:
+        except (OffsetMismatch, ShardMissing, RedisError, OSError) as error:
+            # A mismatch: this worker is a zombie, or Redis fell back to an older copy of itself while all was quiet.
             self._partitions = {}
             raise Resync(f"{type(error).__name__}: {error}") from error
         self.progress = dict(enumerate(found))

@@ -7,7 +7,7 @@ reading; the shard's ticks are therefore read before and after, and everything i
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from detectors.base import Counts
 from schemas.series import SeriesKey
@@ -64,13 +64,7 @@ async def _latest_tick(store: Store, shard: int, settings: Settings, meta: Meta)
 
 async def _inboxes(store: Store, shard: int, first: int, last: int) -> list[Delta]:
     """What became visible from tick `first` to tick `last`."""
-    known: list[Any] = await store.redis.hkeys(store.key(shard, "inbytes"))
-    ticks = sorted(tick for tick in map(int, known) if first <= tick <= last)
-    async with store.redis.pipeline(transaction=False) as pipeline:
-        for tick in ticks:
-            pipeline.lrange(store.key(shard, f"in:{tick}"), 0, -1)
-        found: list[list[bytes]] = await pipeline.execute() if ticks else []
-    return [unpack(blob) for blobs in found for blob in blobs]
+    return [unpack(blob) for blob in await store.inboxes(shard, first, last)]
 
 
 class AsOf:

@@ -24,6 +24,7 @@ from stream.page import KeptPage, PageKeeper
 from stream.run_sinks import sinks_beside
 from stream.settings import Settings
 from stream.store import LayoutMismatch
+from stream.unreachable import unreachable
 from stream.worker import TopicsMissing, Worker
 
 RESTARTS: Final = 5
@@ -54,7 +55,9 @@ def run_one(settings: Settings, index: int) -> int:
     try:
         asyncio.run(_run(settings, index))
     except (TopicsMissing, LayoutMismatch, KafkaError, RedisError, OSError) as error:
-        log.error("cannot_run", error=type(error).__name__, detail=str(error))  # noqa: TRY400  # expected: no traceback
+        found = unreachable(error)
+        detail = f"{found[0]}: {found[1]}" if found else str(error)
+        log.error("cannot_run", error=type(error).__name__, detail=detail)  # noqa: TRY400  # expected: no traceback
         return 1
     except Exception as error:  # the last line of defence: said in the log, told by the exit code
         log.exception("worker_failed", error=type(error).__name__, detail=str(error))

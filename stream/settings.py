@@ -36,6 +36,7 @@ from stream.settings_judge import JudgeSettings, judge_problems
 from stream.settings_otlp import OtlpSettings
 from stream.settings_plugins import detectors_section
 from stream.settings_problems import Problem, SettingsError, find_problems
+from stream.settings_redis import RedisSettings
 from stream.settings_rollback import ExecutorSection, RollbackSettings
 from stream.settings_sampling import SamplingSettings
 from stream.settings_sections import (
@@ -45,7 +46,6 @@ from stream.settings_sections import (
     KafkaSettings,
     LimitsSettings,
     LogSettings,
-    RedisSettings,
     Section,
 )
 from stream.settings_sinks import DeliverySettings, NoSinks, sink_kinds, sinks_section

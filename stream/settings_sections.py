@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from schemas.words import DEFAULT_NAMESPACE, INPUT_TOPICS, OTLP_TOPICS
+from schemas.words import INPUT_TOPICS, OTLP_TOPICS
 
 Topic = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -89,38 +89,6 @@ class KafkaSettings(Section):
             raise ValueError("ssl_certfile and ssl_keyfile go together: give both or neither")
         if self.oauth_token_url is not None and not _may_carry_secrets(self.oauth_token_url):
             raise ValueError("oauth_token_url must be https://, or http:// on loopback: the secret goes there")
-        return self
-
-
-class RedisSettings(Section):
-    """The Redis that holds offsets, inboxes, checkpoints and leases."""
-
-    url: str = Field(
-        "redis://127.0.0.1:6379/0", description="redis://host:port/db, or rediss:// for TLS. No password here."
-    )
-    username: str | None = Field(None, description="User name; Redis's default user if not given.")
-    password: SecretStr | None = Field(None, description="Password.")
-    password_file: Path | None = Field(None, description="File that holds the password.")
-    ssl_cafile: Path | None = Field(None, description="CA certificates (PEM); the system's if not given. For rediss://.")
-    ssl_certfile: Path | None = Field(None, description="Client certificate (PEM), with its chain. For rediss://.")
-    ssl_keyfile: Path | None = Field(None, description="Private key of the client certificate (PEM). For rediss://.")
-    namespace: str = Field(
-        DEFAULT_NAMESPACE, pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Prefix of every key; one for each engine."
-    )
-    socket_timeout_seconds: Seconds = Field(5.0, description="Longest wait for an answer.")
-    connect_timeout_seconds: Seconds = Field(5.0, description="Longest wait for a connection.")
-
-    @model_validator(mode="after")
-    def _url_is_plain(self) -> RedisSettings:
-        parts = urlsplit(self.url)
-        if parts.scheme not in {"redis", "rediss", "unix"}:
-            raise ValueError("url must start with redis://, rediss:// or unix://")
-        if parts.password is not None or "password=" in parts.query:
-            raise ValueError("url holds a password: take it out and use MIDWATCH_REDIS__PASSWORD or password_file")
-        if parts.scheme != "rediss" and (self.ssl_cafile or self.ssl_certfile or self.ssl_keyfile):
-            raise ValueError("ssl keys are set, but url does not start with rediss://")
-        if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
-            raise ValueError("ssl_certfile and ssl_keyfile go together: give both or neither")
         return self
 
 

@@ -23,15 +23,20 @@ from importlib.resources import files
 from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.commands.core import AsyncScript
 
 from detectors.base import HOURS
 from stream.core.checkpoint import LAYOUT, Checkpoint, hours_in
 from stream.core.ticks import NEVER
+from stream.redis_scripts import Script
 
 HOUR_TTL_SECONDS: Final = (HOURS + 10 * 24) * 3600
 """An hour outlives the longest window by ten days, so that an engine that was off for a week finds it still there."""
-SCRIPTS: Final = ("ingest", "touch", "register", "birth", "acquire", "renew", "seal", "commit", "snapshot")
+SCRIPTS: Final = (
+    *("ingest", "touch", "register", "birth", "acquire", "renew", "seal", "commit", "snapshot"),
+    *("inboxes", "living"),
+)
+PROBED: Final = frozenset({"ingest", "birth", "seal", "commit", "snapshot", "inboxes"})
+"""Scripts that touch keys which they are not given: `probe.lua` goes before them."""
 
 
 class ShardMissing(Exception):
@@ -46,7 +51,7 @@ class LayoutMismatch(Exception):
     """Redis holds shards of another number or layout than this configuration."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class OffsetMismatch(Exception):
     """Another offset is stored than the one the commit expected; nothing was written."""
 
@@ -136,7 +141,8 @@ class Store:
         self.shards = shards
         self.namespace = namespace
         texts = {name: script_text(name) for name in SCRIPTS} | dict(scripts or {})
-        self._scripts: dict[str, AsyncScript] = {name: redis.register_script(text) for name, text in texts.items()}
+        probe = script_text("probe")
+        self._scripts = {name: Script(redis, probe * (name in PROBED) + text) for name, text in texts.items()}
 
     def key(self, shard: int, name: str) -> str:
         """The Redis key `name` of a shard."""
@@ -207,9 +213,14 @@ class Store:
         return Progress(int(reply[1]), int(reply[2]))
 
     async def touch(self, shard: int, empties: Sequence[tuple[str, int, int]]) -> Progress:
-        """Note partitions found read to their end: (partition, next offset, reference ms)."""
+        """Note partitions found read to their end: (partition, next offset, reference ms).
+
+        Raises ShardMissing, or OffsetMismatch for one whose stored offset is another; the others are noted.
+        """
         args = [value for entry in empties for value in entry]
         reply = self._present(await self._run("touch", self._keys(shard, "meta", "parts"), args), shard)
+        if reply[0] == 0:
+            raise OffsetMismatch(reply[1].decode(), int(reply[2]), int(reply[3] or NEVER))
         return Progress(int(reply[1]), int(reply[2]))
 
     def _present(self, reply: Any, shard: int) -> Any:
@@ -222,9 +233,10 @@ class Store:
         token = await self._run("acquire", self._keys(shard, "meta", "lease"), [owner, lease_ms])
         return None if token is None else _text(token)
 
-    async def renew(self, shard: int, owner: str, token: str, lease_ms: int) -> bool:
-        """Keep the lease, or give it up with `lease_ms` 0. False if it has passed to another."""
-        return bool(await self._run("renew", self._keys(shard, "meta", "lease"), [owner, token, lease_ms]))
+    async def renew(self, shard: int, owner: str, token: str, lease_ms: int, committed: int | None = None) -> bool:
+        """Keep the lease, or give it up with `lease_ms` 0. False if it has passed to another, or a commit was lost."""
+        args = [owner, token, lease_ms, "" if committed is None else committed]
+        return bool(await self._run("renew", self._keys(shard, "meta", "lease"), args))
 
     async def holder(self, shard: int) -> str | None:
         """Who holds the lease."""
@@ -233,24 +245,30 @@ class Store:
 
     async def living(self, owner: str, now_ms: int, ttl_ms: int) -> int:
         """Note that this worker lives; how many do. A worker that has not said so for `ttl_ms` is gone."""
-        name = f"{{{self.namespace}}}:workers"
-        async with self.redis.pipeline(transaction=True) as pipeline:
-            pipeline.zadd(name, {owner: now_ms + ttl_ms})
-            pipeline.zremrangebyscore(name, "-inf", now_ms)
-            pipeline.zcard(name)
-            return int((await pipeline.execute())[-1])
+        return int(await self._run("living", [f"{{{self.namespace}}}:workers"], [owner, now_ms + ttl_ms, now_ms]))
 
     async def leave(self, owner: str) -> None:
         """Note that this worker stops."""
         await self.redis.zrem(f"{{{self.namespace}}}:workers", owner)
 
-    async def seal(self, shard: int, token: str, upto: int, first: int) -> dict[int, list[bytes]] | None:
-        """Seal up to a tick; the inboxes of the ticks `first` to `upto` that have one. None if fenced."""
-        args = [token, upto, first, self.key(shard, "in:")]
+    async def seal(
+        self, shard: int, token: str, upto: int, first: int, committed: int | None = None
+    ) -> dict[int, list[bytes]] | None:
+        """Seal up to a tick; the inboxes of the ticks `first` to `upto` that have one.
+
+        None if fenced, or if another tick is committed than the caller believes.
+        """
+        args = [token, upto, first, self.key(shard, "in:"), "" if committed is None else committed]
         reply = await self._run("seal", self._keys(shard, "meta", "inbytes"), args)
         if reply[0] == 0:
             return None
         return {int(tick): list(blobs) for tick, blobs in zip(reply[1::2], reply[2::2], strict=True)}
+
+    async def inboxes(self, shard: int, first: int, last: int) -> list[bytes]:
+        """What becomes visible from tick `first` to tick `last`, packed, in order; nothing is changed."""
+        args = [first, last, self.key(shard, "in:")]
+        found: list[bytes] = await self._run("inboxes", self._keys(shard, "inbytes"), args)
+        return found
 
     async def first_inbox(self, shard: int) -> int | None:
         """The first tick at which anything waits in the shard; None if nothing does."""

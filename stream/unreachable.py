@@ -8,6 +8,9 @@ from typing import Final
 KAFKA_REMEDY: Final = "check kafka.bootstrap_servers, security_protocol and that the brokers are up"
 REDIS_REMEDY: Final = "check redis.url, username and password, and that the server is up"
 
+CLUSTER_REMEDY: Final = 'set redis.mode to "cluster", and redis.url to some of its nodes'
+SENTINEL_REMEDY: Final = "check redis.url (the sentinels), sentinel_master and its spelling, and that they are up"
+
 _BROKER: Final = re.compile(r"\('([^']+)', (\d+)")
 """One of the addresses in aiokafka's message, which are Python tuples there."""
 
@@ -24,6 +27,10 @@ def unreachable(error: Exception) -> tuple[str, str] | None:
     if client == "aiokafka" and kind.__name__ == "KafkaConnectionError" and "bootstrap" in text:
         brokers = ", ".join(f"{host}:{port}" for host, port in _BROKER.findall(text))
         return f"no Kafka can be reached{f' at {brokers}' if brokers else ''}", KAFKA_REMEDY
+    if client == "redis" and kind.__name__ == "MovedError":
+        return "the Redis that answers is a node of a cluster, but redis.mode is not cluster", CLUSTER_REMEDY
+    if client == "redis" and kind.__name__ == "MasterNotFoundError":
+        return "no sentinel names a Redis master that is up", SENTINEL_REMEDY
     address = _REDIS.search(text)
     if client == "redis" and kind.__name__ == "ConnectionError" and address is not None:
         return f"no Redis can be reached at {address[1]}", REDIS_REMEDY

@@ -1,9 +1,11 @@
 -- Keep (milliseconds > 0) or give up (0) the lease of a shard, if this epoch still holds it.
 --
 -- KEYS  1 meta (hash)  2 lease (string with expiry)
--- ARGV  1 owner  2 token  3 milliseconds, 0 to release
--- Returns 1, or 0 if the lease has passed to another.
-if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[2] then return 0 end
+-- ARGV  1 owner  2 token  3 milliseconds, 0 to release  4 committed tick that the owner believes in, empty: any
+-- Returns 1, or 0 if the lease has passed to another, or Redis has lost a commit of this owner's.
+local known = redis.call('HMGET', KEYS[1], 'epoch', 'committed')
+if known[1] ~= ARGV[2] then return 0 end
+if ARGV[4] ~= '' and known[2] ~= ARGV[4] then return 0 end
 local holder = redis.call('GET', KEYS[2])
 if holder and holder ~= ARGV[1] then return 0 end
 if ARGV[3] == '0' then

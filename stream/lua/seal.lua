@@ -2,10 +2,13 @@
 --
 -- KEYS  1 meta (hash)  2 inbytes (hash)
 -- ARGV  1 token  2 tick to seal  3 first tick to read  4 prefix of the inbox keys
+--       5 committed tick that the caller goes on from, empty: any
 --
 -- After this the inboxes up to the tick never change, so that whoever evaluates them, however often, sees the same.
--- Returns {1, tick, {blobs}, tick, {blobs}, ...} in order of ticks, or {0} if the epoch is not this one.
+-- Returns {1, tick, {blobs}, tick, {blobs}, ...} in order of ticks, or {0} if the epoch is not this one,
+-- or another tick is committed (Redis has lost a commit: what would be published now stands on what is gone).
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return {0} end
+if ARGV[5] ~= '' and redis.call('HGET', KEYS[1], 'committed') ~= ARGV[5] then return {0} end
 local upto, from = tonumber(ARGV[2]), tonumber(ARGV[3])
 if upto > tonumber(redis.call('HGET', KEYS[1], 'sealed') or '0') then
   redis.call('HSET', KEYS[1], 'sealed', ARGV[2])

@@ -37,7 +37,12 @@ NO_SEAL = replaced("ingest", "redis.call('HGET', meta, 'sealed')", "redis.call('
 
 NO_EPOCH = {
     **replaced("commit", "if known[1] ~= ARGV[1] or known[2] ~= ARGV[2] then return 0 end", ""),
-    **replaced("seal", "if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return {0} end", ""),
+    **replaced(
+        "seal",
+        "if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return {0} end\n"
+        "if ARGV[5] ~= '' and redis.call('HGET', KEYS[1], 'committed') ~= ARGV[5] then return {0} end",
+        "",
+    ),
 }
 """A worker whose lease has passed to another goes on evaluating, and commits its state over the other's."""
 

@@ -11,6 +11,7 @@ import pytest
 from stream.embedded import EmbeddedKafkaProcess, EmbeddedRedis
 from tests.support.real_kafka import ExternalKafka, RealKafkaCluster, external_kafka, new_cluster
 from tests.support.real_redis import ExternalRedis, RealRedis, external_redis, new_redis
+from tests.support.redis_cluster import RedisCluster
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +60,17 @@ def real_redis() -> Iterator[RealRedis | ExternalRedis]:
 def redis_server(request: pytest.FixtureRequest) -> Any:
     """Both, one after the other; `.url`."""
     return request.getfixturevalue(f"{request.param}_redis")
+
+
+@pytest.fixture(scope="session")
+def shared_cluster() -> Iterator[RedisCluster]:
+    """A Redis Cluster of six nodes."""
+    with RedisCluster() as nodes:
+        yield nodes
+
+
+@pytest.fixture
+def redis_cluster(shared_cluster: RedisCluster) -> RedisCluster:
+    """It, whole, whatever the test before did to it."""
+    shared_cluster.settle()
+    return shared_cluster

@@ -38,7 +38,7 @@ class RealRedis:
     """
 
     def __init__(self, program: str = "redis-server", more: Sequence[str] = ()) -> None:
-        self._more = tuple(more)
+        self.options = tuple(more)
         self._temporary = tempfile.TemporaryDirectory(prefix="midwatch-real-redis-")
         self.data_dir = Path(self._temporary.name)
         self.port = free_port()
@@ -57,13 +57,22 @@ class RealRedis:
         assert self._process is not None, "redis-server is not running"
         return self._process.pid
 
-    def start(self) -> str:
-        """Start the server on its data and wait until it answers; its URL."""
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and neither stopped nor killed."""
+        return self._process is not None
+
+    def arguments(self) -> list[str]:
+        """The server's command line."""
         options = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.data_dir), "--save", ""]
         keep = ["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction"]
+        return [*options, *keep, *self.options]
+
+    def start(self) -> str:
+        """Start the server on its data and wait until it answers; its URL."""
         with (self.data_dir / "redis.out").open("ab") as out:
             self._process = subprocess.Popen(
-                [self._program, *options, *keep, *self._more],
+                [self._program, *self.arguments()],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -130,9 +139,9 @@ def external_redis() -> ExternalRedis | None:
     return ExternalRedis(url) if url else None
 
 
-def new_redis(more: Sequence[str] = ()) -> RealRedis:
+def new_redis(more: Sequence[str] = (), kind: type[RealRedis] = RealRedis) -> RealRedis:
     """A server that is not yet started; skips (or fails, see `unavailable`) where there is no redis-server."""
     program = shutil.which("redis-server")
     if program is None:
         unavailable(f"no redis-server: install it, or set {EXTERNAL}=redis://host:port/0")
-    return RealRedis(program, more)
+    return kind(program, more)

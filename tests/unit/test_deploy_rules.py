@@ -9,14 +9,18 @@ from typing import Final
 import pytest
 from redis.asyncio import Redis
 
+from stream.redis_cluster import KEY_FIRST
+
 ROOT: Final = Path(__file__).parents[2]
 PARTS: Final = ("stream", "evaluation", "dashboard")
 SOURCES: Final = sorted(path for part in PARTS for path in (ROOT / part).rglob("*.py"))
 SCRIPTS: Final = sorted(path for part in PARTS for path in (ROOT / part).rglob("*.lua"))
-NAMED: Final = {"delete": "del", "register_script": "evalsha", "info": "info", "pipeline": "multi"}
+NAMED: Final = {"delete": "del", "config_get": "config|get"}
 """Methods of the client that are called otherwise than their command."""
 
-NOT_COMMANDS: Final = {"aclose", "close", "from_url", "execute", "get_encoder"}
+NOT_COMMANDS: Final = {"aclose", "close", "from_url", "execute", "execute_command", "get_encoder"}
+KEYLESS: Final = {"ping", "info", "time", "config|get", "eval", "evalsha"}
+"""Commands that go to any node of a cluster, or, scripts, to that of the key behind their text."""
 
 
 def allowed() -> set[str]:
@@ -34,7 +38,8 @@ def in_code() -> set[str]:
     text = "".join(path.read_text(encoding="utf-8") for path in SOURCES)
     called = re.findall(r"\b(?:_?redis|pipe|pipeline|client)\.([a-z_]+)\(", text)
     known = {name for name in called if hasattr(Redis, name) and name not in NOT_COMMANDS}
-    return {NAMED.get(name, name) for name in known}
+    spelled = re.findall(r"\bexecute_command\(\s*\"([A-Z ]+)\"", text)
+    return {NAMED.get(name, name) for name in known} | {name.lower().replace(" ", "|") for name in spelled}
 
 
 @pytest.mark.parametrize("name", sorted(in_scripts() | in_code()))
@@ -46,7 +51,13 @@ def test_the_rule_allows_what_the_code_asks(name: str) -> None:
 def test_the_search_finds_commands() -> None:
     """It knows some of each kind, or the test above would hold for nothing."""
     assert {"hset", "hincrby", "pexpire"} <= in_scripts()
-    assert {"mget", "hvals", "zadd", "del", "evalsha"} <= in_code()
+    assert {"mget", "hvals", "zrem", "del", "evalsha", "cluster|info"} <= in_code()
+
+
+@pytest.mark.parametrize("name", sorted(in_code()))
+def test_a_cluster_knows_where_each_command_goes(name: str) -> None:
+    """One that is neither by its first key nor without any would go by redis-py's own loop, which repeats."""
+    assert name.upper() in KEY_FIRST or name in KEYLESS or name.startswith("cluster|")
 
 
 def test_nothing_dangerous_is_allowed() -> None:

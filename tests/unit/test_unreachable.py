@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
-from redis.exceptions import AuthenticationError
+from redis.asyncio.sentinel import MasterNotFoundError
+from redis.exceptions import AuthenticationError, MovedError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from typer.testing import CliRunner
 
@@ -66,6 +67,15 @@ def test_several_brokers_are_all_named() -> None:
     found = unreachable(KafkaConnectionError(text))
     assert found is not None
     assert found[0] == "no Kafka can be reached at k1:9092, ::1:9093"
+
+
+def test_a_redis_of_another_mode_is_named_with_the_key_to_set() -> None:
+    """A node of a cluster behind mode single, and sentinels that know no such master."""
+    moved, unknown = unreachable(MovedError("4096 10.0.0.7:6379")), unreachable(MasterNotFoundError("No master found"))
+    assert moved is not None
+    assert "redis.mode" in moved[1]
+    assert unknown is not None
+    assert "sentinel_master" in unknown[1]
 
 
 @pytest.mark.parametrize(

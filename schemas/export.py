@@ -91,6 +91,16 @@ HEADERS: Final[JsonObject] = {
 }
 """CloudEvents 1.0 attributes of an answer: the record is a CloudEvent in binary mode (Kafka binding)."""
 
+STALE_HEADER: Final[JsonObject] = {
+    "ce_stale": {
+        "enum": ["true", "false"],
+        "description": "Whether it speaks of the past, published by an engine that catches up: page nobody for it.",
+    }
+}
+"""Of firings and verdicts, where the engine's clock is the wall's."""
+
+MAY_BE_STALE: Final = ("firing", "verdict")
+
 
 def documents() -> dict[str, bytes]:
     """Every document by its relative path, as the bytes of its file."""
@@ -174,11 +184,12 @@ def _messages() -> JsonObject:
     for kind, event in EVENT_MODELS.items():
         found[kind] = _message(kind, event)
     for name, (model, _, key) in ANSWER_MODELS.items():
+        more = STALE_HEADER if name in MAY_BE_STALE else {}
         found[name] = {
             **_message(name, model),
             "headers": {
                 "type": "object",
-                "properties": {**HEADERS, "ce_type": {"const": f"io.midwatch.{name}.v1"}},
+                "properties": {**HEADERS, **more, "ce_type": {"const": f"io.midwatch.{name}.v1"}},
                 "required": sorted(HEADERS),
             },
             "bindings": _keyed(key),

@@ -12,12 +12,13 @@ import structlog
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
-from schemas.outputs import Engine, Heartbeat
+from schemas.outputs import Engine, Heartbeat, Verdict
 from stream.core.checkpoint import save
 from stream.core.machine import Outcome
-from stream.core.ticks import time_of
+from stream.core.ticks import MINUTE_MS, time_of
 from stream.evaluate import Fenced, ShardEvaluator
 from stream.snapshots import PieceRecord, to_records
+from stream.standing import CatchUp, Staleness
 from stream.store import Store
 
 POLL_SECONDS: Final = 0.05
@@ -33,6 +34,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.evaluate")
 @dataclass(slots=True)
 class _Held:
     evaluator: ShardEvaluator
+    catch_up: CatchUp
     beat_at: float = 0.0
     beat_tick: int = 0
     snapshot_at: float = 0.0
@@ -49,16 +51,31 @@ class EvaluateTallies:
     firings: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
     muted: Counter[str] = field(default_factory=Counter)
+    stale: Counter[str] = field(default_factory=Counter)
+    """Of the verdicts, those that spoke of the past."""
+    standing: int = 0
+    """Verdicts that were said again, because they still held when the present was reached."""
     last_incident: dict[tuple[str, str], str] = field(default_factory=dict)
     """Of the last verdict of each kind: an example to look up."""
 
-    def note(self, outcomes: Sequence[Outcome]) -> None:
+    def note(self, outcomes: Sequence[Outcome], staleness: Staleness) -> None:
         """Count what was published."""
         for outcome in outcomes:
+            if staleness.of(outcome.tick * MINUTE_MS):
+                self.stale.update(v.status for v in outcome.verdicts)
             self.firings.update((f.detector, f.tier, f.status) for f in outcome.firings)
             self.verdicts.update((v.status, v.triage_result) for v in outcome.verdicts)
             self.muted.update(v.status for v in outcome.verdicts if v.muted is not None)
             self.last_incident.update(((v.status, v.triage_result), v.incident_id) for v in outcome.verdicts)
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """What the loop says by itself: a shard's heartbeat, its snapshot, verdicts that still stand."""
+
+    heartbeat: Callable[[Heartbeat], Awaitable[None]]
+    snapshot: Callable[[list[PieceRecord]], Awaitable[None]]
+    again: Callable[[Sequence[Verdict]], Awaitable[None]]
 
 
 class EvaluateLoop:
@@ -70,17 +87,17 @@ class EvaluateLoop:
         owner: str,
         make_evaluator: Callable[[int], ShardEvaluator],
         engine: Engine,
-        send_heartbeat: Callable[[Heartbeat], Awaitable[None]],
-        send_snapshot: Callable[[list[PieceRecord]], Awaitable[None]],
+        voice: Voice,
         wall_ms: Callable[[], int],
+        staleness: Staleness,
     ) -> None:
         self.tallies = EvaluateTallies()
+        self._staleness = staleness
         self._store = store
         self._owner = owner
         self._make = make_evaluator
         self._engine = engine
-        self._send_heartbeat = send_heartbeat
-        self._send_snapshot = send_snapshot
+        self._voice = voice
         self._wall_ms = wall_ms
         self._held: dict[int, _Held] = {}
         self._order = _start_order(owner, store.shards)
@@ -137,8 +154,10 @@ class EvaluateLoop:
                 evaluator = self._make(shard)
                 if await self._guarded(shard, evaluator.acquire):
                     # Snapshot slots go on in turn over take-overs: the epoch says which is next.
-                    self._held[shard] = _Held(evaluator, slot=int(evaluator.token.partition(":")[0]) % 2)
-                    log.info("shard_taken", shard=shard, tick=evaluator.committed)
+                    slot = int(evaluator.token.partition(":")[0]) % 2
+                    self._held[shard] = _Held(evaluator, CatchUp(self._staleness), slot=slot)
+                    behind = self._staleness.behind_minutes(evaluator.committed) if evaluator.committed else None
+                    log.info("shard_taken", shard=shard, tick=evaluator.committed, minutes_behind=behind)
         for shard in [s for s in reversed(self._order) if s in self._held][: max(len(self._held) - fair, 0)]:
             await self._guarded(shard, self._held[shard].evaluator.release)
             self._held.pop(shard, None)
@@ -157,14 +176,26 @@ class EvaluateLoop:
             self.tallies.durations.append((now - started) / ticks)
         if shard in self._held:
             await self._beat(shard, held)
+            await self._arrive(shard, held)
         return held.evaluator.committed > before
+
+    async def _arrive(self, shard: int, held: _Held) -> None:
+        """At the end of catching up, say again what still stands."""
+        tick = held.evaluator.committed
+        if not tick or not held.catch_up.arrives(tick):
+            return
+        verdicts = held.catch_up.standing(held.evaluator.machine.incidents)
+        if verdicts:
+            await self._voice.again(verdicts)
+        self.tallies.standing += len(verdicts)
+        log.info("caught_up", shard=shard, tick=tick, standing=len(verdicts))
 
     async def _beat(self, shard: int, held: _Held) -> None:
         """A heartbeat for each committed tick, at most one a second; a snapshot now and then."""
         evaluator, now = held.evaluator, asyncio.get_running_loop().time()
         if evaluator.committed > held.beat_tick and now - held.beat_at >= HEARTBEAT_SECONDS:
             held.beat_at, held.beat_tick = now, evaluator.committed
-            await self._send_heartbeat(self._heartbeat(shard, evaluator))
+            await self._voice.heartbeat(self._heartbeat(shard, evaluator))
         if evaluator.machine.tick and now - held.snapshot_at >= SNAPSHOT_SECONDS:
             if held.snapshot_at:
                 await self._snapshot(shard, held)
@@ -190,7 +221,7 @@ class EvaluateLoop:
         checkpoint = save(evaluator.machine, all_hours=True)
         held.slot = 1 - held.slot
         place = (shard, self._store.shards, held.slot)
-        await self._send_snapshot(to_records(*place, checkpoint, *ends, namespace=self._store.namespace))
+        await self._voice.snapshot(to_records(*place, checkpoint, *ends, namespace=self._store.namespace))
 
     async def _guarded(self, shard: int, step: Callable[[], Awaitable[int | None]]) -> int:
         try:

@@ -111,6 +111,12 @@ class Metrics:
         self.verdicts_muted = self._counter(
             "verdicts_muted_total", "Of these, those that are muted: for the record, nobody is paged.", "status"
         )
+        self.verdicts_stale = self._counter(
+            "verdicts_stale_total", "Of these, those that spoke of the past, marked: nobody is paged.", "status"
+        )
+        self.verdicts_standing = self._counter(
+            "verdicts_standing_total", "Verdicts said again at the end of catching up, because they still held."
+        )
         self.open_incidents = self._gauge("open_incidents", "Incidents that are not resolved.", "shard")
         self.incidents_refused = self._counter("incidents_refused_total", "Incidents refused at the cap.")
         self.firings_refused = self._counter(

@@ -160,6 +160,8 @@ class Observer:
         last = tallies.last_incident
         self._growth.take(metrics.verdicts, ("status", "triage_result"), tallies.verdicts, incidents=last)
         self._growth.take(metrics.verdicts_muted, ("status",), tallies.muted)
+        self._growth.take(metrics.verdicts_stale, ("status",), tallies.stale)
+        self._growth.take(metrics.verdicts_standing, (), {"": tallies.standing})
         metrics.leases.set(len(shards))
         for gone in self._ticks.keys() - shards.keys():
             metrics.forget_shard(gone)

@@ -1,7 +1,8 @@
 """Publish firings, verdicts, dead letters and heartbeats to Kafka, and wait until they are stored.
 
 Values are canonical JSON, CloudEvents attributes go into `ce_` headers (binary mode of the Kafka binding), so readers
-of either kind are served. The wall clock appears in `ce_time` alone: the value of a repeated record is the same bytes.
+of either kind are served. The wall clock appears in `ce_time` and `ce_stale` alone: the value of a repeated record is
+the same bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pydantic import BaseModel
 from schemas.actions import ActionTaken
 from schemas.canonical import canonical_json, content_id
 from schemas.cost_reports import CostReport
-from schemas.outputs import DeadLetter, Firing, Heartbeat, Undelivered
+from schemas.outputs import DeadLetter, Firing, Heartbeat, Undelivered, Verdict
 from schemas.words import (
     ACTIONS_TOPIC,
     DEAD_LETTERS_TOPIC,
@@ -27,7 +28,8 @@ from schemas.words import (
     VERDICTS_TOPIC,
 )
 from stream.core.machine import Outcome
-from stream.core.ticks import rfc3339
+from stream.core.ticks import MINUTE_MS, rfc3339
+from stream.standing import STALE_HEADER, Staleness
 
 SOURCE: Final = "/midwatch"
 
@@ -45,23 +47,38 @@ class Producer(Protocol):
 
 
 class Publisher:
-    """Sends records with acks=all (the producer's setting) and waits for every acknowledgement."""
+    """Sends records with acks=all (the producer's setting) and waits for every acknowledgement.
 
-    def __init__(self, producer: Producer, wall_ms: Callable[[], int]) -> None:
+    With `staleness`, verdicts say whether they speak of the past.
+    """
+
+    def __init__(self, producer: Producer, wall_ms: Callable[[], int], staleness: Staleness | None = None) -> None:
         self._producer = producer
         self._wall_ms = wall_ms
+        self._staleness = staleness
 
     async def outcomes(self, outcomes: Sequence[Outcome]) -> None:
         """Publish the firings and verdicts of some ticks, in order; returns when all are stored."""
         sent = []
         for outcome in outcomes:
+            mark = self._mark(outcome.tick * MINUTE_MS)
             for firing in outcome.firings:
-                sent.append(await self._send(FIRINGS_TOPIC, firing.firing_id, "firing", _record_id(firing), firing))
-            for verdict in outcome.verdicts:
-                sent.append(
-                    await self._send(VERDICTS_TOPIC, verdict.incident_id, "verdict", verdict.verdict_id, verdict)
-                )
+                identity = _record_id(firing)
+                sent.append(await self._send(FIRINGS_TOPIC, firing.firing_id, "firing", identity, firing, mark))
+            sent += [await self._verdict(verdict, mark) for verdict in outcome.verdicts]
         await _all_stored(sent)
+
+    async def standing(self, verdicts: Sequence[Verdict]) -> None:
+        """Publish verdicts once more that hold in the present, however old they are; returns when all are stored."""
+        await _all_stored([await self._verdict(verdict, [(STALE_HEADER, b"false")]) for verdict in verdicts])
+
+    def _mark(self, tick_ms: int) -> Headers:
+        """Whether what is said at a tick speaks of the past; nothing where that cannot be told."""
+        stale = None if self._staleness is None else self._staleness.of(tick_ms)
+        return [] if stale is None else [(STALE_HEADER, b"true" if stale else b"false")]
+
+    async def _verdict(self, verdict: Verdict, mark: Headers) -> asyncio.Future[object]:
+        return await self._send(VERDICTS_TOPIC, verdict.incident_id, "verdict", verdict.verdict_id, verdict, mark)
 
     async def dead_letters(self, letters: Sequence[DeadLetter]) -> None:
         """Publish dead letters; returns when all are stored."""
@@ -94,7 +111,7 @@ class Publisher:
         await _all_stored([await self._send(UNDELIVERED_TOPIC, place, "undelivered", place, record)])
 
     async def _send(
-        self, topic: str, key: str, kind: str, identity: str, model: BaseModel
+        self, topic: str, key: str, kind: str, identity: str, model: BaseModel, more: Sequence[tuple[str, bytes]] = ()
     ) -> asyncio.Future[object]:
         headers: Headers = [
             ("content-type", b"application/json"),
@@ -104,6 +121,7 @@ class Publisher:
             ("ce_type", f"io.midwatch.{kind}.v1".encode()),
             ("ce_time", rfc3339(self._wall_ms()).encode()),
             ("ce_partitionkey", key.encode()),
+            *more,
         ]
         return await self._producer.send(topic, value=canonical_json(model), key=key.encode(), headers=headers)
 

@@ -115,6 +115,9 @@ class EngineSettings(Section):
         description="Series of one kind in a shard, at about 3 kB; more are refused, counted.",
     )
     stuck_seconds: float = Field(60.0, ge=5, le=3600, description="No progress for this long while behind: exit.")
+    stale_minutes: float = Field(
+        10.0, ge=1, le=1440, description="What is said of ticks further back is marked stale: nobody is paged for it."
+    )
     pending_bytes_limit: int = Field(
         67_108_864, ge=65_536, description="Inbox size of a shard, in bytes, above which ingest waits for evaluation."
     )

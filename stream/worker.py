@@ -15,13 +15,15 @@ import structlog
 from aiokafka import AIOKafkaProducer
 
 from costs.tags_spend import SpendTally
+from schemas.outputs import Verdict
 from schemas.words import SNAPSHOTS_TOPIC
 from stream.adapters import Decoder
 from stream.assembly import engine_of, machine_factory, record_limits
 from stream.core.machine import Outcome
+from stream.core.ticks import MINUTE_MS
 from stream.cost_report import CostReporter
 from stream.evaluate import EvaluateSettings, ShardEvaluator
-from stream.evaluate_loop import EvaluateLoop
+from stream.evaluate_loop import EvaluateLoop, Voice
 from stream.feedback_watch import FeedbackWatch
 from stream.guard import TimedGuard
 from stream.health import Contact, Contacts
@@ -36,6 +38,7 @@ from stream.settings import Settings
 from stream.settings_clients import kafka_options, redis_client
 from stream.signal_metrics import SignalCollector
 from stream.snapshots import PieceRecord
+from stream.standing import Staleness
 from stream.store import Store
 from stream.topics import plan_topics, source_topics
 from stream.watchdog import Watchdog, where_tasks_stand
@@ -120,7 +123,8 @@ class Worker:
 
     def _parts(self, store: Store, producer: AIOKafkaProducer) -> tuple[IngestLoop, EvaluateLoop]:
         settings, engine = self.settings, self.settings.engine
-        publisher = Publisher(producer, wall_ms)
+        staleness = Staleness(round(engine.stale_minutes * MINUTE_MS), wall_ms if engine.clock == "wall" else None)
+        publisher = Publisher(producer, wall_ms, staleness)
         ingest = Ingest(
             store,
             self._decoder,
@@ -145,7 +149,10 @@ class Worker:
         async def publish(outcomes: Sequence[Outcome]) -> None:
             # A broker that takes records and never answers must not hold the shard: TimeoutError makes it start again.
             await asyncio.wait_for(publisher.outcomes(outcomes), PUBLISH_SECONDS)
-            loop.tallies.note(outcomes)
+            loop.tallies.note(outcomes, staleness)
+
+        async def say_again(verdicts: Sequence[Verdict]) -> None:
+            await asyncio.wait_for(publisher.standing(verdicts), PUBLISH_SECONDS)
 
         def make_evaluator(shard: int) -> ShardEvaluator:
             return ShardEvaluator(store, shard, self.owner, make_machine, publish, timing)
@@ -153,9 +160,8 @@ class Worker:
         async def send_snapshot(records: list[PieceRecord]) -> None:
             await asyncio.gather(*[await producer.send(SNAPSHOTS_TOPIC, value=r.value, key=r.key) for r in records])
 
-        loop = EvaluateLoop(
-            store, self.owner, make_evaluator, self.engine, publisher.heartbeat, send_snapshot, wall_ms
-        )
+        voice = Voice(publisher.heartbeat, send_snapshot, say_again)
+        loop = EvaluateLoop(store, self.owner, make_evaluator, self.engine, voice, wall_ms, staleness)
         return IngestLoop(settings, store, ingest, wall_ms, str(self._kafka["client_id"])), loop
 
     async def _serve(

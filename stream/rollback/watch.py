@@ -22,6 +22,7 @@ from schemas.outputs import Verdict
 from schemas.words import CONTROLS_TOPIC, VERDICTS_TOPIC
 from stream.restore import partitions_of
 from stream.rollback.book import ApprovalBook
+from stream.sinks.history import read_stale
 
 READ_MS: Final = 200
 MAX_POLL_MS: Final = 3_600_000
@@ -96,7 +97,7 @@ class Watch(ConsumerRebalanceListener):
         """Take in what came; waits up to the time-out if there is nothing. Raises KafkaError."""
         for tp, records in (await self._consumer.getmany(timeout_ms=timeout_ms)).items():
             for record in records:
-                self._take(tp.partition, record.value or b"")
+                self._take(tp.partition, record.value or b"", stale=bool(read_stale(record.headers)))
 
     async def is_current(self) -> bool:
         """Whether all that was written before this call has been taken in. Raises KafkaError."""
@@ -119,7 +120,7 @@ class Watch(ConsumerRebalanceListener):
         for part, verdicts in self._newest.items():
             self._newest[part] = {key: one for key, one in verdicts.items() if one.decided_at >= oldest}
 
-    def _take(self, partition: int, value: bytes) -> None:
+    def _take(self, partition: int, value: bytes, *, stale: bool = False) -> None:
         try:
             verdict = Verdict.model_validate_json(value)
         except ValidationError:
@@ -127,8 +128,14 @@ class Watch(ConsumerRebalanceListener):
             return
         verdicts = self._newest.setdefault(partition, {})
         known = verdicts.get(verdict.incident_id)
-        if known is None or known.revision <= verdict.revision:
-            verdicts[verdict.incident_id] = verdict
+        if known is not None and known.revision >= verdict.revision + (not stale):
+            return
+        if stale and verdict.recommendation.kind == "rollback" and verdict.status != "resolved":
+            # The engine is catching up: it may take this back in what it has not evaluated yet. What it said before is
+            # over as well. If it still stands in the present, it is said again, unmarked.
+            verdicts.pop(verdict.incident_id, None)
+            return
+        verdicts[verdict.incident_id] = verdict
 
 
 class Controls:

@@ -46,6 +46,11 @@ def kinds_of(before: Heard | None, verdict: Verdict) -> frozenset[StepKind]:
     return frozenset(kinds)
 
 
+def quiets(verdict: Verdict) -> bool:
+    """Whether it takes something back that a destination may have been told: that is done however old it is."""
+    return verdict.status == "resolved" or verdict.muted is not None
+
+
 def differences(before: Verdict, after: Verdict) -> list[str]:
     """What is new in the answer, in words. What humans said (muted, acknowledged) is not part of it."""
     found = [

@@ -24,7 +24,7 @@ from schemas.outputs import Undelivered, Verdict
 from schemas.words import UndeliveredReason
 from stream.points import Point, nothing
 from stream.sinks.base import DeliveryFailed, Heard, Parcel, Sink, SinkSettings, Step
-from stream.sinks.course import Filter, kinds_of
+from stream.sinks.course import Filter, kinds_of, quiets
 from stream.sinks.history import HISTORY_MS
 from stream.sinks.lanes import Waiting
 from stream.sinks.metrics import SinkMetrics
@@ -139,6 +139,10 @@ class Delivery:
         if not loud and not self._filter.takes(verdict):
             self._pass_over(item, "filtered")
             return
+        if item.stale and not item.tries and not quiets(verdict):
+            # Not remembered: what still stands when the engine has caught up is said again, and is news then.
+            self._pass_over(item, "stale", remember=False)
+            return
         step = self.step(verdict, item.value, heard)
         parcels = self._sink.parcels(step) if self._sink.every_verdict or step.kinds else []
         if not parcels:
@@ -174,10 +178,10 @@ class Delivery:
         return self._around.wall_ms() - item.published_ms > MINUTE_MS
 
     def _age_ms(self, item: Waiting) -> int:
-        """Since when the verdict is known. An engine that catches up publishes old verdicts: event time counts too."""
+        """Since when the verdict is known. Where the engine does not say what is stale, event time counts too."""
         now = self._around.wall_ms()
         age = now - item.published_ms
-        if self._around.event_time_is_now and item.verdict is not None:
+        if item.stale is None and self._around.event_time_is_now and item.verdict is not None:
             age = max(age, now - int(item.verdict.decided_at.timestamp() * 1000))
         return age
 
@@ -275,14 +279,14 @@ class Delivery:
         else:
             self._remind_at = now + every
 
-    def _pass_over(self, item: Waiting, reason: str, *, told: bool = False) -> None:
+    def _pass_over(self, item: Waiting, reason: str, *, told: bool = False, remember: bool = True) -> None:
         self._metrics.skipped.labels(self.name, reason).inc()
         if reason in ("stale", "over"):
             log.warning("sink_passed_over", sink=self.name, reason=reason, offset=item.offset)
-        self._finish(item, told=told)
+        self._finish(item, told=told, remember=remember)
 
-    def _finish(self, item: Waiting, *, told: bool) -> None:
-        if item.verdict is not None:
+    def _finish(self, item: Waiting, *, told: bool, remember: bool = True) -> None:
+        if item.verdict is not None and remember:
             self._reader.course.note(item.verdict, item.published_ms, told=told)
         self._reader.lanes.done(item)
 

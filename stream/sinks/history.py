@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import ValidationError
 
 from schemas.outputs import Verdict
+from stream.standing import STALE_HEADER
 
 HISTORY_MS: Final = 14 * 86_400_000
 """How far back it is read. An incident that nothing was said of for longer is forgotten."""
@@ -18,10 +19,10 @@ BATCH_MS: Final = 500
 
 async def read_history(
     options: Mapping[str, Any], ends: Mapping[TopicPartition, int], since_ms: int
-) -> list[tuple[Verdict, int]]:
-    """The verdicts before the offset `ends` of each partition, published since `since_ms`, with that time.
+) -> list[tuple[Verdict, int, bool | None]]:
+    """The verdicts before the offset `ends` of each partition, published since `since_ms`.
 
-    Those of one partition are in its order.
+    Each with that time, and whether it is marked as stale. Those of one partition are in its order.
     """
     if not any(ends.values()):
         return []
@@ -44,15 +45,23 @@ async def read_history(
         await consumer.stop()
 
 
-async def _read(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> list[tuple[Verdict, int]]:
-    found: list[tuple[Verdict, int]] = []
+async def _read(
+    consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
+) -> list[tuple[Verdict, int, bool | None]]:
+    found: list[tuple[Verdict, int, bool | None]] = []
     while left := [one for one, end in ends.items() if await consumer.position(one) < end]:
         for partition, records in (await consumer.getmany(*left, timeout_ms=BATCH_MS)).items():
             for record in records:
                 verdict = read_verdict(record.value) if record.offset < ends[partition] else None
                 if verdict is not None:
-                    found.append((verdict, record.timestamp))
+                    found.append((verdict, record.timestamp, read_stale(record.headers)))
     return found
+
+
+def read_stale(headers: Sequence[tuple[str, bytes]]) -> bool | None:
+    """Whether a record says that it speaks of the past; None where it does not say."""
+    said = dict(headers).get(STALE_HEADER)
+    return None if said is None else said == b"true"
 
 
 def read_verdict(value: bytes | None) -> Verdict | None:

@@ -23,6 +23,8 @@ class Waiting:
     value: bytes
     published_ms: int
     verdict: Verdict | None
+    stale: bool | None = None
+    """Whether the engine said that it speaks of the past; None where it did not say."""
     ready_at: float = 0.0
     tries: int = 0
     sent: int = 0

@@ -21,8 +21,8 @@ from schemas.words import VERDICTS_TOPIC
 from stream.settings_clients import kafka_options
 from stream.settings_sections import KafkaSettings
 from stream.sinks.base import SinkSettings
-from stream.sinks.course import Course, Filter
-from stream.sinks.history import HISTORY_MS, read_history, read_verdict
+from stream.sinks.course import Course, Filter, quiets
+from stream.sinks.history import HISTORY_MS, read_history, read_stale, read_verdict
 from stream.sinks.lanes import Lanes, Waiting
 
 MOST_WAITING: Final = 2000
@@ -128,7 +128,8 @@ class Reader(ConsumerRebalanceListener):
                 if self.lanes.holds(place):
                     verdict = read_verdict(record.value)
                     value = record.value or b""
-                    self.lanes.add(Waiting(place, record.offset, value, record.timestamp, verdict))
+                    stale = read_stale(record.headers)
+                    self.lanes.add(Waiting(place, record.offset, value, record.timestamp, verdict, stale))
         if batch:
             self.news.set()
 
@@ -139,8 +140,10 @@ class Reader(ConsumerRebalanceListener):
         known = await read_history(self._options, offsets, now - HISTORY_MS)
         if course is not self.course or self._resuming:
             return  # a rebalance came in between
-        for verdict, at_ms in known:
+        for verdict, at_ms, stale in known:
             heard = course.heard(verdict.incident_id)
+            if stale and not quiets(verdict):
+                continue
             told = self._filter.takes(verdict) or (heard is not None and heard.loud)
             course.note(verdict, at_ms, told=told)
         for one, offset in offsets.items():

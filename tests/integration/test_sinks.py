@@ -9,6 +9,7 @@ import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +74,14 @@ class Night:
     def verdict(self, incident: str = "inc_a", revision: int = 0, status: str = "firing", **changes: Any) -> Verdict:
         return verdict(f"{incident}_{self.system}", revision, status, system=self.system, **changes)
 
-    async def publish(self, *verdicts: Verdict, ago_ms: int = 0) -> None:
-        """Publish as the engine does: keyed by incident."""
+    async def publish(self, *verdicts: Verdict, ago_ms: int = 0, stale: bool | None = None) -> None:
+        """Publish as the engine does: keyed by incident, and marked where it says whether it speaks of the past."""
+        mark = [] if stale is None else [("ce_stale", b"true" if stale else b"false")]
         async with AIOKafkaProducer(bootstrap_servers=self.bootstrap) as producer:
             now_ms = wall_ms() - ago_ms
             for one in verdicts:
                 await producer.send_and_wait(
-                    VERDICTS_TOPIC, canonical_json(one), key=one.incident_id.encode(), timestamp_ms=now_ms
+                    VERDICTS_TOPIC, canonical_json(one), key=one.incident_id.encode(), timestamp_ms=now_ms, headers=mark
                 )
 
     @contextlib.asynccontextmanager
@@ -273,6 +275,35 @@ async def test_old_verdicts_do_not_page(night: Night) -> None:
         assert {one.json["dedup_key"] for one in server.requests} == {stands.incident_id, marker.incident_id}
         assert metric(sinks, "skipped_total", sink, reason="stale") == 2
         assert metric(sinks, "skipped_total", sink, reason="over") == 1
+
+
+async def test_what_is_marked_as_past_pages_when_it_is_said_again(night: Night) -> None:
+    """An engine that catches up: nobody hears of the past, a restart between keeps that; what stands is told, once."""
+    hours = timedelta(hours=5)
+    now = datetime.now(UTC).replace(microsecond=0)
+    told = night.verdict("inc_told", decided_at=now - hours)
+    over = night.verdict("inc_over", decided_at=now - timedelta(minutes=30))
+    stands = night.verdict("inc_stands", decided_at=now - hours)
+    graver = night.verdict("inc_stands", 1, "updated", decided_at=now - hours)
+    async with destination("pager", answer=202) as server:
+        sink = name()
+        settings = night.settings(**{sink: pager(server)})
+        await night.publish(told, stale=False)
+        await night.publish(over, stands, graver, stale=True)
+        await night.publish(night.verdict("inc_over", 1, "resolved"), night.verdict("inc_marker"), stale=True)
+        async with night.deliver(settings) as sinks:
+            await server.until(lambda it: len(it.taken) == 1)
+            async with asyncio.timeout(30):
+                while metric(sinks, "skipped_total", sink, reason="stale") < 4:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        await night.publish(night.verdict("inc_told", 1, "resolved", decided_at=now - hours), stale=True)
+        await night.publish(graver, graver, stale=False)
+        async with night.deliver(settings):
+            await server.until(lambda it: len(it.taken) == 3)
+    heard = sorted((one.json["event_action"], one.json["dedup_key"]) for one in server.taken)
+    assert heard == sorted(
+        [("trigger", told.incident_id), ("resolve", told.incident_id), ("trigger", stands.incident_id)]
+    )
 
 
 async def test_a_delivery_is_given_up_when_the_verdict_is_too_old(night: Night) -> None:

@@ -29,6 +29,7 @@ from stream.health import Contact
 from stream.ingest import Tallies
 from stream.metrics import Metrics
 from stream.observe import READY_LAG_RECORDS, CommitTimer, Observer
+from stream.standing import Staleness
 from stream.store import Progress
 from tests.support.feedback import judged
 from tests.unit.triage.stories import quiet
@@ -159,6 +160,8 @@ async def run_everything(stage: Stage) -> None:
     found.firings["escalation_rate", "page", "firing"] += 1
     found.verdicts["firing", "inconclusive"] += 1
     found.muted["firing"] += 1
+    found.stale["firing"] += 1
+    found.standing += 1
     evaluator.machine.tallies.duplicate_scores = 4
     evaluator.machine.tallies.refused_series["flow"] = 2
     evaluator.machine.tallies.failed_detectors["silence"] = 1
@@ -376,8 +379,12 @@ def test_a_verdict_is_an_example_of_its_kind(stage: Stage) -> None:
     """A scraper that asks for OpenMetrics gets the last incident of each kind, to look it up."""
     verdict = SimpleNamespace(status="firing", triage_result="recent_deployments", incident_id="inc_x", muted=None)
     tallies = cast("Any", stage.evaluate.tallies)
-    tallies.note([SimpleNamespace(firings=(), verdicts=(verdict,))])
+    tallies.note([SimpleNamespace(tick=TICK, firings=(), verdicts=(verdict,))], Staleness(60_000, lambda: 0))
+    assert not tallies.stale
     stage.observer.observe()
     text = cast("Any", generate_latest)(stage.metrics.registry).decode()
     [line] = [line for line in text.splitlines() if line.startswith("midwatch_verdicts_total{")]
     assert '# {incident_id="inc_x"} 1.0' in line
+    past = Staleness(60_000, lambda: (TICK + 2) * MINUTE_MS)
+    tallies.note([SimpleNamespace(tick=TICK, firings=(), verdicts=(verdict,))], past)
+    assert tallies.stale == {"firing": 1}

@@ -102,7 +102,8 @@ def test_asyncapi_is_whole() -> None:
     assert directions["receiveAgentInteractions"] == "receive"
     assert directions["receiveMidwatchControls"] == directions["receiveMidwatchFeedback"] == "receive"
     headers = document["components"]["messages"]["verdict"]["headers"]
-    assert set(headers["properties"]) == set(HEADERS)
+    assert set(headers["properties"]) == {*HEADERS, "ce_stale"}
+    assert set(headers["required"]) == set(HEADERS)
 
 
 async def test_published_headers_are_the_described_ones() -> None:

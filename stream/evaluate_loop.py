@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from stream.evaluate import Fenced, ShardEvaluator
 from stream.snapshots import PieceRecord, to_records
 from stream.standing import CatchUp, Staleness
 from stream.store import Store
+from stream.stuck import Trouble
 
 POLL_SECONDS: Final = 0.05
 LEASE_ROUND_SECONDS: Final = 1.0
@@ -27,6 +29,8 @@ WORKER_TTL_MS: Final = 10_000
 HEARTBEAT_SECONDS: Final = 1.0
 SNAPSHOT_SECONDS: Final = 300.0
 BACK_OFF_SECONDS: Final = 1.0
+LEASES: Final = -1
+"""What stands for the leases where shards are named."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.evaluate")
 
@@ -42,10 +46,20 @@ class _Held:
 
 
 @dataclass(slots=True)
+class _Due:
+    """What is to be done, since when, and up to which tick it came at best."""
+
+    since: float
+    tick: int = 0
+
+
+@dataclass(slots=True)
 class EvaluateTallies:
     """Counts for metrics, since the start."""
 
     ticks: int = 0
+    moves: int = 0
+    """Chunks of ticks that were committed."""
     fenced: int = 0
     durations: list[float] = field(default_factory=list)
     firings: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -99,13 +113,26 @@ class EvaluateLoop:
         self._engine = engine
         self._voice = voice
         self._wall_ms = wall_ms
+        self.trouble = Trouble()
         self._held: dict[int, _Held] = {}
+        self._due: dict[int, _Due] = {}
         self._order = _start_order(owner, store.shards)
 
     @property
     def shards(self) -> dict[int, ShardEvaluator]:
         """The shards in hand."""
         return {shard: held.evaluator for shard, held in self._held.items()}
+
+    def stuck_since(self) -> float | None:
+        """Since when, on the monotonic clock, a shard or the leases are due and do not get on; None if nothing is due.
+
+        A shard gets on with every tick that it reaches for the first time, if it takes ever so many of them at once.
+        """
+        for shard, due in self._due.items():
+            held = self._held.get(shard)
+            if held is not None and held.evaluator.machine.tick > due.tick:
+                due.since, due.tick = time.monotonic(), held.evaluator.machine.tick
+        return min((due.since for due in self._due.values()), default=None)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Evaluate until `stop` is set, then store the state and give the leases up."""
@@ -115,12 +142,17 @@ class EvaluateLoop:
             try:
                 if loop.time() - leased >= LEASE_ROUND_SECONDS:
                     leased = loop.time()
+                    self._due.setdefault(LEASES, _Due(time.monotonic()))
                     await self._share()
+                    self._due.pop(LEASES, None)
                 moved = await self._round(stop)
                 pause = 0.0 if moved else POLL_SECONDS
             except (RedisError, KafkaError, OSError) as error:
+                self.trouble.note(error)
                 log.warning("evaluation_waits", error=type(error).__name__, detail=str(error))
                 self._held.clear()
+                # If it was one shard's failure, the next try begins with another, so that it does not hold up all.
+                self._order = [*self._order[1:], self._order[0]]
                 pause = BACK_OFF_SECONDS
             await _wait(stop, pause)
         await self._release_all()
@@ -152,7 +184,10 @@ class EvaluateLoop:
                 break
             if shard not in self._held:
                 evaluator = self._make(shard)
-                if await self._guarded(shard, evaluator.acquire):
+                taken = await self._guarded(shard, evaluator.acquire)
+                if not taken:
+                    self._due.pop(shard, None)
+                else:
                     # Snapshot slots go on in turn over take-overs: the epoch says which is next.
                     slot = int(evaluator.token.partition(":")[0]) % 2
                     self._held[shard] = _Held(evaluator, CatchUp(self._staleness), slot=slot)
@@ -169,6 +204,7 @@ class EvaluateLoop:
         if held is None:
             return False
         started, before = asyncio.get_running_loop().time(), held.evaluator.committed
+        self._due.setdefault(shard, _Due(time.monotonic(), before))
         ticks = await self._guarded(shard, held.evaluator.advance)
         if ticks:
             now = asyncio.get_running_loop().time()
@@ -177,7 +213,10 @@ class EvaluateLoop:
         if shard in self._held:
             await self._beat(shard, held)
             await self._arrive(shard, held)
-        return held.evaluator.committed > before
+        self._due.pop(shard, None)
+        moved = held.evaluator.committed > before
+        self.tallies.moves += moved
+        return moved
 
     async def _arrive(self, shard: int, held: _Held) -> None:
         """At the end of catching up, say again what still stands."""

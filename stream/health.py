@@ -28,6 +28,7 @@ class Contact:
         timeout: float = PROBE_TIMEOUT_SECONDS,
     ) -> None:
         self.up = True
+        self.answers = 0
         self._ask = ask
         self._clock = clock
         self._timeout = timeout
@@ -47,6 +48,7 @@ class Contact:
             log.debug("no_answer", error=type(error).__name__, detail=str(error))
             self.up = False
         if self.up:
+            self.answers += 1
             self._answered = self._clock()
         return self.up
 

@@ -22,6 +22,7 @@ from stream.restore import ensure_shards, partitions_of
 from stream.settings import Settings
 from stream.settings_clients import kafka_options
 from stream.store import PartitionState, ShardMissing, Store
+from stream.stuck import Trouble
 from stream.topics import source_topics
 from stream.watermark import watermark_ms
 
@@ -73,6 +74,7 @@ class IngestLoop(ConsumerRebalanceListener):
         self._stopping = asyncio.Event()
         self._read_to: dict[TopicPartition, int] = {}
         self.waiting = False
+        self.trouble = Trouble()
 
     @property
     def unsettled(self) -> bool:
@@ -136,6 +138,7 @@ class IngestLoop(ConsumerRebalanceListener):
                 positions = await self.ingest.resume(await self._starts(partitions))
                 break
             except (RedisError, OSError, KafkaError, ShardMissing) as error:
+                self.trouble.note(error)
                 log.warning("resume_failed", error=type(error).__name__, detail=str(error), retry_seconds=delay)
                 if await _stopped(self._stopping, delay):
                     return
@@ -189,6 +192,7 @@ class IngestLoop(ConsumerRebalanceListener):
         try:
             return dict(await self.consumer.getmany(**bounds))
         except KafkaError as error:
+            self.trouble.note(error)
             log.warning("fetch_failed", error=type(error).__name__, detail=str(error))
             await _stopped(self._stopping, BACK_OFF_SECONDS[-1])
             return {}
@@ -201,6 +205,7 @@ class IngestLoop(ConsumerRebalanceListener):
                 await self.ingest.touch(await self._empties())
         except (Resync, KafkaError) as error:
             # A KafkaError here is a dead letter that could not be stored: the batch is read again, nothing is skipped.
+            self.trouble.note(error.__cause__ or error)
             log.warning("resync", detail=str(error))
             self._stale = True
             await _stopped(self._stopping, BACK_OFF_SECONDS[0] if isinstance(error, Resync) else BACK_OFF_SECONDS[-1])

@@ -28,6 +28,9 @@ READY_LAG_RECORDS: Final = 5_000
 READY_LAG_TICKS: Final = 2
 """Ticks between watermark and evaluation up to which it does."""
 
+AT_WORK_SECONDS: Final = 5.0
+"""How long a shard may take for a chunk of ticks before it is watched by itself."""
+
 
 class CommitTimer:
     """A `Point` for ingest that measures commits: from the folded batch to its commit in every shard."""
@@ -227,16 +230,30 @@ class Observer:
         return all(consumer.highwater(tp) is not None for tp in consumer.assignment())
 
     def progress(self, part: str) -> int:
-        """A number that grows with every record that `ingest` read, or every tick that `evaluate` has done with."""
+        """A number that stays as it is for as long as a part, or a contact, does not get on.
+
+        What is read again and again without being committed is no progress, and neither is that of other shards while
+        one of them does not get on.
+        """
+        if part in self._contacts:
+            return self._contacts[part].answers
         if part == "ingest":
-            return self._ingest.ingest.tallies.read
-        return self._evaluate.tallies.ticks + sum(e.committed for e in self._evaluate.shards.values())
+            return self._ingest.ingest.tallies.commits["applied"]
+        since = self._evaluate.stuck_since()
+        if since is not None and time.monotonic() - since > AT_WORK_SECONDS:
+            return -round(since * 1000)
+        return self._evaluate.tallies.moves
 
     def behind(self, part: str) -> bool:
-        """Whether a part has work: records to read, or ticks that the watermark has passed."""
+        """Whether a part has work: records to read, or ticks that the watermark has passed; a contact always has.
+
+        A server that does not answer cannot say whether telemetry waits.
+        """
+        if part in self._contacts:
+            return True
         if part == "ingest":
             return self._ingest.unsettled or (any(self._ingest.lag().values()) and not self._ingest.waiting)
-        return self._ticks_behind() > 0
+        return self._evaluate.stuck_since() is not None or self._ticks_behind() > 0
 
     def _ticks_behind(self) -> int:
         """The most ticks that a shard in hand has between its watermark and its evaluation."""

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import CoroutineType
 from typing import Final
 
@@ -67,9 +68,11 @@ class Watchdog:
         clock: Callable[[], float] = time.monotonic,
         give_up: Callable[[str], None] = _exit,
         *,
+        what: str = "the engine",
         describe: Callable[[], str] = str,
         start: bool = True,
     ) -> None:
+        self._what = what
         self._seconds = seconds
         self._clock = clock
         self._give_up = give_up
@@ -93,9 +96,12 @@ class Watchdog:
         if now - self._noted > self._seconds:
             self._end(f"the event loop has been blocked for {now - self._noted:.0f} s; exiting")
         elif now - self._moved > self._seconds:
+            for_seconds = now - self._moved
+            since = datetime.fromtimestamp(time.time() - for_seconds, UTC)
             self._end(
-                f"no progress for {now - self._moved:.0f} s while telemetry waits "
-                "(is Kafka or Redis hanging?); exiting so that a supervisor starts a fresh process"
+                f"{self._what} is stuck: no progress for {for_seconds:.0f} s, since {since:%Y-%m-%dT%H:%M:%SZ}, while "
+                f"there is work; exiting with code {EXIT_STUCK} so that a supervisor starts a fresh process; it goes on "
+                "from what Redis holds, and nothing is lost"
             )
 
     def _end(self, reason: str) -> None:

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, TypeAlias
 
 import structlog
@@ -26,7 +27,7 @@ from stream.evaluate import EvaluateSettings, ShardEvaluator
 from stream.evaluate_loop import EvaluateLoop, Voice
 from stream.feedback_watch import FeedbackWatch
 from stream.guard import TimedGuard
-from stream.health import Contact, Contacts
+from stream.health import Contact
 from stream.http import serve_http
 from stream.ingest import Ingest
 from stream.ingest_loop import IngestLoop
@@ -40,6 +41,7 @@ from stream.signal_metrics import SignalCollector
 from stream.snapshots import PieceRecord
 from stream.standing import Staleness
 from stream.store import Store
+from stream.stuck import PARTS, Diagnosis
 from stream.topics import plan_topics, source_topics
 from stream.watchdog import Watchdog, where_tasks_stand
 
@@ -106,12 +108,16 @@ class Worker:
                 SignalCollector(self.metrics.registry, self.settings.http.series_metrics),
             )
             loops: dict[str, Loop] = {"ingest": ingest.run, "evaluate": evaluate.run}
+            places = {"kafka": self.settings.kafka.bootstrap_servers, "redis": self.settings.redis.url}
+            troubles = {"ingest": ingest.trouble, "evaluate": evaluate.trouble}
+            running = asyncio.get_running_loop()
+            diagnosis = Diagnosis(contacts, places, troubles, lambda: where_tasks_stand(running))
             feedback = FeedbackWatch(self.settings, self.metrics, lambda: 0 in evaluate.shards)
             side: dict[str, Loop] = {"feedback": feedback.run}
             if self.settings.costs.quarterly_report:
                 report = Publisher(producer, wall_ms).cost_report
                 side["cost-report"] = CostReporter(self.settings, store, self.owner, report, self.metrics).run
-            await self._serve(stack, observer, contacts, loops, side, stop)
+            await self._serve(stack, observer, diagnosis, loops, side, stop)
 
     async def _require_topics(self) -> None:
         """Refuse to start where a topic is missing: what is read would wait, what is said would be lost."""
@@ -168,14 +174,16 @@ class Worker:
         self,
         stack: AsyncExitStack,
         observer: Observer,
-        contacts: Contacts,
+        diagnosis: Diagnosis,
         loops: Mapping[str, Loop],
         side: Mapping[str, Loop],
         stop: asyncio.Event,
     ) -> None:
-        loop = asyncio.get_running_loop()
-        seconds = self.settings.engine.stuck_seconds
-        watchdogs = {part: Watchdog(seconds, describe=lambda: where_tasks_stand(loop)) for part in loops}
+        seconds, contacts = self.settings.engine.stuck_seconds, diagnosis.contacts
+        watchdogs = {
+            part: Watchdog(seconds, what=PARTS[part], describe=partial(diagnosis.of, part))
+            for part in (*contacts, *loops)
+        }
         for watchdog in watchdogs.values():
             stack.callback(watchdog.close)
         stack.callback(self.guard.close)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -83,7 +84,10 @@ class Stage:
         in_hand = {"agent.interactions/0": 5}
         self.ingest = FakeIngest(SimpleNamespace(tallies=self.tallies, partitions=in_hand, progress={}))
         self.evaluators: dict[int, Any] = {}
-        self.evaluate = SimpleNamespace(tallies=EvaluateTallies(), shards=self.evaluators)
+        self.due: list[float] = []
+        self.evaluate = SimpleNamespace(
+            tallies=EvaluateTallies(), shards=self.evaluators, stuck_since=lambda: min(self.due, default=None)
+        )
         self.decoded = Counters()
         self.contacts = {name: Contact(self._asker(name), lambda: self.now) for name in self.answers}
         self.observer = Observer(
@@ -373,6 +377,34 @@ def test_behind_while_there_is_work(stage: Stage) -> None:
     stage.ingest.lags = {}
     stage.ingest.unsettled = True
     assert stage.observer.behind("ingest")
+
+
+def test_progress_is_what_is_committed(stage: Stage) -> None:
+    """Records that are read again and again are none, nor are other shards' ticks while one of them is stuck."""
+    progress = stage.observer.progress
+    before = progress("ingest")
+    stage.tallies.read += 100
+    assert progress("ingest") == before
+    stage.tallies.commits["applied"] += 1
+    assert progress("ingest") > before
+    stage.due.append(time.monotonic() - 60)
+    assert stage.observer.behind("evaluate")
+    stuck = progress("evaluate")
+    stage.evaluate.tallies.moves += 1
+    assert progress("evaluate") == stuck
+    stage.due.clear()
+    assert progress("evaluate") != stuck
+
+
+async def test_a_contact_gets_on_with_every_answer(stage: Stage) -> None:
+    """A server that is silent cannot say whether telemetry waits, so it is always asked."""
+    assert stage.observer.behind("kafka")
+    before = stage.observer.progress("kafka")
+    await stage.contacts["kafka"].probe()
+    assert stage.observer.progress("kafka") == before + 1
+    stage.answers["kafka"] = False
+    await stage.contacts["kafka"].probe()
+    assert stage.observer.progress("kafka") == before + 1
 
 
 def test_a_verdict_is_an_example_of_its_kind(stage: Stage) -> None:

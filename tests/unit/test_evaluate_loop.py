@@ -1,0 +1,84 @@
+"""The evaluation loop's own account of what is due, for the watchdog."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+from aiokafka.errors import KafkaTimeoutError
+
+from schemas.outputs import Engine
+from stream.evaluate_loop import EvaluateLoop, Voice
+from stream.standing import Staleness
+
+TICK = 29_540_160
+
+
+class Shards:
+    """Shards of which one cannot publish; the machine of a slow one gets on all the same."""
+
+    shards = 2
+    namespace = "t"
+
+    def __init__(self) -> None:
+        self.rounds = 0
+        self.enough = asyncio.Event()
+
+    async def living(self, *_args: object) -> int:
+        return 1
+
+    async def leave(self, _owner: str) -> None:
+        return
+
+    def evaluator(self, shard: int) -> Any:
+        one = SimpleNamespace(committed=TICK, token="1:w", machine=SimpleNamespace(tick=TICK, windows={}))
+
+        async def acquire() -> bool:
+            return True
+
+        async def advance() -> int:
+            if shard == 1:
+                self.rounds += 1
+                if self.rounds == 3:
+                    self.enough.set()
+                raise KafkaTimeoutError
+            one.committed += 1
+            one.machine.tick += 1
+            return 1
+
+        async def nothing() -> None:
+            return
+
+        one.acquire, one.advance, one.renew, one.release = acquire, advance, nothing, nothing
+        return one
+
+
+async def test_a_shard_that_does_not_get_on_shows_though_others_do(monkeypatch: Any) -> None:
+    """It stays due from its first failure on, through every new try; its failure is kept."""
+    monkeypatch.setattr("stream.evaluate_loop.BACK_OFF_SECONDS", 0.001)
+    monkeypatch.setattr("stream.evaluate_loop.LEASE_ROUND_SECONDS", 0.0)
+    shards = Shards()
+
+    async def send(_what: object) -> None:
+        return
+
+    loop = EvaluateLoop(
+        cast("Any", shards), "w", shards.evaluator, Engine(version="1", config_hash="h"), Voice(send, send, send),
+        lambda: 0, Staleness(1, None),
+    )  # fmt: skip
+    monkeypatch.setattr(loop, "_beat", lambda *_: send(None))
+    monkeypatch.setattr(loop, "_arrive", lambda *_: send(None))
+    stop = asyncio.Event()
+    running = asyncio.create_task(loop.run(stop))
+    await asyncio.wait_for(shards.enough.wait(), 30)
+    since = loop.stuck_since()
+    assert since is not None
+    assert loop.tallies.moves > 0
+    shards.enough.clear()
+    shards.rounds = 0
+    await asyncio.wait_for(shards.enough.wait(), 30)
+    assert loop.stuck_since() == since
+    assert loop.trouble.about == "kafka"
+    stop.set()
+    await running

@@ -17,8 +17,9 @@ from detectors.arrays import append_rows
 from detectors.base import Detector, State
 from schemas.series import KINDS, SeriesKey, SeriesKind
 from stream.assembly import machine_factory
-from stream.core.checkpoint import hours_in, load_blocks, unpack_hour
+from stream.core.checkpoint import hours_in, layout_of, load_blocks, unpack_hour
 from stream.core.deltas import Delta, unpack
+from stream.core.layouts import LAYOUT
 from stream.core.machine import ShardMachine
 from stream.core.ticks import NEVER, tick_of
 from stream.core.windows import HourBlock
@@ -158,7 +159,8 @@ class Shards:
         keys: Mapping[SeriesKind, list[SeriesKey]],
     ) -> tuple[dict[tuple[int, int], HourBlock], ShardMachine, tuple[Detector, ...]]:
         machine = self._make()
-        blocks = {place: unpack_hour(one) if isinstance(one, bytes) else one for place, one in hours.items()}
+        layout = layout_of(state) if state else LAYOUT
+        blocks = {place: unpack_hour(one, layout) if isinstance(one, bytes) else one for place, one in hours.items()}
         if state:
             load_blocks(machine, state, blocks)
             _check_rows(machine, keys)

@@ -13,8 +13,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from stream.core.checkpoint import Checkpoint, load, mark_clean, save
 from stream.core.deltas import Delta, unpack
+from stream.core.layouts import LayoutError
 from stream.core.machine import Outcome, ShardMachine
 from stream.core.ticks import NEVER, tick_of
 from stream.points import Point, nothing
@@ -177,4 +180,7 @@ class ShardEvaluator:
         inboxes = await self.store.seal(self.shard, self.token, upto, first, self.committed)
         if inboxes is None:
             raise Fenced(f"the epoch of shard {self.shard} is over, or it is no longer at tick {self.committed}")
-        return {tick: [unpack(blob) for blob in blobs] for tick, blobs in inboxes.items()}
+        try:
+            return {tick: [unpack(blob) for blob in blobs] for tick, blobs in inboxes.items()}
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise LayoutError(f"an inbox of shard {self.shard} cannot be read ({error})") from error

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from schemas.outputs import Engine, Heartbeat, Verdict
 from stream.core.checkpoint import save
+from stream.core.layouts import LayoutError, NewerLayout
 from stream.core.machine import Outcome
 from stream.core.ticks import MINUTE_MS, time_of
 from stream.evaluate import Fenced, ShardEvaluator
@@ -61,6 +62,8 @@ class EvaluateTallies:
     moves: int = 0
     """Chunks of ticks that were committed."""
     fenced: int = 0
+    rebuilt: Counter[str] = field(default_factory=Counter)
+    """Shards that were made anew, by what from."""
     durations: list[float] = field(default_factory=list)
     firings: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -85,11 +88,12 @@ class EvaluateTallies:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """What the loop says by itself: a shard's heartbeat, its snapshot, verdicts that still stand."""
+    """What the loop says by itself: a shard's heartbeat, its snapshot, verdicts that still stand; what is past."""
 
     heartbeat: Callable[[Heartbeat], Awaitable[None]]
     snapshot: Callable[[list[PieceRecord]], Awaitable[None]]
     again: Callable[[Sequence[Verdict]], Awaitable[None]]
+    staleness: Staleness
 
 
 class EvaluateLoop:
@@ -102,11 +106,12 @@ class EvaluateLoop:
         make_evaluator: Callable[[int], ShardEvaluator],
         engine: Engine,
         voice: Voice,
+        rebuild: Callable[[ShardEvaluator, LayoutError], Awaitable[str]],
         wall_ms: Callable[[], int],
-        staleness: Staleness,
     ) -> None:
         self.tallies = EvaluateTallies()
-        self._staleness = staleness
+        self._staleness = voice.staleness
+        self._rebuild = rebuild
         self._store = store
         self._owner = owner
         self._make = make_evaluator
@@ -173,7 +178,7 @@ class EvaluateLoop:
     async def _keep(self) -> int:
         """Renew what is held; how many workers live."""
         for shard in list(self._held):
-            await self._guarded(shard, self._held[shard].evaluator.renew)
+            await self._guarded(self._held[shard].evaluator, ShardEvaluator.renew)
         return max(await self._store.living(self._owner, self._wall_ms(), WORKER_TTL_MS), 1)
 
     async def _share(self) -> None:
@@ -184,7 +189,7 @@ class EvaluateLoop:
                 break
             if shard not in self._held:
                 evaluator = self._make(shard)
-                taken = await self._guarded(shard, evaluator.acquire)
+                taken = await self._guarded(evaluator, ShardEvaluator.acquire)
                 if not taken:
                     self._due.pop(shard, None)
                 else:
@@ -194,7 +199,7 @@ class EvaluateLoop:
                     behind = self._staleness.behind_minutes(evaluator.committed) if evaluator.committed else None
                     log.info("shard_taken", shard=shard, tick=evaluator.committed, minutes_behind=behind)
         for shard in [s for s in reversed(self._order) if s in self._held][: max(len(self._held) - fair, 0)]:
-            await self._guarded(shard, self._held[shard].evaluator.release)
+            await self._guarded(self._held[shard].evaluator, ShardEvaluator.release)
             self._held.pop(shard, None)
             log.info("shard_given_back", shard=shard)
 
@@ -205,7 +210,7 @@ class EvaluateLoop:
             return False
         started, before = asyncio.get_running_loop().time(), held.evaluator.committed
         self._due.setdefault(shard, _Due(time.monotonic(), before))
-        ticks = await self._guarded(shard, held.evaluator.advance)
+        ticks = await self._guarded(held.evaluator, ShardEvaluator.advance)
         if ticks:
             now = asyncio.get_running_loop().time()
             self.tallies.ticks += ticks
@@ -262,9 +267,20 @@ class EvaluateLoop:
         place = (shard, self._store.shards, held.slot)
         await self._voice.snapshot(to_records(*place, checkpoint, *ends, namespace=self._store.namespace))
 
-    async def _guarded(self, shard: int, step: Callable[[], Awaitable[int | None]]) -> int:
+    async def _guarded(
+        self, evaluator: ShardEvaluator, step: Callable[[ShardEvaluator], Awaitable[int | None]]
+    ) -> int:
+        """One step of a shard: what it answers, or 0 where the shard is out of hand, or to be taken in hand anew."""
+        shard = evaluator.shard
         try:
-            return await step() or 0
+            try:
+                return await step(evaluator) or 0
+            except NewerLayout:
+                raise
+            except LayoutError as error:
+                self._held.pop(shard, None)
+                self.tallies.rebuilt[await self._rebuild(evaluator, error)] += 1
+                return 0
         except Fenced as error:
             self._held.pop(shard, None)
             self.tallies.fenced += 1
@@ -274,7 +290,7 @@ class EvaluateLoop:
     async def _release_all(self) -> None:
         for shard in list(self._held):
             try:
-                await self._guarded(shard, self._held[shard].evaluator.release)
+                await self._guarded(self._held[shard].evaluator, ShardEvaluator.release)
             except (RedisError, OSError) as error:
                 log.warning("release_failed", shard=shard, detail=str(error))
         self._held.clear()

@@ -128,6 +128,8 @@ class IngestLoop(ConsumerRebalanceListener):
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Resume everything that is now ours from the offsets that Redis holds."""
         async with self._lock:
+            # What goes wrong here the client's own routine would only log: the loop tries again, and raises it.
+            self._stale = True
             await self._resume(list(assigned))
 
     async def _resume(self, partitions: list[TopicPartition]) -> None:

@@ -86,6 +86,9 @@ class Metrics:
         self.leases_lost = self._counter("shard_leases_lost_total", "Shards that passed to another worker unasked.")
         self.watermark = self._gauge("watermark_timestamp_seconds", "Event time up to which all is seen.", "shard")
         self.heartbeat = self._gauge("heartbeat_timestamp_seconds", "Wall time of the last committed tick.", "shard")
+        self.shards_rebuilt = self._counter(
+            "shards_rebuilt_total", "Shards made anew because their state could not be read, by what from.", "source"
+        )
         self.ticks = self._counter("ticks_total", "Event-time ticks evaluated and committed.")
         self.tick_duration = self._histogram("tick_duration_seconds", "Time of one shard's tick.", TICK_SECONDS)
         self.series = self._gauge("series", "Series that windows are held for.", "kind")

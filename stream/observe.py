@@ -159,6 +159,7 @@ class Observer:
             metrics.tick_duration.observe(duration)
         self._growth.take(metrics.ticks, (), {"": tallies.ticks})
         self._growth.take(metrics.leases_lost, (), {"": tallies.fenced})
+        self._growth.take(metrics.shards_rebuilt, ("source",), tallies.rebuilt)
         self._growth.take(metrics.firings, ("detector", "tier", "status"), tallies.firings)
         last = tallies.last_incident
         self._growth.take(metrics.verdicts, ("status", "triage_result"), tallies.verdicts, incidents=last)

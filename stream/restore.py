@@ -6,7 +6,7 @@ Nothing that was already said is said again: up to the newest heartbeat of a sha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.words import DEFAULT_NAMESPACE, HEARTBEATS_TOPIC, SNAPSHOTS_TOPIC
+from stream.core.checkpoint import readable
 from stream.core.ticks import MINUTE_MS, ms_of
 from stream.snapshots import newest
 from stream.store import Birth, Store
@@ -29,24 +30,29 @@ class _Beat(msgspec.Struct):
     namespace: str = DEFAULT_NAMESPACE
 
 
-async def ensure_shards(store: Store, kafka: dict[str, Any]) -> list[int]:
-    """Make every shard that Redis lacks; which those were. `kafka` are the client's options.
+async def ensure_shards(
+    store: Store, kafka: dict[str, Any], *, quiet: Mapping[int, int] | None = None, snapshots: bool = True
+) -> dict[int, int]:
+    """Make every shard that Redis lacks; those, each with the tick of its snapshot, 0 for none.
 
-    Raises LayoutMismatch if Redis holds shards of another kind, KafkaError if the topics cannot be read.
+    `kafka` are the client's options. `quiet` are ticks, by shard, that are known to have been said, beyond what
+    heartbeats tell. Raises LayoutMismatch if Redis holds shards of another kind, KafkaError if the topics cannot be
+    read.
     """
     metas = await asyncio.gather(*(store.meta(shard) for shard in range(store.shards)))
     missing = [shard for shard, meta in enumerate(metas) if meta is None]
     if not missing:
-        return []
-    births = newest(await read_values(SNAPSHOTS_TOPIC, kafka), store.shards, store.namespace)
+        return {}
+    values = await read_values(SNAPSHOTS_TOPIC, kafka) if snapshots else []
+    births = newest(values, store.shards, store.namespace, readable)
     said = last_ticks(await read_values(HEARTBEATS_TOPIC, kafka), store.shards, store.namespace)
-    made = []
+    made = {}
     for shard in missing:
         birth = births.get(shard, Birth())
-        quiet = max(said.get(shard, 0), birth.tick)
-        fresh = Birth(birth.tick, quiet, birth.state, birth.hours, birth.parts, birth.inboxes)
+        silent = max(said.get(shard, 0), birth.tick, (quiet or {}).get(shard, 0))
+        fresh = Birth(birth.tick, silent, birth.state, birth.hours, birth.parts, birth.inboxes)
         if await store.birth(shard, fresh):
-            made.append(shard)
+            made[shard] = birth.tick
     return made
 
 

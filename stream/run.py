@@ -19,6 +19,8 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from stream.collector import calm_collector
+from stream.core.layouts import LayoutError
+from stream.ingest_loop import TopicShrunk
 from stream.logs import configure_logs, secret_values
 from stream.page import KeptPage, PageKeeper
 from stream.run_sinks import sinks_beside
@@ -54,7 +56,7 @@ def run_one(settings: Settings, index: int) -> int:
     calm_collector()
     try:
         asyncio.run(_run(settings, index))
-    except (TopicsMissing, LayoutMismatch, KafkaError, RedisError, OSError) as error:
+    except (TopicsMissing, TopicShrunk, LayoutMismatch, LayoutError, KafkaError, RedisError, OSError) as error:
         found = unreachable(error)
         detail = f"{found[0]}: {found[1]}" if found else str(error)
         log.error("cannot_run", error=type(error).__name__, detail=detail)  # noqa: TRY400  # expected: no traceback

@@ -8,14 +8,15 @@ whole. The reader takes the newest snapshot all of whose pieces are there.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from schemas.words import DEFAULT_NAMESPACE
-from stream.core.checkpoint import LAYOUT, Checkpoint
+from stream.core.checkpoint import Checkpoint
+from stream.core.layouts import LAYOUT, OLDEST
 from stream.store import Birth, PartitionState
 
 PIECE_BYTES: Final = 700_000
@@ -60,13 +61,14 @@ def to_records(
     inboxes: Sequence[tuple[int, bytes]],
     *,
     namespace: str = DEFAULT_NAMESPACE,
+    layout: int = LAYOUT,
 ) -> list[PieceRecord]:
-    """The records of a snapshot. `checkpoint` must hold all hours; `slot` is 0 or 1, in turn.
+    """The records of a snapshot. `checkpoint` must hold all hours and be of `layout`; `slot` is 0 or 1, in turn.
 
     Keys bear the namespace if it is not the default: several engines may share one Kafka.
     """
     snapshot = _Snapshot(
-        LAYOUT,
+        layout,
         shards,
         shard,
         checkpoint.tick,
@@ -88,11 +90,16 @@ def to_records(
     ]
 
 
-def newest(values: Iterable[bytes], shards: int, namespace: str = DEFAULT_NAMESPACE) -> dict[int, Birth]:
+def newest(
+    values: Iterable[bytes],
+    shards: int,
+    namespace: str = DEFAULT_NAMESPACE,
+    readable: Callable[[bytes], bool] = lambda _state: True,
+) -> dict[int, Birth]:
     """The newest whole snapshot of each shard of an engine, as what the shard can start from.
 
-    Pieces of another namespace, layout or number of shards, and broken ones, are passed over: the shard is then rebuilt
-    by time.
+    Pieces of another namespace or number of shards, those of a newer layout, broken ones, and those whose state is not
+    `readable`, are passed over: the shard is then rebuilt from an older snapshot, or by time.
     """
     gathered: dict[tuple[int, int, int], dict[int, _Piece]] = {}
     for value in values:
@@ -105,7 +112,7 @@ def newest(values: Iterable[bytes], shards: int, namespace: str = DEFAULT_NAMESP
     births: dict[int, Birth] = {}
     for (shard, _, checksum), pieces in sorted(gathered.items(), key=lambda item: item[0]):
         whole = _whole(pieces, checksum)
-        birth = None if whole is None else _birth(whole, shard, shards)
+        birth = None if whole is None else _birth(whole, shard, shards, readable)
         if birth is not None:
             births[shard] = birth
     return births
@@ -120,12 +127,14 @@ def _whole(pieces: Mapping[int, _Piece], checksum: int) -> bytes | None:
     return whole if zlib.crc32(whole) == checksum else None
 
 
-def _birth(whole: bytes, shard: int, shards: int) -> Birth | None:
+def _birth(whole: bytes, shard: int, shards: int, readable: Callable[[bytes], bool]) -> Birth | None:
     try:
         snapshot = msgspec.msgpack.decode(whole, type=_Snapshot)
     except (msgspec.MsgspecError, ValueError):
         return None
-    if (snapshot.layout, snapshot.shard, snapshot.shards) != (LAYOUT, shard, shards):
+    if (snapshot.shard, snapshot.shards) != (shard, shards) or not OLDEST <= snapshot.layout <= LAYOUT:
+        return None
+    if not readable(snapshot.state):
         return None
     return Birth(
         tick=snapshot.tick,

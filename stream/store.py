@@ -11,6 +11,7 @@ itself; the scripts bear a repetition, but a repetition after a pause could be a
 | `{ns:shard}:inbytes` | hash: tick to the bytes in its inbox |
 | `{ns:shard}:lease` | string with expiry: the owner |
 | `{ns:shard}:state` | the last checkpoint |
+| `{ns:shard}:unreadable` | a checkpoint that could not be read, set aside, with expiry |
 | `{ns:shard}:hour:KIND:HOUR` | packed counts of one hour, with expiry |
 | `{ns}:workers` | sorted set: living workers by when they count as gone |
 """
@@ -25,14 +26,16 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from detectors.base import HOURS
-from stream.core.checkpoint import LAYOUT, Checkpoint, hours_in
+from stream.core.checkpoint import Checkpoint, hours_in
+from stream.core.layouts import LAYOUT, OLDEST
 from stream.core.ticks import NEVER
 from stream.redis_scripts import Script
 
 HOUR_TTL_SECONDS: Final = (HOURS + 10 * 24) * 3600
 """An hour outlives the longest window by ten days, so that an engine that was off for a week finds it still there."""
+UNREADABLE_SECONDS: Final = 28 * 24 * 3600
 SCRIPTS: Final = (
-    *("ingest", "touch", "register", "birth", "acquire", "renew", "seal", "commit", "snapshot"),
+    *("ingest", "touch", "register", "birth", "acquire", "renew", "seal", "commit", "snapshot", "forget"),
     *("inboxes", "living"),
 )
 PROBED: Final = frozenset({"ingest", "birth", "seal", "commit", "snapshot", "inboxes"})
@@ -161,7 +164,12 @@ class Store:
         if found[0] is None:
             return None
         _, layout, shards, *ticks = (int(value or 0) for value in found)
-        if (layout, shards) != (LAYOUT, self.shards):
+        if layout > LAYOUT:
+            raise LayoutMismatch(
+                f"shard {shard} in Redis has layout {layout}, this version reads up to {LAYOUT}: a newer version of "
+                "Midwatch has taken it over; upgrade this one"
+            )
+        if shards != self.shards or layout < OLDEST:
             raise LayoutMismatch(
                 f"Redis holds {shards} shards of layout {layout}, this engine has {self.shards} of layout {LAYOUT}: "
                 "use another redis.namespace (windows are then rebuilt from Kafka), or set engine.shards back"
@@ -280,10 +288,19 @@ class Store:
     ) -> bool:
         """Commit the ticks up to `tick`, with a checkpoint if given. False if fenced."""
         args: list[Any] = [token, expected, tick, self.key(shard, "in:"), self.key(shard, "hour:"), HOUR_TTL_SECONDS]
-        args.append(b"" if checkpoint is None else checkpoint.state)
+        args += [b"" if checkpoint is None else checkpoint.state, LAYOUT]
         for (kind, hour), blob in (checkpoint.hours if checkpoint else {}).items():
             args += [f"{kind}:{hour}", blob]
         return bool(await self._run("commit", self._keys(shard, "meta", "inbytes", "state"), args))
+
+    def unreadable(self, shard: int) -> str:
+        """The key of a state that was set aside."""
+        return self.key(shard, "unreadable")
+
+    async def forget(self, shard: int, token: str) -> bool:
+        """Set a shard aside whose state cannot be read: it is to be brought into being anew. False if fenced."""
+        keys = self._keys(shard, "meta", "state", "unreadable")
+        return bool(await self._run("forget", keys, [token, UNREADABLE_SECONDS]))
 
     async def open_ends(
         self, shard: int, token: str, committed: int

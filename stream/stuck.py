@@ -65,7 +65,7 @@ class Diagnosis:
     def _advice(self, part: str) -> str:
         silent = [name for name, contact in self.contacts.items() if contact.silent_seconds > SILENT_SECONDS]
         if "redis" in silent:
-            return "see whether Redis runs and answers (redis-cli PING), its memory, disk and log, and the network to it"
+            return "see whether Redis runs and answers (redis-cli PING), its memory, disk, log and network"
         if "kafka" in silent:
             return "see whether the brokers run and can be reached, and their disks and logs; then: midwatch doctor"
         trouble = self.troubles.get(part)

@@ -100,8 +100,8 @@ class Watchdog:
             since = datetime.fromtimestamp(time.time() - for_seconds, UTC)
             self._end(
                 f"{self._what} is stuck: no progress for {for_seconds:.0f} s, since {since:%Y-%m-%dT%H:%M:%SZ}, while "
-                f"there is work; exiting with code {EXIT_STUCK} so that a supervisor starts a fresh process; it goes on "
-                "from what Redis holds, and nothing is lost"
+                f"there is work; exiting with code {EXIT_STUCK}, so that a supervisor starts a fresh process, which "
+                "goes on from what Redis holds: nothing is lost"
             )
 
     def _end(self, reason: str) -> None:

@@ -34,6 +34,7 @@ from stream.ingest_loop import IngestLoop
 from stream.metrics import Metrics
 from stream.observe import CommitTimer, Observer
 from stream.publish import Publisher
+from stream.rebuild import Rebuilder
 from stream.restore import ensure_shards, partitions_of
 from stream.settings import Settings
 from stream.settings_clients import kafka_options, redis_client
@@ -89,7 +90,8 @@ class Worker:
             await self._require_topics()
             made = await ensure_shards(store, self._kafka)
             if made:
-                log.info("shards_made", shards=made)
+                from_snapshots = [shard for shard, tick in made.items() if tick]
+                log.info("shards_made", shards=list(made), from_snapshots=from_snapshots)
             ingest, evaluate = self._parts(store, producer)
             await ingest.start()
             stack.push_async_callback(ingest.stop)
@@ -166,8 +168,9 @@ class Worker:
         async def send_snapshot(records: list[PieceRecord]) -> None:
             await asyncio.gather(*[await producer.send(SNAPSHOTS_TOPIC, value=r.value, key=r.key) for r in records])
 
-        voice = Voice(publisher.heartbeat, send_snapshot, say_again)
-        loop = EvaluateLoop(store, self.owner, make_evaluator, self.engine, voice, wall_ms, staleness)
+        voice = Voice(publisher.heartbeat, send_snapshot, say_again, staleness)
+        rebuild = Rebuilder(store, self._kafka).rebuild
+        loop = EvaluateLoop(store, self.owner, make_evaluator, self.engine, voice, rebuild, wall_ms)
         return IngestLoop(settings, store, ingest, wall_ms, str(self._kafka["client_id"])), loop
 
     async def _serve(

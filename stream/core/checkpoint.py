@@ -1,8 +1,8 @@
 """A shard's whole state as bytes, and back: what a checkpoint holds.
 
 Hours are packed one block an hour and kind, so that they can be stored, and expire, on their own; everything else goes
-into one blob. The layout carries a version; a blob of another version is refused with a clear error, and the windows
-are then rebuilt from Kafka.
+into one blob. The blob begins with its layout: an older one is brought to today's on reading (`stream.core.layouts`), a
+newer one is refused as such, a damaged one is refused and the shard is then made anew.
 """
 
 from __future__ import annotations
@@ -19,22 +19,21 @@ from numpy.typing import NDArray
 from detectors.base import State
 from schemas.series import KINDS, SeriesKey, SeriesKind
 from stream.core.deltas import KIND_CODE, Delta, pack, unpack
+from stream.core.layouts import LAYOUT, LayoutError, NewerLayout, hour_of, opened, sealed, tree_of
 from stream.core.machine import ShardMachine
 from stream.core.windows import RING, HourBlock
 from triage.incidents import Incidents
 
-LAYOUT: Final = 1
-"""Version of the layout. Raise it when the meaning of a checkpoint changes."""
+__all__ = [
+    "Checkpoint", "LayoutError", "NewerLayout", "hours_in", "layout_of", "load", "load_blocks", "mark_clean",
+    "readable", "save", "unpack_hour",
+]  # fmt: skip
 
 _LEVEL: Final = 1
 """The state is written every few ticks: speed counts."""
 
 _HOUR_LEVEL: Final = 6
 """An hour is written for an hour and kept for 28 days: size counts."""
-
-
-class LayoutError(ValueError):
-    """A checkpoint of a layout that this version cannot read."""
 
 
 class _Array(msgspec.Struct, array_like=True):
@@ -51,7 +50,6 @@ class _Kind(msgspec.Struct):
 
 
 class _State(msgspec.Struct):
-    layout: int
     tick: int
     last_seen: int
     kinds: dict[str, _Kind]
@@ -60,7 +58,7 @@ class _State(msgspec.Struct):
     score_ids: dict[str, int]
     incidents: bytes
     hours: list[tuple[int, int]]
-    traces: bytes = b""
+    traces: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +84,6 @@ def save(machine: ShardMachine, *, all_hours: bool = False) -> Checkpoint:
         for hour in sorted(windows.hour_blocks if all_hours else windows.dirty_hours & windows.hour_blocks.keys()):
             hours[KIND_CODE[kind], hour] = _pack_block(windows.hour_blocks[hour])
     state = _State(
-        LAYOUT,
         machine.tick,
         machine.last_seen,
         kinds,
@@ -100,7 +97,7 @@ def save(machine: ShardMachine, *, all_hours: bool = False) -> Checkpoint:
         sorted((KIND_CODE[kind], hour) for kind, windows in machine.windows.items() for hour in windows.hour_blocks),
         machine.traces.save(),
     )
-    return Checkpoint(machine.tick, zlib.compress(msgspec.msgpack.encode(state), _LEVEL), hours)
+    return Checkpoint(machine.tick, sealed(zlib.compress(msgspec.msgpack.encode(state), _LEVEL)), hours)
 
 
 def mark_clean(machine: ShardMachine) -> None:
@@ -114,24 +111,45 @@ def hours_in(state: bytes) -> list[tuple[int, int]]:
     return _read(state).hours
 
 
-def _read(state: bytes) -> _State:
+def readable(state: bytes) -> bool:
+    """Whether a saved state can be read, as far as its form goes."""
     try:
-        saved = msgspec.msgpack.decode(zlib.decompress(state), type=_State)
+        _read(state)
+    except LayoutError:
+        return False
+    return True
+
+
+def layout_of(state: bytes) -> int:
+    """The layout of a saved state, and of the hours that belong to it. Raises LayoutError."""
+    return opened(state)[0]
+
+
+def _read(state: bytes) -> _State:
+    layout, body = opened(state)
+    if layout < LAYOUT:
+        return _converted(tree_of(state))
+    try:
+        return msgspec.msgpack.decode(zlib.decompress(body), type=_State)
     except (zlib.error, msgspec.MsgspecError, ValueError) as error:
         raise LayoutError(f"the checkpoint cannot be read ({error})") from error
-    if saved.layout != LAYOUT:
-        raise LayoutError(f"the checkpoint has layout {saved.layout}, this version reads layout {LAYOUT}")
-    return saved
+
+
+def _converted(tree: dict[str, Any]) -> _State:
+    try:
+        return msgspec.convert(tree, _State)
+    except msgspec.MsgspecError as error:
+        raise LayoutError(f"the checkpoint cannot be read ({error})") from error
 
 
 Blocks = Mapping[tuple[int, int], HourBlock]
 """Hours, unpacked, by (kind code, hour)."""
 
 
-def unpack_hour(blob: bytes) -> HourBlock:
-    """One stored hour. Raises LayoutError for bytes that are none of ours."""
+def unpack_hour(blob: bytes, layout: int = LAYOUT) -> HourBlock:
+    """One stored hour, of the layout of its state. Raises LayoutError for bytes that are none of ours."""
     try:
-        return _unpack_block(blob)
+        return _unpack_block(hour_of(blob, layout))
     except (ValueError, TypeError, IndexError, zlib.error, msgspec.MsgspecError) as error:
         raise LayoutError(f"an hour cannot be read ({error})") from error
 
@@ -139,11 +157,13 @@ def unpack_hour(blob: bytes) -> HourBlock:
 def load(machine: ShardMachine, state: bytes, hours: Mapping[tuple[int, int], bytes]) -> None:
     """Bring a fresh machine to the state that was saved.
 
-    A detector that was not there, or whose memory had another form, starts with a fresh one. Raises LayoutError for a
-    layout of another version and for bytes that are none of ours; the machine is then of no use. An hour that is not
-    given has expired and counts as empty.
+    A detector that was not there, or whose memory had another form, starts with a fresh one. An older layout is brought
+    to today's, and all its hours count as changed, so that the next checkpoint is whole in today's. Raises NewerLayout
+    for that of a newer version, LayoutError for bytes that are none of ours; the machine is then of no use. An hour
+    that is not given has expired and counts as empty.
     """
-    load_blocks(machine, state, {place: unpack_hour(blob) for place, blob in hours.items()})
+    layout = layout_of(state)
+    load_blocks(machine, state, {place: unpack_hour(blob, layout) for place, blob in hours.items()})
 
 
 def load_blocks(machine: ShardMachine, state: bytes, blocks: Blocks) -> None:
@@ -151,6 +171,9 @@ def load_blocks(machine: ShardMachine, state: bytes, blocks: Blocks) -> None:
     saved = _read(state)
     try:
         _load(machine, saved, blocks)
+        if layout_of(state) < LAYOUT:
+            for windows in machine.windows.values():
+                windows.dirty_hours.update(windows.hour_blocks)
     except (ValueError, TypeError, IndexError, KeyError, zlib.error, msgspec.MsgspecError) as error:
         raise LayoutError(f"the checkpoint of tick {saved.tick} cannot be read ({error})") from error
 

@@ -2,9 +2,10 @@
 --
 -- KEYS  1 meta (hash)  2 inbytes (hash)  3 state (string)
 -- ARGV  1 token  2 expected committed tick  3 tick  4 prefix of the inbox keys  5 prefix of the hour keys
---       6 expiry of hours, seconds  7 state blob (empty: no checkpoint), then pairs (hour suffix, blob)
+--       6 expiry of hours, seconds  7 state blob (empty: no checkpoint)  8 its layout, then pairs (hour suffix, blob)
 --
--- A checkpoint and the tick that it stands for are written together, and the inboxes that it covers are removed.
+-- A checkpoint, its layout and the tick that it stands for are written together, and the inboxes that it covers are
+-- removed.
 -- Returns 1, or 0 if the epoch, the committed tick or the seal is not what the caller saw (fenced, or Redis lost data).
 local meta, inbytes = KEYS[1], KEYS[2]
 local known = redis.call('HMGET', meta, 'epoch', 'committed', 'sealed')
@@ -14,10 +15,10 @@ redis.call('HSET', meta, 'committed', ARGV[3])
 if #ARGV[7] == 0 then return 1 end
 
 redis.call('SET', KEYS[3], ARGV[7])
-for at = 8, #ARGV, 2 do
+for at = 9, #ARGV, 2 do
   redis.call('SET', ARGV[5] .. ARGV[at], ARGV[at + 1], 'EX', ARGV[6])
 end
-redis.call('HSET', meta, 'checkpoint', ARGV[3])
+redis.call('HSET', meta, 'checkpoint', ARGV[3], 'layout', ARGV[8])
 local upto, freed = tonumber(ARGV[3]), 0
 for _, field in ipairs(redis.call('HKEYS', inbytes)) do
   if tonumber(field) <= upto then

@@ -64,6 +64,10 @@ idle_moves = st.builds(lambda *args: Step("idle_move", args), _number(WORKERS - 
 idle_chaos = st.one_of(idle_moves, idle_moves, moves, reads, evaluations)
 
 
+upgrades = st.sampled_from([Step("older_version"), Step("older_version"), Step("damage", (0,)), Step("damage", (1,))])
+upgrade_chaos = st.one_of(moves, moves, reads, read_alls, evaluations, snapshots, losses, upgrades, upgrades)
+
+
 @st.composite
 def rounds(draw: st.DrawFn, clock: int, happenings: st.SearchStrategy[Step], events: tuple[str, ...]) -> list[Step]:
     """Every partition speaks at about the same time, some events late; then a few things happen."""

@@ -18,7 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from tests.simulation import mutants
-from tests.simulation.histories import SPAN_KINDS, Step, histories, idle_histories, logs_of, play
+from tests.simulation.histories import SPAN_KINDS, Step, histories, idle_histories, logs_of, play, upgrade_chaos
 from tests.simulation.world import golden
 
 SERVERS = 2 if shutil.which("redis-server") or os.environ.get("MIDWATCH_REDIS") else 1
@@ -79,6 +79,20 @@ def test_idle_partitions_lose_nothing(runner: Runner, history: list[Step], check
 @given(history=histories(events=SPAN_KINDS), checkpoint_ticks=st.sampled_from([1, 2, 5]))
 def test_traces_count_once_whatever_happens(runner: Runner, history: list[Step], checkpoint_ticks: int) -> None:
     """Traces whose spans come by any partition, in any batch, through crashes and losses, end like the golden run."""
+    loop, client = runner
+    assert loop.run(play(client, history, checkpoint_ticks)) is None
+
+
+@pytest.mark.timeout(600)
+@settings(
+    max_examples=max(HISTORIES // 20, 1),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(history=histories(upgrade_chaos), checkpoint_ticks=st.sampled_from([1, 2, 5]))
+def test_upgrades_and_damaged_states_lose_nothing(runner: Runner, history: list[Step], checkpoint_ticks: int) -> None:
+    """States of an older layout, in Redis and in snapshots, and unreadable ones: it all ends like the golden run."""
     loop, client = runner
     assert loop.run(play(client, history, checkpoint_ticks)) is None
 

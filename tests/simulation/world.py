@@ -20,7 +20,7 @@ from schemas.series import KINDS, SeriesKey
 from schemas.words import CONTROLS_TOPIC
 from stream.adapters import Decoder, Limits, decode_controls
 from stream.adapters.otlp import OtlpReader
-from stream.core.checkpoint import load, save
+from stream.core.checkpoint import Checkpoint, LayoutError, load, readable, save
 from stream.core.deltas import Delta
 from stream.core.fold import Batch, PartitionFold, ShardMap
 from stream.core.machine import Outcome, ShardMachine
@@ -30,6 +30,7 @@ from stream.ingest import Ingest, Resync
 from stream.snapshots import newest, to_records
 from stream.store import Birth, ShardMissing, Store
 from tests.simulation.tiny import LogRecord, TinyDetector
+from tests.support.checkpoints import as_layout_1
 from triage.registry import build as build_checks
 from triage.settings import TriageSettings
 
@@ -105,6 +106,8 @@ class World:
         self.checkpoint_ticks = checkpoint_ticks
         self._types = (ingest_type, evaluator_type)
         self._born = 0
+        self._loading: ShardEvaluator | None = None
+        self.rebuilt = 0
         self.workers = [self._fresh() for _ in range(WORKERS)]
 
     def _make_store(self) -> Store:
@@ -189,7 +192,7 @@ class World:
         who.resumed = True
 
     async def ensure(self) -> None:
-        births = newest(self.pieces, SHARDS)
+        births = newest(self.pieces, SHARDS, readable=readable)
         for shard in range(SHARDS):
             await self.store.birth(shard, births.get(shard, Birth()))
 
@@ -203,6 +206,12 @@ class World:
             self.workers[worker] = self._fresh()
         except (Fenced, ShardMissing):
             who.evaluators.pop(shard, None)
+        except LayoutError:
+            # As `stream.rebuild` does it: set aside, and brought into being anew by whoever comes next.
+            damaged = who.evaluators.pop(shard, None) or self._loading
+            assert damaged is not None
+            await self.store.forget(shard, damaged.token)
+            self.rebuilt += 1
         finally:
             who.points.left = None
 
@@ -214,6 +223,7 @@ class World:
             await self.redis.delete(self.store.key(shard, "lease"))
             settings = EvaluateSettings(LATENESS_MS, 0, self.checkpoint_ticks, 60_000)
             evaluator = self._types[1](self.store, shard, who.name, make_machine, self._publish, settings, who.points)
+            self._loading = evaluator
             if not await evaluator.acquire():
                 return
             who.evaluators[shard] = evaluator
@@ -236,6 +246,28 @@ class World:
             checkpoint = save(evaluator.machine, all_hours=True)
             self.pieces += [r.value for r in to_records(shard, SHARDS, len(self.pieces) % 2, checkpoint, *ends)]
 
+    async def older_version(self) -> None:
+        """All that is stored is as the version before this one would have stored it."""
+        for shard in range(SHARDS):
+            state = await self.redis.get(self.store.key(shard, "state"))
+            if state and readable(state):
+                await self.redis.set(self.store.key(shard, "state"), as_layout_1(state))
+                await self.redis.hset(self.store.key(shard, "meta"), "layout", "1")
+        self.pieces = [
+            record.value
+            for shard, birth in newest(self.pieces, SHARDS, readable=readable).items()
+            for record in to_records(
+                shard, SHARDS, 0, Checkpoint(birth.tick, as_layout_1(birth.state), dict(birth.hours or {})),
+                dict(birth.parts or {}), birth.inboxes, layout=1,
+            )
+        ]  # fmt: skip
+
+    async def damage(self, shard: int) -> None:
+        """What is stored of a shard loses its second half; whoever has it in memory does not notice."""
+        state = await self.redis.get(self.store.key(shard, "state"))
+        if state:
+            await self.redis.set(self.store.key(shard, "state"), state[: len(state) // 2])
+
     async def _keys(self) -> list[bytes]:
         return sorted([key async for key in self.redis.scan_iter(match=f"{{{self.namespace}:*", count=1000)])
 
@@ -256,6 +288,8 @@ class World:
     # The end: everything is read and evaluated, by a fresh worker.
 
     async def settle(self) -> None:
+        for shard in range(SHARDS):
+            await self.evaluate(0, shard, steal=True, crash_after=None)
         who = self._fresh()
         for _ in range(3 + sum(len(log) for log in self.logs.values())):
             for partition in PARTITIONS:

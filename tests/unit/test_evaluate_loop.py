@@ -64,8 +64,8 @@ async def test_a_shard_that_does_not_get_on_shows_though_others_do(monkeypatch: 
         return
 
     loop = EvaluateLoop(
-        cast("Any", shards), "w", shards.evaluator, Engine(version="1", config_hash="h"), Voice(send, send, send),
-        lambda: 0, Staleness(1, None),
+        cast("Any", shards), "w", shards.evaluator, Engine(version="1", config_hash="h"),
+        Voice(send, send, send, Staleness(1, None)), cast("Any", None), lambda: 0,
     )  # fmt: skip
     monkeypatch.setattr(loop, "_beat", lambda *_: send(None))
     monkeypatch.setattr(loop, "_arrive", lambda *_: send(None))

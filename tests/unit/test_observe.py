@@ -166,6 +166,7 @@ async def run_everything(stage: Stage) -> None:
     found.muted["firing"] += 1
     found.stale["firing"] += 1
     found.standing += 1
+    found.rebuilt["snapshot"] += 1
     evaluator.machine.tallies.duplicate_scores = 4
     evaluator.machine.tallies.refused_series["flow"] = 2
     evaluator.machine.tallies.failed_detectors["silence"] = 1

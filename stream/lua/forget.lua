@@ -1,0 +1,14 @@
+-- Set a shard aside whose state cannot be read, so that it is brought into being anew. The state is kept for a look at it.
+--
+-- KEYS  1 meta (hash)  2 state (string)  3 unreadable (string with expiry)
+-- ARGV  1 token  2 seconds that the unreadable state is kept
+--
+-- Epochs go on counting, and the lease stays. Offsets and inboxes are removed at the birth.
+-- Returns 1, or 0 if the epoch is not this one.
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
+redis.call('HDEL', KEYS[1], 'born')
+if redis.call('EXISTS', KEYS[2]) == 1 then
+  redis.call('RENAME', KEYS[2], KEYS[3])
+  redis.call('EXPIRE', KEYS[3], ARGV[2])
+end
+return 1

@@ -2,9 +2,9 @@
 
 `python -m benchmarks.soak [--minutes M] [--series 10x] [--json]`. One worker reads as fast as it can: a producer keeps
 some ten thousand records waiting for it, stamped with the present. Resident memory is looked at every five seconds; the
-slope is that of a straight line through what comes after the warm-up, in per cent of its mean in ten minutes. At the end
-the worker gets SIGTERM amid the load; then another one reads the rest, and the windows are counted. Kafka and Redis are
-embedded, or those of `MIDWATCH_KAFKA` and `MIDWATCH_REDIS`.
+slope is that of a straight line through what comes after the warm-up, in per cent of its mean in ten minutes. At the
+end the worker gets SIGTERM amid the load; then another one reads the rest, and the windows are counted. Kafka and Redis
+are embedded, or those of `MIDWATCH_KAFKA` and `MIDWATCH_REDIS`.
 """
 
 from __future__ import annotations

@@ -67,6 +67,8 @@ class ShardEvaluator:
         self.committed = 0
         self.quiet = 0
         self.watermark_ms = NEVER
+        self.stopping: Callable[[], bool] = lambda: False
+        """Whether to end: then a chunk is committed up to the tick that it has come to."""
         self._make_machine = make_machine
         self._publish = publish
         self._settings = settings
@@ -147,6 +149,9 @@ class ShardEvaluator:
             if outcome.tick > self.quiet and (outcome.firings or outcome.verdicts):
                 outcomes.append(outcome)
             await self._breathe()
+            if self.stopping():
+                upto = outcome.tick
+                break
         self._point("evaluated")
         await self._settle(outcomes, upto)
         return evaluated

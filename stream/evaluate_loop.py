@@ -121,6 +121,7 @@ class EvaluateLoop:
         self.trouble = Trouble()
         self._held: dict[int, _Held] = {}
         self._due: dict[int, _Due] = {}
+        self._stopping: Callable[[], bool] = lambda: False
         self._order = _start_order(owner, store.shards)
 
     @property
@@ -141,6 +142,7 @@ class EvaluateLoop:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Evaluate until `stop` is set, then store the state and give the leases up."""
+        self._stopping = stop.is_set
         loop = asyncio.get_running_loop()
         leased = float("-inf")
         while not stop.is_set():
@@ -189,6 +191,7 @@ class EvaluateLoop:
                 break
             if shard not in self._held:
                 evaluator = self._make(shard)
+                evaluator.stopping = self._stopping
                 taken = await self._guarded(evaluator, ShardEvaluator.acquire)
                 if not taken:
                     self._due.pop(shard, None)
@@ -288,13 +291,15 @@ class EvaluateLoop:
             return 0
 
     async def _release_all(self) -> None:
-        for shard in list(self._held):
-            try:
-                await self._guarded(self._held[shard].evaluator, ShardEvaluator.release)
-            except (RedisError, OSError) as error:
-                log.warning("release_failed", shard=shard, detail=str(error))
+        """Give everything back; what Redis does not take is done again by the next owner, when the lease is over."""
+        held = [one.evaluator for one in self._held.values()]
+        steps = [*(self._guarded(evaluator, ShardEvaluator.release) for evaluator in held)]
+        for outcome in await asyncio.gather(*steps, self._store.leave(self._owner), return_exceptions=True):
+            if isinstance(outcome, RedisError | OSError | LayoutError):
+                log.warning("release_failed", error=type(outcome).__name__, detail=str(outcome))
+            elif isinstance(outcome, BaseException):
+                raise outcome
         self._held.clear()
-        await self._store.leave(self._owner)
 
 
 def _start_order(owner: str, shards: int) -> list[int]:

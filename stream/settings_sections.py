@@ -115,6 +115,7 @@ class EngineSettings(Section):
         description="Series of one kind in a shard, at about 3 kB; more are refused, counted.",
     )
     stuck_seconds: float = Field(60.0, ge=5, le=3600, description="No progress for this long while behind: exit.")
+    stop_seconds: float = Field(5.0, ge=1, le=600, description="Longest that ending in order may take.")
     stale_minutes: float = Field(
         10.0, ge=1, le=1440, description="What is said of ticks further back is marked stale: nobody is paged for it."
     )

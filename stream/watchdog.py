@@ -55,6 +55,33 @@ def _awaited(task: asyncio.Task[object]) -> str:
     return " > ".join(names)
 
 
+class EndBound:
+    """Ends the process if, once it has begun to end, it has not ended within some seconds.
+
+    A crash at any moment loses nothing, so neither does this: what was not committed is done again by the next process.
+    """
+
+    def __init__(self, seconds: float, give_up: Callable[[str], None] = _exit) -> None:
+        self._seconds = seconds
+        self._give_up = give_up
+        self._timer: threading.Timer | None = None
+
+    def begin(self, describe: Callable[[], str]) -> None:
+        """The end begins. `describe` gives the last lines of the message."""
+        words = (
+            f"midwatch: told to end, and not done within {self._seconds:g} s (engine.stop_seconds); ending now. Nothing "
+            "is lost: what was not committed is done again by the next process"
+        )
+        self._timer = threading.Timer(self._seconds, lambda: self._give_up(f"{words}\n{describe()}"))
+        self._timer.daemon = True
+        self._timer.start()
+
+    def close(self) -> None:
+        """It has ended."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
 class Watchdog:
     """Ends the process if `note` reports no progress for `seconds` while behind, or is itself not called.
 

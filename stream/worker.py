@@ -44,7 +44,7 @@ from stream.standing import Staleness
 from stream.store import Store
 from stream.stuck import PARTS, Diagnosis
 from stream.topics import plan_topics, source_topics
-from stream.watchdog import Watchdog, where_tasks_stand
+from stream.watchdog import EndBound, Watchdog, where_tasks_stand
 
 OBSERVE_SECONDS = 1.0
 PUBLISH_SECONDS = 30.0
@@ -74,11 +74,13 @@ class Worker:
         self.guard = TimedGuard(self.metrics)
         self._decoder = Decoder(record_limits(settings), settings.adapters.origin(), settings.otlp.reader())
         self._index = index
+        self._end = EndBound(settings.engine.stop_seconds)
         self._kafka = {**kafka_options(settings.kafka), "client_id": f"{settings.kafka.client_id}-{index}"}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set. Raises what keeps it from starting; from then on it waits and goes on."""
         async with AsyncExitStack() as stack:
+            stack.callback(self._end.close)
             redis = redis_client(self.settings.redis)
             stack.push_async_callback(redis.aclose)
             producer = AIOKafkaProducer(
@@ -205,6 +207,7 @@ class Worker:
             await _first_failure(list(tasks.values()), stop)
         finally:
             stop.set()
+            self._end.begin(partial(diagnosis.of, "end"))
             await asyncio.gather(*tasks.values(), return_exceptions=True)
             log.info("worker_stopped", owner=self.owner)
 

@@ -41,10 +41,10 @@ class Case:
 
 
 @asynccontextmanager
-async def at_work(folder: Path) -> AsyncIterator[Case]:
+async def at_work(folder: Path, **more: float) -> AsyncIterator[Case]:
     folder.mkdir()  # noqa: ASYNC240  # an empty directory, on this machine
     with EmbeddedKafkaProcess(auto_create_topics=False) as kafka, EmbeddedRedis() as redis:
-        config = write_config(folder, kafka.bootstrap, redis.url, stuck_seconds=STUCK_SECONDS)
+        config = write_config(folder, kafka.bootstrap, redis.url, **{"stuck_seconds": STUCK_SECONDS, **more})
         await make_topics(settings_from(config))
         case = Case(folder, kafka, redis)
         async with engine(config) as case.process:
@@ -84,11 +84,21 @@ async def refused_writes(folder: Path) -> str:
         return await case.last_words()
 
 
+async def hung_end(folder: Path) -> str:
+    """Redis hangs when the engine is told to end."""
+    async with at_work(folder, stop_seconds=1.0, stuck_seconds=600.0) as case:
+        os.kill(case.redis.pid, signal.SIGSTOP)
+        assert case.process is not None
+        case.process.send_signal(signal.SIGTERM)
+        return await case.last_words()
+
+
 async def test_a_stuck_engine_ends_and_says_why(tmp_path: Path) -> None:
     """Each kind of it, side by side: exit code 75, what is stuck and since when, who is silent, what to do."""
-    kinds = (frozen_broker, hung_redis, refused_writes)
+    kinds = (frozen_broker, hung_redis, refused_writes, hung_end)
     said = dict(zip(kinds, await asyncio.gather(*(kind(tmp_path / kind.__name__) for kind in kinds)), strict=True))
-    for words in said.values():
+    assert "told to end, and not done within 1 s" in said[hung_end]
+    for words in (said[kind] for kind in kinds if kind is not hung_end):
         assert "is stuck: no progress for" in words
         assert f"exiting with code {EXIT_STUCK}" in words
         assert "kafka at 127.0.0.1:" in words

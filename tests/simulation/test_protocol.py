@@ -85,7 +85,7 @@ def test_traces_count_once_whatever_happens(runner: Runner, history: list[Step],
 
 @pytest.mark.timeout(600)
 @settings(
-    max_examples=max(HISTORIES // 20, 1),
+    max_examples=max(HISTORIES // 40, 1),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],

@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 120.0
 
 def write_config(folder: Path, bootstrap: str, redis_url: str, **engine: Any) -> Path:
     """A configuration whose time is the telemetry's own, so that a test decides how late it is."""
-    quick = {"checkpoint_ticks": 5, "lease_seconds": 2.0, "stuck_seconds": 20.0}
+    quick = {"checkpoint_ticks": 5, "lease_seconds": 2.0, "stuck_seconds": 20.0, "stop_seconds": 60.0}
     lines = {"clock": '"stream"', "shards": SHARDS, **quick, **engine}
     path = folder / "midwatch.toml"
     path.write_text(

@@ -1,0 +1,93 @@
+"""From one version to the next, and past a damaged state: told to end amid its work, the engine loses nothing."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.words import HEARTBEATS_TOPIC, VERDICTS_TOPIC
+from stream.core.checkpoint import readable
+from stream.core.layouts import LAYOUT, opened
+from stream.core.ticks import MINUTE_MS, rfc3339
+from stream.embedded import EmbeddedKafkaProcess
+from stream.settings import Settings
+from stream.settings_clients import redis_client
+from stream.store import Store
+from tests.integration import traffic
+from tests.integration.test_engine import END, golden, ticks_done, totals
+from tests.support.checkpoints import as_layout_1
+from tests.support.engine import Reader, engine, make_topics, send, settings_from, write_config
+
+pytestmark = pytest.mark.timeout(240)
+
+
+async def as_an_older_version_left_it(settings: Settings) -> tuple[list[int], int]:
+    """Every state in the older layout, but for one that is damaged; which are the one, which is the other."""
+    client = redis_client(settings.redis)
+    store = Store(client, settings.redis.namespace, settings.engine.shards)
+    try:
+        states = {shard: await client.get(store.key(shard, "state")) for shard in range(settings.engine.shards)}
+        damaged, *older = sorted((shard for shard, state in states.items() if state), key=lambda s: -len(states[s]))
+        for shard in older:
+            await client.set(store.key(shard, "state"), as_layout_1(states[shard]))
+            await client.hset(store.key(shard, "meta"), "layout", "1")
+        await client.set(store.key(damaged, "state"), states[damaged][: len(states[damaged]) // 2])
+    finally:
+        await client.aclose()
+    return older, damaged
+
+
+async def layouts_of(settings: Settings, shards: list[int]) -> set[tuple[int, int]]:
+    """The layouts in Redis, as the shard says, and as its state does."""
+    client = redis_client(settings.redis)
+    store = Store(client, settings.redis.namespace, settings.engine.shards)
+    try:
+        found = set()
+        for shard in shards:
+            state = await client.get(store.key(shard, "state"))
+            assert readable(state)
+            found.add((int(await client.hget(store.key(shard, "meta"), "layout")), opened(state)[0]))
+        return found
+    finally:
+        await client.aclose()
+
+
+async def test_the_next_version_takes_over(embedded_redis: Any, tmp_path: Path) -> None:
+    """SIGTERM amid the load, states of an older layout, one of them damaged: windows and verdicts are all there."""
+    with EmbeddedKafkaProcess() as broker:
+        config = write_config(tmp_path, broker.bootstrap, embedded_redis.url)
+        settings = settings_from(config)
+        await make_topics(settings)
+        records, last = traffic.records(), traffic.closing(END)
+        half = len(records) // 2
+        wanted, wanted_totals = golden(settings, tmp_path, records + last)
+        async with Reader(broker.bootstrap, [VERDICTS_TOPIC, HEARTBEATS_TOPIC]) as reader:
+            async with engine(config) as process:
+                await send(broker.bootstrap, records[:half])
+                await reader.until(lambda found: any(r.topic == HEARTBEATS_TOPIC for r in found))
+                await send(broker.bootstrap, records[half:])
+                process.send_signal(signal.SIGTERM)
+                assert await process.wait() == 0
+            older, damaged = await as_an_older_version_left_it(settings)
+            assert older, "nothing was left to bring on"
+            async with engine(config):
+                await send(broker.bootstrap, last)
+                await reader.until(ticks_done(traffic.START_MINUTE + END - 1))
+        said: dict[str, set[bytes]] = {}
+        for record in reader.records:
+            if record.topic == VERDICTS_TOPIC:
+                said.setdefault(json.loads(record.value)["verdict_id"], set()).add(record.value)
+        assert all(len(values) == 1 for values in said.values())
+        end = rfc3339((traffic.START_MINUTE + END - 1) * MINUTE_MS)
+        assert {identity: json.loads(next(iter(values))) for identity, values in said.items()} == {
+            identity: verdict for identity, verdict in wanted.items() if verdict["decided_at"] <= end
+        }
+        assert await layouts_of(settings, [*older, damaged]) == {(LAYOUT, LAYOUT)}
+        assert await totals(settings) == wanted_totals
+    logs = "".join(path.read_text() for path in tmp_path.glob("*.log"))  # noqa: ASYNC240  # small, on this machine
+    assert '"event": "state_unreadable"' in logs
+    assert '"source": "telemetry"' in logs

@@ -85,6 +85,11 @@ class Worker:
                 return int(line.split()[1]) * 1024
         raise RuntimeError("the worker has no memory")
 
+    def cpu_seconds(self) -> float:
+        """Seconds of processor time so far, of all its threads."""
+        fields = Path(f"/proc/{self._running.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     async def metric(self, session: aiohttp.ClientSession, name: str) -> float | None:
         """The sum of a metric over its labels; None while the worker does not answer."""
         with suppress(aiohttp.ClientError, TimeoutError):

@@ -69,8 +69,8 @@ class EndBound:
     def begin(self, describe: Callable[[], str]) -> None:
         """The end begins. `describe` gives the last lines of the message."""
         words = (
-            f"midwatch: told to end, and not done within {self._seconds:g} s (engine.stop_seconds); ending now. Nothing "
-            "is lost: what was not committed is done again by the next process"
+            f"midwatch: told to end, and not done within {self._seconds:g} s (engine.stop_seconds): ending now. "
+            "Nothing is lost, the next process goes on from what Redis holds"
         )
         self._timer = threading.Timer(self._seconds, lambda: self._give_up(f"{words}\n{describe()}"))
         self._timer.daemon = True

@@ -1,9 +1,10 @@
 """How fast an engine that was off catches up.
 
-`python -m benchmarks.catchup [--hours H] [--series S] [--per-minute N] [--json]`. The telemetry of the last H hours waits
-in Kafka, N events a minute over S flows, when a worker starts with an empty Redis; it is done when its `/readyz` says
-that it has caught up: lag and ticks. Kafka and Redis are embedded, or those of `MIDWATCH_KAFKA` and `MIDWATCH_REDIS`. CPU
-time is that of the worker alone, and holds up on a noisy machine; the wall clock's figures do less so.
+`python -m benchmarks.catchup [--hours H] [--series S] [--per-minute N] [--json]`. The telemetry of the last H hours
+waits in Kafka, N events a minute over S flows, when a worker starts with an empty Redis; it is done when its `/readyz`
+says that it has caught up: lag and ticks. Kafka and Redis are embedded, or those of `MIDWATCH_KAFKA` and
+`MIDWATCH_REDIS`. CPU time is that of the worker alone, and holds up on a noisy machine; the wall clock's figures do less
+so.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ async def until_ready(url: str) -> None:
         while True:
             with suppress(aiohttp.ClientError, TimeoutError):
                 async with session.get(url) as answer:
-                    if answer.status == 200:  # noqa: PLR2004  # ready
+                    if answer.status == 200:
                         return
             await asyncio.sleep(POLL_SECONDS)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,6 +31,9 @@ WORKER_TTL_MS: Final = 10_000
 HEARTBEAT_SECONDS: Final = 1.0
 SNAPSHOT_SECONDS: Final = 300.0
 BACK_OFF_SECONDS: Final = 1.0
+HOPELESS_TRIES: Final = 3
+"""Failures of one shard after which the watchdog counts from the first of them."""
+
 LEASES: Final = -1
 """What stands for the leases where shards are named."""
 
@@ -48,10 +52,13 @@ class _Held:
 
 @dataclass(slots=True)
 class _Due:
-    """What is to be done, since when, and up to which tick it came at best."""
+    """What is to be done: since when, up to which tick it came at best, how often it was tried, since when now."""
 
     since: float
-    tick: int = 0
+    tick: int
+    tries: int = 0
+    began: float = 0.0
+    at_work: bool = False
 
 
 @dataclass(slots=True)
@@ -130,15 +137,35 @@ class EvaluateLoop:
         return {shard: held.evaluator for shard, held in self._held.items()}
 
     def stuck_since(self) -> float | None:
-        """Since when, on the monotonic clock, a shard or the leases are due and do not get on; None if nothing is due.
+        """Since when, on the monotonic clock, a shard or the leases do not get on; None if that can be said of none.
 
-        A shard gets on with every tick that it reaches for the first time, if it takes ever so many of them at once.
+        It is said of what is being tried now, since this try; and of what has failed some times, since the first of
+        them: one that failed once may wait long for its next turn. A shard gets on with every tick that it reaches for
+        the first time, if it takes ever so many of them at once.
         """
+        found = []
         for shard, due in self._due.items():
             held = self._held.get(shard)
             if held is not None and held.evaluator.machine.tick > due.tick:
-                due.since, due.tick = time.monotonic(), held.evaluator.machine.tick
-        return min((due.since for due in self._due.values()), default=None)
+                due.since = due.began = time.monotonic()
+                due.tick, due.tries = held.evaluator.machine.tick, 1
+            if due.tries >= HOPELESS_TRIES:
+                found.append(due.since)
+            elif due.at_work:
+                found.append(due.began)
+        return min(found, default=None)
+
+    @contextmanager
+    def _watched(self, what: int, tick: int = 0) -> Iterator[None]:
+        """One try of a shard, or of the leases; if it raises, it stays due."""
+        now = time.monotonic()
+        due = self._due.setdefault(what, _Due(now, tick))
+        due.tries, due.began, due.at_work = due.tries + 1, now, True
+        try:
+            yield
+        finally:
+            due.at_work = False
+        self._due.pop(what, None)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Evaluate until `stop` is set, then store the state and give the leases up."""
@@ -149,9 +176,8 @@ class EvaluateLoop:
             try:
                 if loop.time() - leased >= LEASE_ROUND_SECONDS:
                     leased = loop.time()
-                    self._due.setdefault(LEASES, _Due(time.monotonic()))
-                    await self._share()
-                    self._due.pop(LEASES, None)
+                    with self._watched(LEASES):
+                        await self._share()
                 moved = await self._round(stop)
                 pause = 0.0 if moved else POLL_SECONDS
             except (RedisError, KafkaError, OSError) as error:
@@ -180,7 +206,7 @@ class EvaluateLoop:
     async def _keep(self) -> int:
         """Renew what is held; how many workers live."""
         for shard in list(self._held):
-            await self._guarded(self._held[shard].evaluator, ShardEvaluator.renew)
+            await self._guarded(self._held[shard].evaluator, self._held[shard].evaluator.renew)
         return max(await self._store.living(self._owner, self._wall_ms(), WORKER_TTL_MS), 1)
 
     async def _share(self) -> None:
@@ -192,7 +218,7 @@ class EvaluateLoop:
             if shard not in self._held:
                 evaluator = self._make(shard)
                 evaluator.stopping = self._stopping
-                taken = await self._guarded(evaluator, ShardEvaluator.acquire)
+                taken = await self._guarded(evaluator, evaluator.acquire)
                 if not taken:
                     self._due.pop(shard, None)
                 else:
@@ -202,7 +228,7 @@ class EvaluateLoop:
                     behind = self._staleness.behind_minutes(evaluator.committed) if evaluator.committed else None
                     log.info("shard_taken", shard=shard, tick=evaluator.committed, minutes_behind=behind)
         for shard in [s for s in reversed(self._order) if s in self._held][: max(len(self._held) - fair, 0)]:
-            await self._guarded(self._held[shard].evaluator, ShardEvaluator.release)
+            await self._guarded(self._held[shard].evaluator, self._held[shard].evaluator.release)
             self._held.pop(shard, None)
             log.info("shard_given_back", shard=shard)
 
@@ -212,16 +238,15 @@ class EvaluateLoop:
         if held is None:
             return False
         started, before = asyncio.get_running_loop().time(), held.evaluator.committed
-        self._due.setdefault(shard, _Due(time.monotonic(), before))
-        ticks = await self._guarded(held.evaluator, ShardEvaluator.advance)
-        if ticks:
-            now = asyncio.get_running_loop().time()
-            self.tallies.ticks += ticks
-            self.tallies.durations.append((now - started) / ticks)
-        if shard in self._held:
-            await self._beat(shard, held)
-            await self._arrive(shard, held)
-        self._due.pop(shard, None)
+        with self._watched(shard, before):
+            ticks = await self._guarded(held.evaluator, held.evaluator.advance)
+            if ticks:
+                now = asyncio.get_running_loop().time()
+                self.tallies.ticks += ticks
+                self.tallies.durations.append((now - started) / ticks)
+            if shard in self._held:
+                await self._beat(shard, held)
+                await self._arrive(shard, held)
         moved = held.evaluator.committed > before
         self.tallies.moves += moved
         return moved
@@ -270,14 +295,12 @@ class EvaluateLoop:
         place = (shard, self._store.shards, held.slot)
         await self._voice.snapshot(to_records(*place, checkpoint, *ends, namespace=self._store.namespace))
 
-    async def _guarded(
-        self, evaluator: ShardEvaluator, step: Callable[[ShardEvaluator], Awaitable[int | None]]
-    ) -> int:
+    async def _guarded(self, evaluator: ShardEvaluator, step: Callable[[], Awaitable[int | None]]) -> int:
         """One step of a shard: what it answers, or 0 where the shard is out of hand, or to be taken in hand anew."""
         shard = evaluator.shard
         try:
             try:
-                return await step(evaluator) or 0
+                return await step() or 0
             except NewerLayout:
                 raise
             except LayoutError as error:
@@ -293,7 +316,7 @@ class EvaluateLoop:
     async def _release_all(self) -> None:
         """Give everything back; what Redis does not take is done again by the next owner, when the lease is over."""
         held = [one.evaluator for one in self._held.values()]
-        steps = [*(self._guarded(evaluator, ShardEvaluator.release) for evaluator in held)]
+        steps = [*(self._guarded(evaluator, evaluator.release) for evaluator in held)]
         for outcome in await asyncio.gather(*steps, self._store.leave(self._owner), return_exceptions=True):
             if isinstance(outcome, RedisError | OSError | LayoutError):
                 log.warning("release_failed", error=type(outcome).__name__, detail=str(outcome))

@@ -70,7 +70,7 @@ class Diagnosis:
             return "see whether the brokers run and can be reached, and their disks and logs; then: midwatch doctor"
         trouble = self.troubles.get(part)
         if trouble is not None and trouble.about == "redis":
-            return "Redis answers, but refuses: see its memory limit (noeviction), its disk, its users' rights"
+            return "Redis answers, but refuses or is slow: see its memory limit, disk, users' rights, SLOWLOG"
         if part == "evaluate" or (trouble is not None and trouble.about == "kafka"):
             return (
                 "Kafka answers, but does not take what is written, or not in time: see disks, quotas, ACLs and "

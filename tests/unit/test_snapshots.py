@@ -9,6 +9,7 @@ import pytest
 
 from stream import snapshots
 from stream.core.checkpoint import Checkpoint, load, save
+from stream.core.layouts import LAYOUT, OLDEST
 from stream.restore import last_ticks
 from stream.snapshots import PIECE_BYTES, PieceRecord, newest, to_records
 from stream.store import PartitionState
@@ -121,13 +122,21 @@ def test_another_engine_s_snapshots_are_passed_over() -> None:
     assert ticks(unnamed) == {1: START}
 
 
-def test_another_number_of_shards_or_layout_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its series belong elsewhere; the shard is rebuilt by time."""
+def test_another_number_of_shards_or_a_newer_layout_is_passed_over() -> None:
+    """Its series belong elsewhere, or nobody here can read it; the shard is rebuilt by time. An older one is taken."""
     assert ticks([r.value for r in snapshot(START, shards=SHARDS + 1)]) == {}
-    monkeypatch.setattr(snapshots, "LAYOUT", 99)
-    values = [r.value for r in snapshot(START)]
-    monkeypatch.undo()
-    assert ticks(values) == {}
+    for layout, found in ((LAYOUT + 1, {}), (LAYOUT, {1: START}), (OLDEST, {1: START}), (OLDEST - 1, {})):
+        records = to_records(1, SHARDS, 0, Checkpoint(START, b"state", {}), PARTS, INBOXES, layout=layout)
+        assert ticks([r.value for r in records]) == found
+
+
+def test_a_state_that_cannot_be_read_gives_way_to_an_older_one() -> None:
+    """Of two whole snapshots the newer one is damaged inside: the older one is taken, and without one none is."""
+    values = compacted(snapshot(START, 0), snapshot(START + 9, 1))
+    older = Checkpoint(START, random.Random(START).randbytes(1000), {}).state
+    found = newest(values, SHARDS, readable=lambda state: state == older)
+    assert {shard: birth.tick for shard, birth in found.items()} == {1: START}
+    assert newest(values, SHARDS, readable=lambda _state: False) == {}
 
 
 def test_the_heartbeats_of_another_engine_do_not_count() -> None:

@@ -3,8 +3,7 @@
 `python -m benchmarks.catchup [--hours H] [--series S] [--per-minute N] [--json]`. The telemetry of the last H hours
 waits in Kafka, N events a minute over S flows, when a worker starts with an empty Redis; it is done when its `/readyz`
 says that it has caught up: lag and ticks. Kafka and Redis are embedded, or those of `MIDWATCH_KAFKA` and
-`MIDWATCH_REDIS`. CPU time is that of the worker alone, and holds up on a noisy machine; the wall clock's figures do less
-so.
+`MIDWATCH_REDIS`. CPU time is that of the worker alone, and holds up on a noisy machine; the wall clock does less so.
 """
 
 from __future__ import annotations

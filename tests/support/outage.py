@@ -1,4 +1,4 @@
-"""Telemetry of a fleet that never stopped, for an engine that did: what was over when it came back, and what was not."""
+"""Telemetry of a fleet that never stopped, for an engine that did: what was over when it came back, what was not."""
 
 from __future__ import annotations
 

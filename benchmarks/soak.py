@@ -78,6 +78,13 @@ class Worker:
                 sys.executable, "-m", "stream.cli", "run", "--config", str(self._config), stdout=log, stderr=log
             )
 
+    def check(self) -> None:
+        """Fail with its last words if it has ended by itself."""
+        if self._running.returncode is not None:
+            words = self._config.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
+            at = max(words.rfind("\nmidwatch: "), 0) or max(len(words) - 3000, 0)
+            raise RuntimeError(f"the worker ended with code {self._running.returncode}: {words[at : at + 3000]}")
+
     def resident(self) -> int:
         """Bytes in memory."""
         for line in Path(f"/proc/{self._running.pid}/status").read_text(encoding="ascii").splitlines():
@@ -185,6 +192,7 @@ async def _send(
 async def _sample(worker: Worker, session: aiohttp.ClientSession, seconds: float, found: Found) -> None:
     began = time.monotonic()
     while (at := time.monotonic() - began) < seconds:
+        worker.check()
         read = await worker.metric(session, "midwatch_records_read_total")
         if read is not None:
             found.samples.append((at, worker.resident(), read))

@@ -67,7 +67,7 @@ def golden(settings: Settings, folder: Path, records: list[Record]) -> dict[str,
 
 
 def stale(record: Any) -> bool:
-    return dict(record.headers)["ce_stale"] == b"true"
+    return bool(dict(record.headers)["ce_stale"] == b"true")
 
 
 @pytest.mark.parametrize("hours", [6, 24])

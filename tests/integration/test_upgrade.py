@@ -30,7 +30,9 @@ async def as_an_older_version_left_it(settings: Settings) -> tuple[list[int], in
     client = redis_client(settings.redis)
     store = Store(client, settings.redis.namespace, settings.engine.shards)
     try:
-        states = {shard: await client.get(store.key(shard, "state")) for shard in range(settings.engine.shards)}
+        states: dict[int, Any] = {
+            shard: await client.get(store.key(shard, "state")) for shard in range(settings.engine.shards)
+        }
         damaged, *older = sorted((shard for shard, state in states.items() if state), key=lambda s: -len(states[s]))
         for shard in older:
             await client.set(store.key(shard, "state"), as_layout_1(states[shard]))
@@ -48,9 +50,10 @@ async def layouts_of(settings: Settings, shards: list[int]) -> set[tuple[int, in
     try:
         found = set()
         for shard in shards:
-            state = await client.get(store.key(shard, "state"))
+            state: Any = await client.get(store.key(shard, "state"))
             assert readable(state)
-            found.add((int(await client.hget(store.key(shard, "meta"), "layout")), opened(state)[0]))
+            layout: Any = await client.hget(store.key(shard, "meta"), "layout")
+            found.add((int(layout), opened(state)[0]))
         return found
     finally:
         await client.aclose()

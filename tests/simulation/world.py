@@ -249,7 +249,7 @@ class World:
     async def older_version(self) -> None:
         """All that is stored is as the version before this one would have stored it."""
         for shard in range(SHARDS):
-            state = await self.redis.get(self.store.key(shard, "state"))
+            state: Any = await self.redis.get(self.store.key(shard, "state"))
             if state and readable(state):
                 await self.redis.set(self.store.key(shard, "state"), as_layout_1(state))
                 await self.redis.hset(self.store.key(shard, "meta"), "layout", "1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from aiokafka.errors import KafkaTimeoutError
 from redis.exceptions import ResponseError
 
@@ -18,7 +20,7 @@ class Bench:
         self.trouble = Trouble(lambda: self.now)
 
     def words(self, part: str) -> str:
-        contacts = {name: Contact(_never, lambda n=name: self.silent[n]) for name in self.silent}
+        contacts = {name: Contact(_never, partial(self.silent.__getitem__, name)) for name in self.silent}
         for contact in contacts.values():
             contact._answered = 0.0
         places = {"kafka": "broker:9092", "redis": "redis://cache"}

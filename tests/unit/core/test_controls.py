@@ -23,6 +23,7 @@ from stream.core.machine import QUIET_GAP_TICKS
 from stream.core.shards import shard_of
 from stream.core.ticks import time_of
 from stream.evaluate_loop import EvaluateTallies
+from stream.standing import Staleness
 from tests.unit.core.builders import START, Recorder, machine, traffic
 
 SHARDS = 4
@@ -194,7 +195,8 @@ def test_muted_verdicts_are_counted_apart() -> None:
     quiet.step(START, [traffic(START - 1, 5, 0), delta(silence())])
     loud.step(START, [traffic(START - 1, 5, 0)])
     tallies = EvaluateTallies()
-    tallies.note([shard.step(START + 1, [traffic(START, 5, 3)]) for shard in (quiet, loud)])
+    outcomes = [shard.step(START + 1, [traffic(START, 5, 3)]) for shard in (quiet, loud)]
+    tallies.note(outcomes, Staleness(60_000, None))
     assert tallies.muted == {"firing": 1}
     assert tallies.verdicts.total() == 2
 

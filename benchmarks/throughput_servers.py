@@ -46,8 +46,8 @@ def _kafka(stack: ExitStack, embedded: bool) -> tuple[str, str]:
         except LibsUnavailable as why:
             return stack.enter_context(EmbeddedKafkaProcess()).bootstrap, f"the embedded broker ({why})"
         return stack.enter_context(cluster).bootstrap, "a real Kafka, one broker"
-    why = "asked for" if embedded else "no Java for a real Kafka"
-    return stack.enter_context(EmbeddedKafkaProcess()).bootstrap, f"the embedded broker ({why})"
+    reason = "asked for" if embedded else "no Java for a real Kafka"
+    return stack.enter_context(EmbeddedKafkaProcess()).bootstrap, f"the embedded broker ({reason})"
 
 
 def fill(bootstrap: str, topic: str, partitions: int, events: Iterable[Sent]) -> None:

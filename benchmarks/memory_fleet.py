@@ -54,8 +54,11 @@ class Fleet:
     def delta(self, minute: int, minutes: int) -> Delta:
         """The same as a delta, with exemplars of the escalations of a single minute."""
         rows, amounts = self.amounts(minute, minutes)
-        places: list[Any] = list(zip(rows.tolist(), amounts.tolist(), strict=True))
-        counts = [Count(KIND_CODE["flow"], *self.keys[row][1:], minute, tuple(found)) for row, found in places]
+        places: list[tuple[int, Any]] = list(zip(rows.tolist(), amounts.tolist(), strict=True))
+        counts = [
+            Count(KIND_CODE["flow"], key.environment, key.system, key.dims, minute, tuple(found))
+            for key, found in ((self.keys[row], found) for row, found in places)
+        ]
         # Those of past hours would be forgotten by the end.
         shown = places if minutes == 1 else []
         exemplars = [self.exemplar(row, minute) for row, found in shown for _ in range(min(found[1], EXEMPLARS))]

@@ -1,7 +1,8 @@
 """The Bytewax contender of the throughput benchmark: a windowed dataflow as its documentation writes it.
 
-Runs in the peers' environment. Its state is in a recovery store, snapshotted every second. The clock stops when the
-last event is in its window; the end of the topic then closes what is open, so that the sum of all can be checked.
+Runs in the peers' environment. Its state is in a recovery store, snapshotted every ten seconds as by default. The clock
+stops when the last event is in its window; the end of the topic then closes what is open, so that the sum of all can
+be checked.
 """
 
 from __future__ import annotations
@@ -78,9 +79,7 @@ def main() -> None:
     _, task = task_of_arguments()
     meter, out, store = Meter(task.events), Sum(), Path(task.directory)
     init_db_dir(store, 1)
-    cli_main(
-        flow_of(task, meter, out), epoch_interval=timedelta(seconds=1), recovery_config=RecoveryConfig(str(store))
-    )
+    cli_main(flow_of(task, meter, out), recovery_config=RecoveryConfig(str(store)))
     say(meter.measured(out.total))
 
 

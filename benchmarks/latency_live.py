@@ -31,16 +31,17 @@ from stream.settings import load_settings
 from stream.topics import create_topics, plan_topics
 
 PARTITIONS: Final = 4
-SYSTEMS: Final = 200
+SYSTEMS: Final = 100
 FLOWS: Final = 5
-SPEED: Final = 40
+SPEED: Final = 20
 MINUTE_MS: Final = 60_000
 LATENESS_MS: Final = 5_000
 WARM_MINUTES: Final = 120
 WARM_EVENTS: Final = 1_000
 """Events in each minute of the quiet time."""
 
-CATCH_UP_SECONDS: Final = 8.0
+CATCH_UP_SECONDS: Final = 15.0
+QUIET_SECONDS: Final = 15.0
 INCIDENT_MINUTES: Final = 6
 SLICES: Final = 30
 """Parts of a minute that are sent at once."""
@@ -155,6 +156,13 @@ class Verdicts:
         self._thread.join()
         self._consumer.close()
 
+    def await_quiet(self) -> None:
+        """Wait until no verdict has come for a while."""
+        count = -1
+        while len(self.seen) > count:
+            count = len(self.seen)
+            time.sleep(QUIET_SECONDS)
+
     def _read(self) -> None:
         while not self._stop.is_set():
             message = self._consumer.poll(0.05)
@@ -210,7 +218,7 @@ def tick_to_verdict(at: Servers, rate: float, minutes: int) -> dict[str, Any]:
         verdicts, load = Verdicts(at.kafka), Load(at.kafka, rate)
         try:
             load.run(minutes)
-            time.sleep(5)
+            verdicts.await_quiet()
         finally:
             verdicts.close()
     return {

@@ -26,10 +26,22 @@ from stream.store import Store
 BATCHES: Final = {"midwatch": BATCH, "midwatch-20k": 20_000}
 
 
+async def make_loop(task: Task, batch: int, ingest_class: type[Ingest] = Ingest) -> tuple[IngestLoop, Store]:
+    """The ingest loop of a worker, not yet started, and the store that it commits to."""
+    settings = _settings(task, batch)
+
+    async def no_letters(letters: Sequence[object]) -> None:
+        raise RuntimeError(f"an event of the benchmark was refused: {letters[0]}")
+
+    store = Store(redis_client(settings.redis), task.name, settings.engine.shards)
+    await ensure_shards(store, kafka_options(settings.kafka))
+    ingest = ingest_class(store, Decoder(record_limits(settings)), no_letters, 5000)
+    return IngestLoop(settings, store, ingest, lambda: time.time_ns() // 1_000_000, task.name), store
+
+
 async def midwatch(task: Task, batch: int = BATCH) -> Measured:
     """Midwatch's ingest loop, as a worker runs it: checked, windowed by series, committed with a fence to Redis."""
     calm_collector()
-    settings = _settings(task, batch)
     meter, stop = Meter(task.events), asyncio.Event()
 
     class Metered(Ingest):
@@ -38,19 +50,12 @@ async def midwatch(task: Task, batch: int = BATCH) -> Measured:
             if self.tallies.read and meter.note(self.tallies.read):
                 stop.set()
 
-    async def no_letters(letters: Sequence[object]) -> None:
-        raise RuntimeError(f"an event of the benchmark was refused: {letters[0]}")
-
-    redis = redis_client(settings.redis)
-    store = Store(redis, task.name, settings.engine.shards)
-    await ensure_shards(store, kafka_options(settings.kafka))
-    ingest = Metered(store, Decoder(record_limits(settings)), no_letters, 5000)
-    loop = IngestLoop(settings, store, ingest, lambda: time.time_ns() // 1_000_000, task.name)
+    loop, store = await make_loop(task, batch, Metered)
     await loop.start()
     await loop.run(stop)
     await loop.stop()
     counted = await _in_inboxes(store)
-    await redis.aclose()
+    await store.redis.aclose()
     return meter.measured(counted)
 
 

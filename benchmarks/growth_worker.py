@@ -1,7 +1,7 @@
 """One of several workers of the growth benchmark: Midwatch's ingest loop for its share of the partitions.
 
-Arguments: how many workers there are, and the task. It waits until the group has shared the partitions, counts its share
-of the events, and keeps reading nothing more. What is left in Redis is checked by the throughput benchmark.
+Arguments: how many workers there are, and the task. It waits until the group has shared the partitions, counts its
+share of the events, and stops. That what is in Redis is right is the throughput benchmark's to check.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sized
 from hashlib import blake2b
 from typing import Final, TypeVar
 
+from msgspec.structs import replace
+
 from schemas.events import Deployment
 from schemas.series import SeriesKey
 from stream.core.controls import ControlBook
@@ -114,9 +116,12 @@ class Evidence:
                 self.breakers[system] = self._cut_breakers(breakers)
 
     def _apply_exemplar(self, record: ExemplarRecord) -> None:
-        known = self.exemplars.setdefault(record.series(), {}).setdefault(record.minute, [])
+        minutes = self.exemplars.setdefault(record.series(), {})
+        known = minutes.setdefault(record.minute, [])
         if record not in known:
-            known.append(record)
+            # A series' exemplars share its names: as they come from a decoder, each has copies of its own.
+            like = next((records[0] for records in minutes.values() if records), record)
+            known.append(replace(record, environment=like.environment, system=like.system, dims=like.dims))
             known.sort(key=lambda r: (r.rank, r.interaction_id, r.trace_id or ""))
             del known[EXEMPLARS_PER_MINUTE:]
 

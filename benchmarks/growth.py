@@ -3,7 +3,8 @@
 `python -m benchmarks.growth [--rounds N] [--plots FOLDER] [--only WHAT...] [--json]`. Midwatch's ingest loop with its
 fenced commit, on the events of the throughput benchmark, interleaved, medians. Partitions and series are compared by
 events per CPU-second of one worker; workers by the events per second of all of them together, by the wall clock, and by
-their CPU-seconds, for on a machine whose cores are busy or few the clock says little.
+their CPU-seconds, for on a machine whose cores are busy or few the clock says little. What Redis takes of its own
+processor, for each event, is beside it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from redis import Redis
 
 from benchmarks.pictures import lines
 from benchmarks.throughput_events import PARTITIONS, events, systems_for
@@ -56,14 +58,17 @@ class Bench:
             self._filled.add(topic)
         self._runs += 1
         name = f"{self._mark}-{self._runs}"
+        before = redis_cpu_seconds(self._at.redis)
         try:
             found = [json_of(process) for process in self._start(topic, name, partitions, workers)]
+            used = redis_cpu_seconds(self._at.redis) - before
         finally:
             asyncio.run(forget(self._at.redis, name))
         counted = sum(one.events for one in found)
         return {
             "events_per_cpu_second": counted / sum(one.cpu_seconds for one in found),
             "events_per_second": sum(one.events / one.wall_seconds for one in found),
+            "redis_microseconds_per_event": 1e6 * used / sum(one.read for one in found),
         }
 
     def _start(self, topic: str, name: str, partitions: int, workers: int) -> list[subprocess.Popen[str]]:
@@ -71,6 +76,13 @@ class Bench:
         task = Task(self._at.kafka, self._at.redis, topic, EVENTS, name, partitions)
         command = [sys.executable, "-m", "benchmarks.growth_worker", str(workers), msgspec.json.encode(task).decode()]
         return [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(workers)]
+
+
+def redis_cpu_seconds(url: str) -> float:
+    """Processor seconds that the server has taken since its start."""
+    with Redis.from_url(url) as redis:
+        used: Any = redis.info("cpu")
+    return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
 
 
 def json_of(process: subprocess.Popen[str]) -> Measured:
@@ -101,7 +113,7 @@ def measure(bench: Bench, what: Sequence[str], rounds: int) -> dict[str, list[di
     print(file=sys.stderr)
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in what}
     for (name, size), each in runs.items():
-        medians = {key: round(statistics.median(one[key] for one in each)) for key in each[0]}
+        medians = {key: round(statistics.median(one[key] for one in each), 2) for key in each[0]}
         found[name].append({name: size, **medians})
     return found
 
@@ -140,9 +152,10 @@ def main() -> None:
     else:
         print(f"Medians of {chosen.rounds} rounds; {broker}")
         for name, each in found.items():
-            print(f"{name:>10}{'events/CPU-s':>14}{'events/s':>12}")
+            print(f"{name:>10}{'events/CPU-s':>14}{'events/s':>12}{'Redis us/event':>16}")
             for row in each:
-                print(f"{row[name]:>10,}{row['events_per_cpu_second']:>14,}{row['events_per_second']:>12,}")
+                rates = f"{row['events_per_cpu_second']:>14,.0f}{row['events_per_second']:>12,.0f}"
+                print(f"{row[name]:>10,}{rates}{row['redis_microseconds_per_event']:>16.2f}")
     if chosen.plots:
         plot(found, chosen.plots)
 

@@ -1,8 +1,8 @@
 """What an event costs on the hot path in instructions, not seconds: the guard against a slow creep.
 
 `python -m benchmarks.instructions [--series N] [--json]` takes events of the throughput benchmark through `Ingest` as a
-worker does, with a store that only listens, and counts for each event the bytecode instructions of the interpreter, the
-calls of functions (Python's and C's) and the bytes for the inboxes; and for each batch the scripts that Redis would run.
+worker does, with a store that only listens, and counts for each event the bytecode instructions of the interpreter,
+the calls of functions (Python's and C's), the bytes for the inboxes; and for each batch the scripts in Redis.
 The counts are the same on a busy machine and on an idle one. Above a bound it exits with 1; the test suite runs it too.
 Bounds are some ten per cent above what was counted: lower them when the hot path gets better.
 """

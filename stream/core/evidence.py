@@ -116,12 +116,19 @@ class Evidence:
                 self.breakers[system] = self._cut_breakers(breakers)
 
     def _apply_exemplar(self, record: ExemplarRecord) -> None:
-        minutes = self.exemplars.setdefault(record.series(), {})
-        known = minutes.setdefault(record.minute, [])
-        if record not in known:
-            # A series' exemplars share its names: as they come from a decoder, each has copies of its own.
-            like = next((records[0] for records in minutes.values() if records), record)
-            known.append(replace(record, environment=like.environment, system=like.system, dims=like.dims))
+        series = record.series()
+        minutes = self.exemplars.get(series)
+        if minutes is None:
+            self.exemplars[series] = {record.minute: [record]}
+            return
+        # A series' exemplars share its names: as they come from a decoder, each has copies of its own.
+        like = next(iter(minutes.values()))[0]
+        record = replace(record, environment=like.environment, system=like.system, dims=like.dims)
+        known = minutes.get(record.minute)
+        if known is None:
+            minutes[record.minute] = [record]
+        elif record not in known:
+            known.append(record)
             known.sort(key=lambda r: (r.rank, r.interaction_id, r.trace_id or ""))
             del known[EXEMPLARS_PER_MINUTE:]
 

@@ -52,7 +52,7 @@ async def _start(
     settings: Any, checkpoint: Checkpoint, inboxes: Sequence[tuple[int, bytes]], redis_url: str
 ) -> tuple[float, dict[str, float]]:
     """Seconds from taking the lease to the end of the first evaluation, and processor seconds of the parts."""
-    client = Redis.from_url(redis_url)
+    client = Redis.from_url(redis_url, socket_timeout=300)
     try:
         store = Store(client, f"start-{len(checkpoint.state)}", 1)
         parts = {"agent.interactions/0": PartitionState(10**9, (END + 1) * 60_000 + 5_000)}

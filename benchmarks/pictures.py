@@ -43,7 +43,7 @@ def lines(
     plane.set_xticks(list(xs), [f"{x:,.0f}" for x in xs])
     plane.set_xticks([], minor=True)
     if not logarithmic[1]:
-        plane.set_ylim(bottom=0)
+        plane.set_ylim(0, 1.1 * max(y for ys in series.values() for y in ys))
     plane.set_title(title, loc="left", fontsize=9)
     plane.set_xlabel(axes[0])
     plane.set_ylabel(axes[1])

@@ -28,7 +28,7 @@ class Contender:
 
     def events_at(self, series: int) -> int:
         """Fewer where many series make a peer slow."""
-        return self.events if series < 50_000 or not self.end else self.events // 3
+        return self.events if series < 5_000 or not self.end else self.events // 3
 
 
 def _peer(title: str, module: str, events: int, package: str) -> Contender:

@@ -8,7 +8,7 @@ from typing import Final
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 COLOURS: Final = ("#1f4e79", "#c55a11", "#548235", "#7f7f7f")
 INCHES: Final = (4.6, 2.9)
@@ -40,6 +40,7 @@ def lines(
         formatter = ScalarFormatter(useOffset=False)
         formatter.set_scientific(False)
         axis.set_major_formatter(formatter)
+        axis.set_minor_formatter(NullFormatter())
     plane.set_xticks(list(xs), [f"{x:,.0f}" for x in xs])
     plane.set_xticks([], minor=True)
     if not logarithmic[1]:

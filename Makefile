@@ -46,7 +46,7 @@ audit: $(STAMP) ## Known vulnerabilities in what is locked, licences of what is 
 demo: $(STAMP) ## The whole engine on embedded Kafka and Redis: incidents, verdicts. ARGS="--headless" checks them and exits.
 	@$(BIN)/midwatch demo $(ARGS)
 
-bench: $(STAMP) ## The whole job's throughput beside Faust and plain aiokafka, in about three minutes. ARGS="--json" for a program.
+bench: $(STAMP) ## The whole job beside Faust, Quix Streams, Bytewax and by hand, in ten minutes. ARGS="--rounds 1" is quicker.
 	@$(BIN)/python -m benchmarks.throughput $(ARGS)
 
 bench-detection: $(STAMP) ## How well the detectors find what they should, against their goals.
@@ -64,6 +64,7 @@ lock: $(STAMP) ## Resolve the requirements again; LOCK_ARGS="--upgrade" takes ne
 	@$(COMPILE) pyproject.toml -o requirements.lock
 	@$(COMPILE) -c requirements.lock pyproject.toml --group dev -o requirements-dev.lock
 	@$(COMPILE) -c requirements-dev.lock --group build -o requirements-build.lock
+	@$(COMPILE) benchmarks/peers.in -o benchmarks/peers.lock
 
 clean: ## Remove .venv and every cache.
 	@rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist

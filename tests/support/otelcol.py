@@ -1,4 +1,4 @@
-"""A real OpenTelemetry collector with its kafka exporter, built once with Go from `tests/otelcol` and kept in the cache.
+"""A real OpenTelemetry collector with its kafka exporter, built once with Go from `tests/otelcol`, and cached.
 
 `python -m tests.support.otelcol` builds it ahead, and says where it is, or why there is none.
 """

@@ -11,7 +11,7 @@ MAX_CHARACTERS: Final = 128
 def exemplar(**labels: str | None) -> dict[str, str] | None:
     """The labels that are there, in their order, as far as there is room; None if there is none.
 
-    Ids come from topics and telemetry, so one may be too long: it is left out, and never cut, for half an id finds nothing.
+    Ids come from topics and telemetry, so one may be too long: it is left out, never cut; half an id finds nothing.
     """
     found: dict[str, str] = {}
     room = MAX_CHARACTERS

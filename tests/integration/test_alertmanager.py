@@ -30,7 +30,7 @@ TOKEN = "0123456789abcdef0123456789abcdef"
 async def until(what: Callable[[], Any], holds: Callable[[Any], bool]) -> Any:
     """Ask another process until its answer is as wanted."""
     async with asyncio.timeout(60):
-        while not holds(found := await asyncio.to_thread(what)):
+        while not holds(found := await asyncio.to_thread(what)):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     return found
 
@@ -80,16 +80,25 @@ async def test_an_incident_is_an_alert_until_it_ends(embedded_redis: EmbeddedRed
                     assert alert["status"]["state"] == "active"
                     assert "escalated in" in alert["annotations"]["summary"]
                     assert alert["generatorURL"] == f"https://midwatch.example.com/incidents/{verdict['incident_id']}"
-                    firing = (await until(lambda: active(alertmanager, "MidwatchFiring"), bool))[0]
+                    firing = (await by_the_minute(stage, alertmanager, wanted=True))[0]
                     assert firing["labels"]["system"] == "refunds"
                     await receiver.until(lambda it: any(one.json["status"] == "firing" for one in it.taken))
                     await watched(prometheus, verdict["incident_id"])
                     await stage.minutes(60, spiking=False)
                     await stage.verdict(lambda v: v["status"] == "resolved")
                     await shown(alertmanager, "MidwatchIncident", 0)
-                    await shown(alertmanager, "MidwatchFiring", 0)
+                    await by_the_minute(stage, alertmanager, wanted=False)
                     assert len(active(alertmanager, "MidwatchWatchdog")) == 1
                     await receiver.until(lambda it: any(one.json["status"] == "resolved" for one in it.taken))
+
+
+async def by_the_minute(stage: Stage, alertmanager: RealAlertmanager, *, wanted: bool) -> list[dict[str, Any]]:
+    """Prometheus's own alert, once it is there or gone: the engine shows its signals as its minutes pass."""
+    async with asyncio.timeout(90):
+        while bool(found := await asyncio.to_thread(active, alertmanager, "MidwatchFiring")) != wanted:
+            await stage.minutes(1, spiking=wanted)
+            await asyncio.sleep(0.5)
+    return found
 
 
 def active(alertmanager: RealAlertmanager, alert: str) -> list[dict[str, Any]]:

@@ -279,10 +279,10 @@ async def test_the_judge(secured: Fortress, tmp_path: Path) -> None:
         password = "sasl_password_file" if section == "kafka" else "password_file"
         text = text.replace(f"[{section}]\n", f'[{section}]\n{lines}{password} = "{secret}"\n')
     config.write_text(text, encoding="utf-8")
-    async with Reader(secured.kafka.bootstrap, ["agent.evaluations"]) as reader:
-        async with plane(config, tmp_path / "judged.txt"):
-            await send(secured.kafka.bootstrap, [interaction(f"roles-{n}", n, "escalated") for n in range(4)])
-            await reader.until(lambda found: sum(b'"roles-' in record.value for record in found) >= 4)
+    reader, judging = Reader(secured.kafka.bootstrap, ["agent.evaluations"]), plane(config, tmp_path / "judged.txt")
+    async with reader, judging:
+        await send(secured.kafka.bootstrap, [interaction(f"roles-{n}", n, "escalated") for n in range(4)])
+        await reader.until(lambda found: sum(b'"roles-' in record.value for record in found) >= 4)
     client: Any = redis_client(settings_as(secured, "judge", config, "midwatch-judge").redis)
     try:
         assert await client.lrange("{midwatch:judge}:nothing", 0, -1) == []

@@ -70,6 +70,7 @@ class RealPrometheus:
                     f"--storage.tsdb.path={self._folder / 'data'}",
                     f"--web.listen-address={self.url.removeprefix('http://')}",
                     "--enable-feature=exemplar-storage",
+                    "--rules.alert.resend-delay=1s",
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=out,

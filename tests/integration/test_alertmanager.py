@@ -37,10 +37,8 @@ async def until(what: Callable[[], Any], holds: Callable[[Any], bool]) -> Any:
 
 async def shown(alertmanager: RealAlertmanager, alert: str, count: int) -> list[dict[str, Any]]:
     """The active alerts of one name, once there are so many."""
-    return await until(
-        lambda: [one for one in alertmanager.alerts() if one["labels"]["alertname"] == alert],
-        lambda found: len(found) == count,
-    )  # type: ignore[no-any-return]
+    found: list[dict[str, Any]] = await until(lambda: active(alertmanager, alert), lambda them: len(them) == count)
+    return found
 
 
 def configure(folder: Path, bootstrap: str, redis_url: str, alertmanager: str) -> tuple[Path, dict[str, str]]:

@@ -54,8 +54,8 @@ async def test_a_judge_scores_what_comes_over_kafka(tmp_path: Path, embedded_red
         assert JUDGED not in settings.kafka.input_topics
         await make_topics(settings)
         await new_topic(parts.bootstrap, JUDGED)
-        records = [interaction(f"i-{number}", number, "escalated") for number in range(COUNT)]
-        await send(parts.bootstrap, [(JUDGED, 0, value, at) for _, _, value, at in records])
+        asked = [interaction(f"i-{number}", number, "escalated") for number in range(COUNT)]
+        await send(parts.bootstrap, [(JUDGED, 0, value, at) for _, _, value, at in asked])
         async with scripted_server() as server, Reader(parts.bootstrap, ["agent.evaluations"]) as reader:
             config.write_text(f'{config.read_text()}base_url = "{server.url}/v1"\n')
             log = tmp_path / "plane.log"

@@ -83,7 +83,7 @@ def send(endpoint: str, run: str) -> None:
     provider.shutdown()
     logs = LoggerProvider(resource=resource, shutdown_on_exit=False)
     logs.add_log_record_processor(SimpleLogRecordProcessor(OTLPLogExporter(endpoint=f"{endpoint}/v1/logs")))
-    score = {"gen_ai.evaluation.name": "coherence", "gen_ai.evaluation.score.value": 4.0}
+    score: dict[str, Any] = {"gen_ai.evaluation.name": "coherence", "gen_ai.evaluation.score.value": 4.0}
     logs.get_logger("test").emit(
         LogRecord(timestamp=time.time_ns(), event_name="gen_ai.evaluation.result", attributes=score)
     )

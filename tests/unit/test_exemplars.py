@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,4 +45,5 @@ def test_a_verdict_shows_its_incident_and_a_trace() -> None:
     assert found == {"incident_id": verdict.incident_id, "trace_id": "ab" * 16}
     registry = CollectorRegistry()
     Counter("midwatch_test", "Test.", registry=registry).inc(exemplar=found)
-    assert f'# {{incident_id="{verdict.incident_id}",trace_id="{"ab" * 16}"}} 1.0' in generate_latest(registry).decode()
+    text = cast("Any", generate_latest)(registry).decode()
+    assert f'# {{incident_id="{verdict.incident_id}",trace_id="{"ab" * 16}"}} 1.0' in text

@@ -208,7 +208,7 @@ async def test_the_rollback(secured: Fortress, tmp_path: Path) -> None:
     abort = ("kubectl-argo-rollouts abort flow-1", {"out": "aborted", "then": after})
     programs.answer((shown, {"out": workload(aborted=False)}), abort)
     config = configure_rollback(tmp_path, "unused:9", programs, publish_deployment=False)
-    settings = settings_as(secured, "rollback", config)
+    settings = load_settings(config, secured.environment("scram", "rollback"))
     executors, problems = build(settings.rollback, settings.rollback_executors)
     assert not problems
     stop = asyncio.Event()
@@ -222,14 +222,6 @@ async def test_the_rollback(secured: Fortress, tmp_path: Path) -> None:
         await asyncio.wait_for(running, 30)
     assert sum(call[1] == "abort" for call in programs.calls) == 1
     await refused(settings, writes=CONTROLS_TOPIC, reads=FEEDBACK_TOPIC, group="midwatch")
-
-
-def settings_as(fortress: Fortress, user: str, config: Path, redis_user: str | None = None) -> Settings:
-    """The settings in a file, with the Kafka and the Redis of the fortress."""
-    variables = {**fortress.environment("scram", user)}
-    if redis_user is not None:
-        variables |= fortress.redis_environment(redis_user)
-    return load_settings(config, variables)
 
 
 async def test_the_page(secured: Fortress) -> None:
@@ -283,7 +275,8 @@ async def test_the_judge(secured: Fortress, tmp_path: Path) -> None:
     async with reader, judging:
         await send(secured.kafka.bootstrap, [interaction(f"roles-{n}", n, "escalated") for n in range(4)])
         await reader.until(lambda found: sum(b'"roles-' in record.value for record in found) >= 4)
-    client: Any = redis_client(settings_as(secured, "judge", config, "midwatch-judge").redis)
+    settings = settings_from(config)
+    client: Any = redis_client(settings.redis)
     try:
         assert await client.lrange("{midwatch:judge}:nothing", 0, -1) == []
         assert [key async for key in _keys(secured, "{midwatch:judge}:*")], "it kept something there"
@@ -292,9 +285,7 @@ async def test_the_judge(secured: Fortress, tmp_path: Path) -> None:
                 await client.execute_command(*command)
     finally:
         await client.aclose()
-    await refused(
-        settings_as(secured, "judge", config), writes=VERDICTS_TOPIC, reads=CONTROLS_TOPIC, group="midwatch"
-    )
+    await refused(settings, writes=VERDICTS_TOPIC, reads=CONTROLS_TOPIC, group="midwatch")
 
 
 async def _keys(fortress: Fortress, pattern: str) -> Any:

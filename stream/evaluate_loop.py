@@ -12,11 +12,12 @@ import structlog
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
-from schemas.outputs import Engine, Heartbeat
+from schemas.outputs import Engine, Heartbeat, Verdict
 from stream.core.checkpoint import save
 from stream.core.machine import Outcome
 from stream.core.ticks import time_of
 from stream.evaluate import Fenced, ShardEvaluator
+from stream.exemplars import exemplar
 from stream.snapshots import PieceRecord, to_records
 from stream.store import Store
 
@@ -49,8 +50,8 @@ class EvaluateTallies:
     firings: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
     muted: Counter[str] = field(default_factory=Counter)
-    last_incident: dict[tuple[str, str], str] = field(default_factory=dict)
-    """Of the last verdict of each kind: an example to look up."""
+    examples: dict[tuple[str, ...], dict[str, str] | None] = field(default_factory=dict)
+    """By the keys of `firings` and `verdicts`, the ids of the last of each kind, to look up: exemplars."""
 
     def note(self, outcomes: Sequence[Outcome]) -> None:
         """Count what was published."""
@@ -58,7 +59,16 @@ class EvaluateTallies:
             self.firings.update((f.detector, f.tier, f.status) for f in outcome.firings)
             self.verdicts.update((v.status, v.triage_result) for v in outcome.verdicts)
             self.muted.update(v.status for v in outcome.verdicts if v.muted is not None)
-            self.last_incident.update(((v.status, v.triage_result), v.incident_id) for v in outcome.verdicts)
+            for firing in outcome.firings:
+                self.examples[firing.detector, firing.tier, firing.status] = exemplar(firing_id=firing.firing_id)
+            for verdict in outcome.verdicts:
+                self.examples[verdict.status, verdict.triage_result] = _example(verdict)
+
+
+def _example(verdict: Verdict) -> dict[str, str] | None:
+    """The incident, and a trace of it where a finding shows one."""
+    traces = (one.trace_id for finding in verdict.findings for one in finding.exemplars if one.trace_id)
+    return exemplar(incident_id=verdict.incident_id, trace_id=next(traces, None))
 
 
 class EvaluateLoop:

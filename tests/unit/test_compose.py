@@ -65,7 +65,7 @@ def test_the_engine_takes_its_variables(tmp_path: Path) -> None:
         load_settings(None, engine_environment(tmp_path / "none"))
 
 
-@pytest.mark.parametrize("name", ["topics", "midwatch"])
+@pytest.mark.parametrize("name", ["topics", "midwatch", "ingest"])
 def test_the_commands_exist(name: str) -> None:
     """What the containers run are commands of the command line."""
     assert CliRunner().invoke(app, [*SERVICES[name]["command"], "--help"]).exit_code == 0
@@ -78,15 +78,38 @@ def test_addresses_agree(tmp_path: Path) -> None:
     environ = SERVICES["midwatch"]["environment"]
     assert environ["MIDWATCH_KAFKA__BOOTSTRAP_SERVERS"] == advertised["INTERNAL"]
     assert f"{advertised['EXTERNAL'].rpartition(':')[0]}:9092:9092" in SERVICES["kafka"]["ports"]
-    [job] = PROMETHEUS["scrape_configs"]
-    assert job["static_configs"] == [{"targets": [f"midwatch:{load_settings(None, {}).http.port}"]}]
-    assert job["authorization"]["credentials_file"] == environ["MIDWATCH_HTTP__TOKEN_FILE"]
+    assert environ["MIDWATCH_HTTP__TOKEN_FILE"] == SERVICES["ingest"]["environment"]["MIDWATCH_INGEST_HTTP__TOKEN_FILE"]
+    jobs = {job["job_name"]: job for job in PROMETHEUS["scrape_configs"]}
+    assert {job["authorization"]["credentials_file"] for job in jobs.values()} == {environ["MIDWATCH_HTTP__TOKEN_FILE"]}
+    assert {name: _target(job) for name, job in jobs.items()} == _parts()
+    assert "--enable-feature=exemplar-storage" in SERVICES["prometheus"]["command"]
     assert "./deploy/prometheus/prometheus.yml:/etc/prometheus/prometheus.yml:ro" in SERVICES["prometheus"]["volumes"]
 
 
-def test_the_health_check_is_a_program() -> None:
-    """The engine's health check compiles."""
-    command = SERVICES["midwatch"]["healthcheck"]["test"]
+def _target(job: dict[str, Any]) -> str:
+    if "static_configs" in job:
+        [found] = job["static_configs"]
+        return str(found["targets"][0])
+    [found] = job["dns_sd_configs"]
+    return f"{found['names'][0]}:{found['port']}"
+
+
+def _parts() -> dict[str, str]:
+    """Where each part that has metrics listens, by the names of the containers and the code's own ports."""
+    settings = load_settings(None, {})
+    return {
+        "midwatch": f"midwatch:{settings.http.port}",
+        "midwatch-sinks": f"midwatch:{settings.delivery.http_port}",
+        "midwatch-ingest": f"ingest:{settings.ingest_http.port}",
+        "midwatch-judge": f"judge:{settings.sampling.http_port}",
+        "midwatch-rollback": f"rollback:{settings.http.port}",
+    }
+
+
+@pytest.mark.parametrize("name", ["midwatch", "ingest"])
+def test_the_health_check_is_a_program(name: str) -> None:
+    """A container's health check compiles."""
+    command = SERVICES[name]["healthcheck"]["test"]
     assert command[:3] == ["CMD", "python", "-c"]
     compile(command[3], "healthcheck", "exec")
 

@@ -374,7 +374,8 @@ def test_behind_while_there_is_work(stage: Stage) -> None:
 
 def test_a_verdict_is_an_example_of_its_kind(stage: Stage) -> None:
     """A scraper that asks for OpenMetrics gets the last incident of each kind, to look it up."""
-    verdict = SimpleNamespace(status="firing", triage_result="recent_deployments", incident_id="inc_x", muted=None)
+    said = {"status": "firing", "triage_result": "recent_deployments", "incident_id": "inc_x"}
+    verdict = SimpleNamespace(**said, muted=None, findings=())
     tallies = cast("Any", stage.evaluate.tallies)
     tallies.note([SimpleNamespace(firings=(), verdicts=(verdict,))])
     stage.observer.observe()

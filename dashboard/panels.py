@@ -15,6 +15,7 @@ from dashboard.courses import (
     STEP,
     Buckets,
     chosen,
+    fine_hours,
     rate_line,
     score_line,
     sums,
@@ -48,6 +49,14 @@ APPROPRIATENESS: Final = "escalation_appropriateness"
 BEFORE: Final = timedelta(hours=1)
 """What a chart of an incident shows before its onset."""
 
+AFTER: Final = timedelta(minutes=30)
+"""What it shows behind its end."""
+
+FINE_MINUTES: Final = 12 * 60
+"""Longest chart of an incident by five minutes: 144 points."""
+
+_KIND_OF: Final[dict[str, SeriesKind]] = {"authorization_denials": "agent", "evaluation_drop": "score"}
+
 Views = Sequence[ShardView]
 
 
@@ -72,6 +81,13 @@ class Frame:
 
     asked: Filter
     buckets: Buckets
+
+    @classmethod
+    def of(cls, views: Views, asked: Filter, kind: SeriesKind, step: int) -> Frame:
+        """The span that is asked about, up to the newest tick."""
+        tick = newest_tick(views)
+        first = tick - HOURS_BACK[asked.span] * 60
+        return cls(asked, Buckets.between(first, tick, tick, step, fine_hours(views, kind)))
 
     def chart(self, key: str, title: str, lines: Sequence[Line | None], marks: Sequence[Mark] = ()) -> Chart | None:
         """A chart of the lines that there are, None if there are none."""
@@ -123,14 +139,14 @@ def _value(value: float | None, unit: str) -> str:
 
 def escalation_chart(views: Views, asked: Filter, cards: Iterable[IncidentCard] = ()) -> Chart | None:
     """The escalation rate of what is asked about, all its flows together."""
-    frame = Frame(asked, Buckets.until(newest_tick(views), HOURS_BACK[asked.span], STEP[asked.span]))
+    frame = Frame.of(views, asked, "flow", STEP[asked.span])
     line = rate_line("Escalation rate", rows_of(views, "flow", asked), "escalation_rate", "flow", frame.buckets)
     return frame.chart("escalation", "Escalation rate", [line], marks_of(views, asked) + _onsets(cards))
 
 
 def score_charts(views: Views, asked: Filter, criteria: Sequence[str] | None = None) -> tuple[Chart, ...]:
     """A chart for each criterion (those that are named, else all), its mean over all flows that are asked about."""
-    frame = Frame(asked, Buckets.until(newest_tick(views), HOURS_BACK[asked.span], SCORE_STEP[asked.span]))
+    frame = Frame.of(views, asked, "score", SCORE_STEP[asked.span])
     rows = rows_of(views, "score", asked)
     names = sorted({view.machine.windows["score"].keys[row].dims[1] for view, some in rows for row in some})
     found = []
@@ -149,7 +165,7 @@ def score_charts(views: Views, asked: Filter, criteria: Sequence[str] | None = N
 
 def denials_chart(views: Views, asked: Filter) -> Chart | None:
     """The denial rate by agent, the most denied agents first."""
-    frame = Frame(asked, Buckets.until(newest_tick(views), HOURS_BACK[asked.span], STEP[asked.span]))
+    frame = Frame.of(views, asked, "agent", STEP[asked.span])
     rows = rows_of(views, "agent", asked.model_copy(update={"flow": None}))
     denied: Counter[tuple[int, int]] = Counter()
     for index, (view, some) in enumerate(rows):
@@ -176,11 +192,12 @@ def incident_chart(views: Views, verdict: Verdict) -> Chart | None:
     """The signal that fired, with what happened about it: from an hour before the onset until after its end."""
     scope, detector = verdict.scope, verdict.trigger.detector
     tick = newest_tick(views)
-    now = ms_of(verdict.onset_at - BEFORE) // MINUTE_MS
-    hours = min(max(-(-(tick - now) // 60), 1), HOURS_BACK["7d"])
-    step = 5 if detector in ("escalation_rate", "authorization_denials", "silence") else 60
+    end = min(tick, ms_of(verdict.decided_at + AFTER) // MINUTE_MS) if verdict.status == "resolved" else tick
+    first = max(ms_of(verdict.onset_at - BEFORE) // MINUTE_MS, tick - HOURS_BACK["7d"] * 60)
+    kind = _KIND_OF.get(detector, "flow")
+    step = 60 if kind == "score" else 5 if end - first <= FINE_MINUTES else 60
     asked = Filter(environment=scope.environment, system=scope.system, flow=scope.flow)
-    frame = Frame(asked, Buckets.until(tick, hours, step))
+    frame = Frame(asked, Buckets.between(min(first, end - 1), end, tick, step, fine_hours(views, kind)))
     lines, title = _signal(views, verdict, frame)
     marks = [*marks_of(views, asked), Mark(at=verdict.onset_at, kind="onset", text="The incident began")]
     if verdict.status == "resolved":

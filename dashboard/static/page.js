@@ -49,7 +49,10 @@ function tellTimes(within = document) {
     text.dataset.told = text.textContent;
     if (text.textContent.includes(":")) text.textContent = hm(new Date(text.dataset.at));
   }
-  for (const zone of within.querySelectorAll("[data-zone]")) setText(zone, `Times in ${zoneName(new Date())}; the table is in UTC`);
+  for (const zone of within.querySelectorAll("[data-zone]")) {
+    const byDay = !zone.previousElementSibling.textContent.includes(":");
+    setText(zone, byDay ? "Days from midnight UTC to midnight UTC" : `Times in ${zoneName(new Date())}; the table is in UTC`);
+  }
 }
 function setText(element, text) { if (element.textContent !== text) element.textContent = text; }
 

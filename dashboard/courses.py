@@ -194,10 +194,29 @@ def _rates(view: ShardView, detector: DetectorName, kind: SeriesKind, buckets: B
     return [usual.get(start // 60, now) if start < windows.tick - MINUTES else now for start in buckets.starts]
 
 
-def score_line(
-    name: str, views: Sequence[tuple[ShardView, list[int]]], kind: SeriesKind, buckets: Buckets
-) -> Line | None:
-    """The mean of scores over several series together, against the baseline of `evaluation_drop`."""
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What `evaluation_drop` expects of the scores of its fair sample, by bucket; `known` of them have a baseline."""
+
+    scores: Floats
+    total: Floats
+    known: Floats
+    base: Floats
+    variance: Floats
+    drift: float
+
+    def band(self, index: int, size: float, z: float) -> tuple[float | None, float | None, float | None]:
+        """The baseline, and between what `size` scores are to lie; nothing where not every score has a baseline."""
+        known = float(self.known[index])
+        if known <= 0 or known < self.scores[index]:
+            return None, None, None
+        usual = float(self.base[index]) / known
+        half = z * (float(self.variance[index]) / known / size + self.drift**2) ** 0.5
+        return usual, max(usual - half, 1.0), min(usual + half, 5.0)
+
+
+def expected_scores(views: Sequence[tuple[ShardView, list[int]]], kind: SeriesKind, buckets: Buckets) -> Expected:
+    """The fair sample of several series together, against the baseline of `evaluation_drop`."""
     size = len(buckets.starts)
     n, total, base, variance, known = (np.zeros(size) for _ in range(5))
     drift = 0.0
@@ -216,26 +235,20 @@ def score_line(
             base += (weight * state["base_mean"][rows][:, None]).sum(axis=0)
             variance += (weight * state["base_var"][rows][:, None]).sum(axis=0)
             drift = detector.judge_drift
-    if not n.any():
+    return Expected(n, total, known, base, variance, drift)
+
+
+def fair_score_line(
+    name: str, views: Sequence[tuple[ShardView, list[int]]], kind: SeriesKind, buckets: Buckets
+) -> Line | None:
+    """What `evaluation_drop` sees: the plain mean of the fair sample, against its baseline."""
+    seen = expected_scores(views, kind, buckets)
+    if not seen.scores.any():
         return None
-    cells = zip(buckets.starts, buckets.minutes, n, total, base, variance, known, strict=True)
-    return Line(name=name, unit="score", points=tuple(_score_point(cell, drift) for cell in cells))
-
-
-def _score_point(cell: tuple[int, int, float, float, float, float, float], drift: float) -> Point:
-    at, length, n, total, base, variance, known = cell
-    when = time_of(at + length // 2)
-    if n <= 0:
-        return Point(at=when, value=None, count=0)
-    if known < n:
-        return Point(at=when, value=float(total / n), count=float(n))
-    usual = float(base / known)
-    half = Z99 * float(variance / known / n + drift**2) ** 0.5
-    return Point(
-        at=when,
-        value=float(total / n),
-        expected=usual,
-        low=max(usual - half, 1.0),
-        high=min(usual + half, 5.0),
-        count=float(n),
-    )
+    points = []
+    for index, (at, length) in enumerate(zip(buckets.starts, buckets.minutes, strict=True)):
+        n = float(seen.scores[index])
+        usual, low, high = seen.band(index, n, Z99) if n > 0 else (None, None, None)
+        value = float(seen.total[index]) / n if n > 0 else None
+        points.append(Point(at=time_of(at + length // 2), value=value, expected=usual, low=low, high=high, count=n))
+    return Line(name=name, unit="score", points=tuple(points))

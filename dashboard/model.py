@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, TypeVar
 import structlog
 from redis.exceptions import RedisError
 
-from dashboard import cards, panels, panels_money
+from dashboard import cards, panels, panels_money, scores
 from dashboard.feed import Feed
 from dashboard.health import Signs, health_of
 from dashboard.judge_facts import is_scripted, judge_facts
@@ -266,12 +266,12 @@ class ReadModel:
         views = await self.views()
         shown = [card for card in (await self.overview()).open if _concerns(asked, card)]
 
-        escalation, scores, denials, budgets, choices = await self._once(
+        escalation, appropriateness, denials, budgets, choices = await self._once(
             ("signals", asked),
             lambda: asyncio.to_thread(
                 lambda: (
                     panels.escalation_chart(views, asked, shown),
-                    panels.score_charts(views, asked, [panels.APPROPRIATENESS]),
+                    scores.appropriateness_chart(views, asked),
                     panels.denials_chart(views, asked),
                     panels_money.budgets_of(views, self.settings),
                     panels.choices_of(views),
@@ -283,7 +283,7 @@ class ReadModel:
             filter=asked,
             choices=choices,
             escalation=escalation,
-            appropriateness=next(iter(scores), None),
+            appropriateness=appropriateness,
             denials=denials,
             budgets=budgets,
             latency=self.sample.latency(asked, start),
@@ -301,7 +301,7 @@ class ReadModel:
             lambda: asyncio.to_thread(
                 lambda: (
                     panels.choices_of(views),
-                    panels.score_charts(views, asked),
+                    scores.quality_charts(views, asked),
                     panels.score_rows(views, asked, self.methods),
                 )
             ),

@@ -11,13 +11,12 @@ from typing import Any, Final
 from dashboard.courses import (
     HOURS_BACK,
     LINES,
-    SCORE_STEP,
     STEP,
     Buckets,
     chosen,
+    fair_score_line,
     fine_hours,
     rate_line,
-    score_line,
     sums,
 )
 from dashboard.methods import Methods
@@ -144,25 +143,6 @@ def escalation_chart(views: Views, asked: Filter, cards: Iterable[IncidentCard] 
     return frame.chart("escalation", "Escalation rate", [line], marks_of(views, asked) + _onsets(cards))
 
 
-def score_charts(views: Views, asked: Filter, criteria: Sequence[str] | None = None) -> tuple[Chart, ...]:
-    """A chart for each criterion (those that are named, else all), its mean over all flows that are asked about."""
-    frame = Frame.of(views, asked, "score", SCORE_STEP[asked.span])
-    rows = rows_of(views, "score", asked)
-    names = sorted({view.machine.windows["score"].keys[row].dims[1] for view, some in rows for row in some})
-    found = []
-    for name in names[:LINES]:
-        if criteria is None or name in criteria:
-            mine = [
-                (view, [row for row in some if view.machine.windows["score"].keys[row].dims[1] == name])
-                for view, some in rows
-            ]
-            title = quoted(name).replace("_", " ").capitalize()
-            chart = frame.chart(f"score-{quoted(name)}", title, [score_line(title, mine, "score", frame.buckets)])
-            if chart is not None:
-                found.append(chart)
-    return tuple(found)
-
-
 def denials_chart(views: Views, asked: Filter) -> Chart | None:
     """The denial rate by agent, the most denied agents first."""
     frame = Frame.of(views, asked, "agent", STEP[asked.span])
@@ -222,7 +202,7 @@ def _signal(views: Views, verdict: Verdict, frame: Frame) -> tuple[list[Line | N
         wanted = tuple(one for one in (scope.flow, scope.criterion, scope.version) if one is not None)
         rows = rows_of(views, kind, asked)
         mine = [(view, [r for r in some if view.machine.windows[kind].keys[r].dims == wanted]) for view, some in rows]
-        return [score_line("Mean score", mine, kind, frame.buckets)], "Mean score"
+        return [fair_score_line("Mean of the fair sample", mine, kind, frame.buckets)], "Mean score, fair sample"
     if verdict.trigger.detector == "silence":
         return [_volume(rows_of(views, "flow", asked), frame.buckets)], "Requests"
     rows = rows_of(views, "flow", asked)
@@ -285,9 +265,11 @@ def score_rows(views: Views, asked: Filter, methods: Methods | None = None) -> t
 
     They are those of `midwatch evaluate trends`. Where there are several versions, all together come first.
     """
-    end = -(-newest_tick(views) // 60)
+    # The hours of the charts, see `Frame.of`.
+    tick = newest_tick(views)
+    end = max(-(-tick // 60), 1)
     question = Question(
-        max(end - HOURS_BACK[asked.span], 0), max(end, 1), max(end, 1), asked.environment, asked.system, asked.flow
+        max(tick - HOURS_BACK[asked.span] * 60, 0) // 60, end, end, asked.environment, asked.system, asked.flow
     )
     cells = [cell for view in views for cell in cells_of(view.machine.windows["score_stratum"])]
     versions: dict[tuple[str, ...], set[str]] = {}

@@ -47,5 +47,7 @@ class Chart(Model):
     ends_at: Time
     lines: tuple[Line, ...]
     marks: tuple[Mark, ...] = ()
+    band: Literal["expected", "interval"] = "expected"
+    """What `low` to `high` is: what was expected, or the 95 % interval of the value itself."""
     target: float | None = None
     """A level to compare with: a budget, a threshold."""

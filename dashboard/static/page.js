@@ -193,7 +193,7 @@ function readChart(plot, fraction) {
   const at = nearest(filled[0].points)[0];
   const values = filled.map((course) => {
     const [, value, low, high] = nearest(course.points);
-    const band = low == null ? "" : ` (expected ${write(low)} to ${write(high)})`;
+    const band = low == null ? "" : ` (${plot.dataset.band} ${write(low)} to ${write(high)})`;
     return `${filled.length > 1 ? course.name + " " : ""}${value == null ? "no data" : write(value)}${band}`;
   });
   const words = `${local(new Date(starts + at * 1000))}: ${values.join(" · ")}`;

@@ -32,6 +32,7 @@ from dashboard.views import (
     ScoreRow,
 )
 from detectors import words
+from detectors.base import MINUTES
 from evaluation.trends import Question, Trend, trends
 from evaluation.trends_read import cells_of
 from schemas.outputs import Verdict
@@ -51,6 +52,7 @@ BEFORE: Final = timedelta(hours=1)
 AFTER: Final = timedelta(minutes=30)
 """What it shows behind its end."""
 
+CALM: Final = 15
 FINE_MINUTES: Final = 12 * 60
 """Longest chart of an incident by five minutes: 144 points."""
 
@@ -138,15 +140,16 @@ def _value(value: float | None, unit: str) -> str:
 
 def escalation_chart(views: Views, asked: Filter, cards: Iterable[IncidentCard] = ()) -> Chart | None:
     """The escalation rate of what is asked about, all its flows together."""
-    frame = Frame.of(views, asked, "flow", STEP[asked.span])
-    line = rate_line("Escalation rate", rows_of(views, "flow", asked), "escalation_rate", "flow", frame.buckets)
+    rows = rows_of(views, "flow", asked)
+    frame = Frame.of(views, asked, "flow", max(STEP[asked.span], calm_step(rows, "flow")))
+    line = rate_line("Escalation rate", rows, "escalation_rate", "flow", frame.buckets)
     return frame.chart("escalation", "Escalation rate", [line], marks_of(views, asked) + _onsets(cards))
 
 
 def denials_chart(views: Views, asked: Filter) -> Chart | None:
     """The denial rate by agent, the most denied agents first."""
-    frame = Frame.of(views, asked, "agent", STEP[asked.span])
     rows = rows_of(views, "agent", asked.model_copy(update={"flow": None}))
+    frame = Frame.of(views, asked, "agent", max(STEP[asked.span], calm_step(rows, "agent", each=True)))
     denied: Counter[tuple[int, int]] = Counter()
     for index, (view, some) in enumerate(rows):
         totals = sums(view, "agent", some, frame.buckets)[:, :, 1].sum(axis=1)
@@ -175,8 +178,9 @@ def incident_chart(views: Views, verdict: Verdict) -> Chart | None:
     end = min(tick, ms_of(verdict.decided_at + AFTER) // MINUTE_MS) if verdict.status == "resolved" else tick
     first = max(ms_of(verdict.onset_at - BEFORE) // MINUTE_MS, tick - HOURS_BACK["7d"] * 60)
     kind = _KIND_OF.get(detector, "flow")
-    step = 60 if kind == "score" else 5 if end - first <= FINE_MINUTES else 60
     asked = Filter(environment=scope.environment, system=scope.system, flow=scope.flow)
+    fine = calm_step(rows_of(views, kind, asked), kind, each=kind == "agent")
+    step = 60 if kind == "score" or end - first > FINE_MINUTES else fine
     frame = Frame(asked, Buckets.between(min(first, end - 1), end, tick, step, fine_hours(views, kind)))
     lines, title = _signal(views, verdict, frame)
     marks = [*marks_of(views, asked), Mark(at=verdict.onset_at, kind="onset", text="The incident began")]
@@ -216,6 +220,21 @@ def _volume(rows: Sequence[tuple[ShardView, list[int]]], buckets: Buckets) -> Li
     cells = zip(buckets.starts, buckets.minutes, list(total), strict=True)
     points = tuple(Point(at=time_of(at + w // 2), value=float(n) * 60 / w, count=float(n)) for at, w, n in cells)
     return Line(name="Requests an hour", unit="count", points=points)
+
+
+def calm_step(rows: Sequence[tuple[ShardView, list[int]]], kind: SeriesKind, *, each: bool = False) -> int:
+    """Minutes of a point in which `CALM` requests are usual, all together or in each series: rates of fewer only jump.
+
+    Five to fifteen, by the counts of the last two hours.
+    """
+    total, series, minutes = 0, 0, 1
+    for view, some in rows:
+        windows = view.machine.windows[kind]
+        minutes = max(minutes, min(MINUTES, windows.tick))
+        total += int(windows.minutes(min(MINUTES, max(windows.tick, 1)))[some, :, 0].sum()) if some else 0
+        series += len(some)
+    usual = total / minutes / (max(series, 1) if each else 1)
+    return next((step for step in (5, 10, 15) if step * usual >= CALM), 15)
 
 
 def rows_of(views: Views, kind: SeriesKind, asked: Filter) -> list[tuple[ShardView, list[int]]]:

@@ -7,8 +7,9 @@ is learned from the fair sample alone, which estimates the same mean.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from dashboard.panels import APPROPRIATENESS, Frame, Views, rows_of
 from dashboard.shards import ShardView
 from dashboard.views import Chart, Filter, Line, Point
 from detectors.base import Counts
-from schemas.series import SeriesKey, rate_of
+from schemas.series import SeriesKey, SeriesKind, rate_of
 from stream.core.ticks import time_of
 from triage.case import ScoreSummary
 from triage.estimates import Stratum, estimate, interval
@@ -26,24 +27,23 @@ from triage.words import quoted
 VERSIONS: Final = 5
 """Most versions of a flow that have a line each; with more there is one line for all."""
 
-Rows = Sequence[tuple[ShardView, list[int]]]
+KIND: Final[SeriesKind] = "score_stratum"
+Rows: TypeAlias = Sequence[tuple[ShardView, list[int]]]
 
 
 def quality_charts(views: Views, asked: Filter) -> tuple[Chart, ...]:
     """A chart for each criterion: its mean with 95 % intervals, by version where one flow with several is left."""
-    frame = Frame.of(views, asked, "score_stratum", SCORE_STEP[asked.span])
-    rows = rows_of(views, "score_stratum", asked)
-    every = sorted({_dims(view, row)[1] for view, some in rows for row in some})
+    frame = Frame.of(views, asked, KIND, SCORE_STEP[asked.span])
+    rows = rows_of(views, KIND, asked)
+    every = sorted({key.dims[1] for view, some in rows for key in _keys(view, some)})
     charts = (_quality_chart(frame, name, _only(rows, criterion=name)) for name in every[:LINES])
     return tuple(chart for chart in charts if chart is not None)
 
 
 def _quality_chart(frame: Frame, criterion: str, rows: Rows) -> Chart | None:
     title = _title(criterion)
-    versions = sorted({_dims(view, row)[2] for view, some in rows for row in some})
-    flows = {
-        (view.machine.windows["score_stratum"].keys[row].system, _dims(view, row)[0]) for view, r in rows for row in r
-    }
+    versions = sorted({key.dims[2] for view, some in rows for key in _keys(view, some)})
+    flows = {(key.environment, key.system, key.dims[0]) for view, some in rows for key in _keys(view, some)}
     if len(flows) == 1 and 1 < len(versions) <= VERSIONS:
         lines = [
             mean_line(quoted(version) or "no version", _only(rows, version=version), frame.buckets)
@@ -59,8 +59,8 @@ def _quality_chart(frame: Frame, criterion: str, rows: Rows) -> Chart | None:
 
 def appropriateness_chart(views: Views, asked: Filter) -> Chart | None:
     """The mean appropriateness of escalations, against what its detector expects."""
-    frame = Frame.of(views, asked, "score_stratum", SCORE_STEP[asked.span])
-    rows = _only(rows_of(views, "score_stratum", asked), criterion=APPROPRIATENESS)
+    frame = Frame.of(views, asked, KIND, SCORE_STEP[asked.span])
+    rows = _only(rows_of(views, KIND, asked), criterion=APPROPRIATENESS)
     title = _title(APPROPRIATENESS)
     fair = [
         (view, [row for row in some if view.machine.windows["score"].keys[row].dims[1] == APPROPRIATENESS])
@@ -93,14 +93,11 @@ def _band(mean: ScoreSummary, expected: Expected | None, index: int) -> tuple[fl
 
 
 def _summary(title: str, rows: Rows, buckets: Buckets) -> str:
-    every = [one for strata in _strata(rows, buckets) for one in strata]
-    together: dict[float, Stratum] = {}
-    for one in every:
-        known = together.get(one.rate, Stratum(one.rate, 0, 0, 0))
-        together[one.rate] = Stratum(
-            one.rate, known.count + one.count, known.total + one.total, known.squares + one.squares
-        )
-    mean = estimate(list(together.values()))
+    together: dict[float, Counter[str]] = {}
+    for one in (one for strata in _strata(rows, buckets) for one in strata):
+        sum_of = together.setdefault(one.rate, Counter())
+        sum_of.update(count=one.count, total=one.total, squares=one.squares)
+    mean = estimate([Stratum(rate, **sum_of) for rate, sum_of in together.items()])
     sure = interval(mean)
     between = f" ({sure[0]:.2f} to {sure[1]:.2f})" if sure is not None else ""
     return f"{title}: {mean.mean:.2f} of 5{between} over {mean.count:,} scores."
@@ -112,9 +109,9 @@ def _strata(rows: Rows, buckets: Buckets) -> list[list[Stratum]]:
     for view, some in rows:
         if not some:
             continue
-        counts = sums(view, "score_stratum", some, buckets)
-        for row, course in zip(some, counts, strict=True):
-            stratum = int(_dims(view, row)[3])
+        counts = sums(view, KIND, some, buckets)
+        for key, course in zip(_keys(view, some), counts, strict=True):
+            stratum = int(key.dims[3])
             by_rate[stratum] = by_rate.get(stratum, np.zeros_like(course)) + course
     return [
         [Stratum(rate_of(stratum), *map(int, course[index])) for stratum, course in sorted(by_rate.items())]
@@ -122,19 +119,17 @@ def _strata(rows: Rows, buckets: Buckets) -> list[list[Stratum]]:
     ]
 
 
-def _only(
-    rows: Iterable[tuple[ShardView, list[int]]], criterion: str | None = None, version: str | None = None
-) -> Rows:
-    def wanted(dims: Sequence[str]) -> bool:
-        return criterion in (None, dims[1]) and version in (None, dims[2])
+def _only(rows: Rows, criterion: str | None = None, version: str | None = None) -> Rows:
+    def wanted(key: SeriesKey) -> bool:
+        return criterion in (None, key.dims[1]) and version in (None, key.dims[2])
 
-    return [(view, [row for row in some if wanted(_dims(view, row))]) for view, some in rows]
+    return [(view, [row for row in some if wanted(view.machine.windows[KIND].keys[row])]) for view, some in rows]
 
 
-def _dims(view: ShardView, row: int) -> tuple[str, ...]:
-    """Flow, criterion, version and stratum of a series of scores."""
-    key: SeriesKey = view.machine.windows["score_stratum"].keys[row]
-    return key.dims
+def _keys(view: ShardView, rows: Iterable[int]) -> Iterator[SeriesKey]:
+    """The series of some rows; their dimensions are flow, criterion, version and stratum."""
+    keys = view.machine.windows[KIND].keys
+    return (keys[row] for row in rows)
 
 
 def _title(criterion: str) -> str:

@@ -62,8 +62,9 @@ class Fine:
         for index, at in enumerate(range(start, end, STEP)):
             rows = np.flatnonzero(stretches[:, index].any(axis=1))
             self._drop((kind, at))
-            empty = HourBlock(np.zeros(0, np.int32), np.zeros((0, windows.width), np.uint8))
-            self._blocks[kind, at] = empty.plus(rows, stretches[rows, index])
+            counts = stretches[rows, index]
+            narrow = np.min_scalar_type(int(counts.max(initial=0)))
+            self._blocks[kind, at] = HourBlock(rows.astype(np.int32), counts.astype(narrow))
             self._rows += len(rows)
 
     def _drop(self, place: tuple[SeriesKind, int]) -> None:

@@ -276,7 +276,7 @@ def _is_asked(asked: Filter, system: tuple[str, str]) -> bool:
 
 
 def _onsets(cards: Iterable[IncidentCard]) -> list[Mark]:
-    return [Mark(at=card.onset_at, kind="onset", text=card.headline) for card in cards]
+    return [Mark(at=card.onset_at, kind="onset", text=card.headline, incident_id=card.incident_id) for card in cards]
 
 
 def score_rows(views: Views, asked: Filter, methods: Methods | None = None) -> tuple[ScoreRow, ...]:

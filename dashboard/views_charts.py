@@ -35,6 +35,8 @@ class Mark(Model):
     at: Time
     kind: MarkKind
     text: str
+    incident_id: str | None = None
+    """The incident that the mark is about, where it has a page to go to."""
 
 
 class Chart(Model):

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from dashboard import panels, panels_money, scores
+from dashboard.cards import card_of
 from dashboard.courses import Buckets
 from dashboard.judge_facts import judge_facts
 from dashboard.methods import LAST, PLACES, Methods
@@ -114,6 +115,14 @@ def test_the_escalation_rate_agrees_with_the_counts_and_has_the_detectors_band(v
     rate = float(machine.states["escalation_rate", "flow"]["rate"][0])
     assert last.expected == pytest.approx(rate)
     assert {mark.kind for mark in chart.marks} == {"deployment", "breaker"}
+
+
+def test_an_onset_on_the_signals_leads_to_its_incident(view: ShardView) -> None:
+    """A mark of an incident's beginning bears its id, and is a link on the page."""
+    card = card_of(verdict(onset_at=time_of(END - 30), decided_at=time_of(END - 20)))
+    chart = panels.escalation_chart([view], Filter(), [card])
+    assert chart is not None
+    assert [mark.incident_id for mark in chart.marks if mark.kind == "onset"] == [card.incident_id]
 
 
 def test_what_is_filtered_away_is_not_there(view: ShardView) -> None:

@@ -15,7 +15,7 @@ from stream.settings_clients import kafka_options
 from tests.support.browser import SCREENSHOTS, visit
 from tests.support.demo_night import Night, demo_night
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 PATIENT_MS = 60_000
 """For what has to come by way of Kafka, on a machine that may be busy."""
 
@@ -37,13 +37,16 @@ def test_the_demonstrations_incidents_are_seen_opened_and_acted_on(demonstration
         page.goto(night.url)
         expect(page.locator("#open > li")).to_have_count(len(night.systems), timeout=PATIENT_MS)
         expect(page.locator(".band.demo")).to_contain_text("A simulated fleet")
-        _picture(page, "night-now")
+        _picture(page, "night-now", wall=True)
         addresses = {
             system: page.get_by_role("link", name=f"in {system}", exact=False).first.get_attribute("href") or ""
             for system in sorted(night.systems)
         }
         for system, address in addresses.items():
             _open(page, night, address, system)
+        page.goto(f"{night.url}signals")
+        expect(page.locator("#chart-escalation .marks a")).to_have_count(len(night.systems))
+        _picture(page, "night-signals", wall=True)
         _approve(page, night, addresses["lending"])
         _act(page, night, addresses["refunds"], "Acknowledge", "Yes, I have it", "has it in hand")
         _act(page, night, addresses["onboarding"], "Silence", "Yes, silence it", "Nobody is paged")
@@ -62,7 +65,7 @@ def _open(page: Page, night: Night, address: str, system: str) -> None:
     expect(page.locator(".chain > li")).to_have_count(4)
     expect(page.locator("#signal .plot path.line")).to_have_count(1)
     expect(page.locator("#signal .flag.onset")).to_have_count(1)
-    _picture(page, f"night-{system}")
+    _picture(page, f"night-{system}", wall=system == "lending")
 
 
 def _approve(page: Page, night: Night, address: str) -> None:
@@ -92,6 +95,12 @@ async def _controls(night: Night) -> list[bytes]:
     return list(await read_values(CONTROLS_TOPIC, kafka_options(night.settings.kafka)))
 
 
-def _picture(page: Page, name: str) -> None:
+def _picture(page: Page, name: str, *, wall: bool = False) -> None:
     SCREENSHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}-390-dark.png", full_page=True)
+    if wall:
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size({"width": 1920, "height": 1080})
+        page.screenshot(path=SCREENSHOTS / f"{name}-1920-light.png", full_page=True)
+        page.emulate_media(color_scheme="dark")
+        page.set_viewport_size({"width": 390, "height": 844})

@@ -36,7 +36,7 @@ HELD_MINUTE = 97
 """Of the live phase: the bad deployment is known, and its rollback may still be approved."""
 
 BEHIND = 2
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 180.0
 
 ROLLBACK = """
 [rollback]

@@ -95,7 +95,7 @@ async def test_the_listener_waits_for_every_shard_and_reads_what_was_said_before
         await producer.stop()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 async def test_the_whole_engine_finds_an_injection_and_lets_a_surge_pass() -> None:
     """On a short history, the engine tells the prompt injection as labelled, and says nothing about the surge.
 

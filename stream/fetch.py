@@ -1,12 +1,15 @@
 """Records from Kafka, as ingest takes them: through the client's public interface, or whole batches at a time.
 
-aiokafka's `getmany` makes an object of eleven fields for every record, in Python, of which ingest reads four; that takes
-longer than unpacking the batch does. `BatchSource` takes the records as the client's own compiled parser gives them, a
-list for each stretch of a fetch. It does so by putting its own loop over record batches in the place of the client's
-(`PartitionRecords._unpack_records`), which are the client's private parts: positions, rebalances, pauses, prefetching
-and errors stay the client's business. Where the installed client is not one whose insides are known, or the
-configuration says so, `RecordSource` is taken, which gives the same records.
+aiokafka's `getmany` makes an object of eleven fields for every record, in Python, of which ingest reads four; that
+takes longer than unpacking the batch does. `BatchSource` takes the records as the client's own compiled parser gives
+them, a list for each stretch of a fetch. It does so by putting its own loop over record batches in the place of the
+client's (`PartitionRecords._unpack_records`), which are the client's private parts: positions, rebalances, pauses,
+prefetching and errors stay the client's business. Where the installed client is not one whose insides are known, or
+the configuration says so, `RecordSource` is taken, which gives the same records.
 """
+
+# The client's private parts are what this is about.
+# ruff: noqa: SLF001
 
 from __future__ import annotations
 

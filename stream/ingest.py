@@ -12,7 +12,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from redis.exceptions import RedisError
 
@@ -20,7 +20,7 @@ from costs.budgets import BudgetRule
 from costs.prices import LIST, PriceBook
 from schemas.outputs import DeadLetter
 from schemas.words import CONTROLS_TOPIC
-from stream.adapters import Decoder, Rejection, dead_letter, decode_controls
+from stream.adapters import Decoder, KafkaRecord, Rejection, dead_letter, decode_controls
 from stream.core.deltas import Delta, pack
 from stream.core.fold import Batch, FoldTallies, PartitionFold, ShardMap
 from stream.core.ticks import NEVER
@@ -36,28 +36,17 @@ from stream.store import (
 )
 
 
-class Record(Protocol):
-    """What ingest needs of a Kafka record; `timestamp` in milliseconds. aiokafka's ConsumerRecord is one."""
+class Record(KafkaRecord, Protocol):
+    """What ingest needs of a Kafka record. aiokafka's ConsumerRecord is one."""
 
     @property
     def offset(self) -> int:
         """Where it stands in its source partition."""
         ...
 
-    @property
-    def timestamp(self) -> int:
-        """The record's own time."""
-        ...
 
-    @property
-    def value(self) -> bytes | None:
-        """The event; None for a tombstone."""
-        ...
-
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]:
-        """Its headers, in order."""
-        ...
+SLICE: Final = 1000
+"""Records that are decoded and counted before the next are looked at, while they are in the processor's cache."""
 
 
 class Resync(Exception):
@@ -262,19 +251,18 @@ class Ingest:
 
         Controls are taken from their own topic alone: no forged telemetry silences a pager.
         """
-        if self._wall_ms is None:
-            received = [(r.value, r.headers, r.timestamp) for r in records]
-        else:
-            now = self._wall_ms()
-            received = [(r.value, r.headers, r.timestamp if 0 <= r.timestamp < now else now) for r in records]
+        now = None if self._wall_ms is None else self._wall_ms()
         if name.rpartition("/")[0] == CONTROLS_TOPIC:
+            received = [(r.value, r.headers, _received_ms(r.timestamp, now)) for r in records]
             controls = decode_controls(received, self._decoder.limits, self._decoder.counters)
             fold.add_controls(controls.controls, batch)
             rejections = controls.rejections
         else:
-            decoded = self._decoder.decode_batch(received)
-            fold.add(decoded.events, batch)
-            rejections = decoded.rejections
+            rejections = []
+            for start in range(0, len(records), SLICE):
+                decoded = self._decoder.decode_columns(records[start : start + SLICE], now)
+                fold.add_columns(decoded.events, decoded.times, batch)
+                rejections += [(start + position, why) for position, why in decoded.rejections]
         return [self._dead_letter(name, records[position], why) for position, why in rejections]
 
     def _dead_letter(self, name: str, record: Record, rejection: Rejection) -> DeadLetter:
@@ -299,3 +287,7 @@ class Ingest:
             self._partitions = {}
             raise Resync(f"{type(error).__name__}: {error}") from error
         self.progress = dict(enumerate(found))
+
+
+def _received_ms(timestamp: int, now_ms: int | None) -> int:
+    return timestamp if now_ms is None or 0 <= timestamp < now_ms else now_ms

@@ -1,10 +1,10 @@
 """Records from Kafka, as ingest takes them: through the client's public interface, or whole batches at a time.
 
 aiokafka's `getmany` makes an object of eleven fields for every record, in Python, of which ingest reads four; that
-takes longer than unpacking the batch does. `BatchSource` takes the records as the client's own compiled parser gives
-them, a list for each stretch of a fetch. It does so by putting its own loop over record batches in the place of the
-client's (`PartitionRecords._unpack_records`), which are the client's private parts: positions, rebalances, pauses,
-prefetching and errors stay the client's business. Where the installed client is not one whose insides are known, or
+takes longer than unpacking the batch does. `BatchSource` takes batches, and the records as the client's own compiled
+parser finds them in there. It does so by putting its own loop over record batches in the place of the client's
+(`PartitionRecords._unpack_records`), which are the client's private parts: positions, rebalances, pauses, prefetching
+and errors stay the client's business. Where the installed client is not one whose insides are known, or
 the configuration says so, `RecordSource` is taken, which gives the same records.
 """
 
@@ -13,8 +13,9 @@ the configuration says so, `RecordSource` is taken, which gives the same records
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.metadata import version
+from itertools import islice
 from typing import Any, Final, Literal, Protocol
 
 import structlog
@@ -22,16 +23,16 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException, KafkaError
 
-from stream.ingest import Record
+from stream.ingest import Record, Records
 
 KNOWN_CLIENTS: Final = ("0.14.",)
 """Versions of aiokafka whose insides `BatchSource` was written and tested against, by how they begin."""
 
 STRETCH: Final = 1000
-"""Most records in one stretch."""
+"""Batches are handed on when they hold so many records, or all that a fetch brought."""
 
 FetchChoice = Literal["auto", "records"]
-Fetched = dict[TopicPartition, Sequence[Record]]
+Fetched = dict[TopicPartition, Records]
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.ingest")
 
@@ -60,24 +61,60 @@ class RecordSource:
         return dict(await self._consumer.getmany(timeout_ms=timeout_ms, max_records=self._max_records))
 
 
+class Batches:
+    """Record batches of one partition, in order, checked but still packed. To be read once.
+
+    They are unpacked a piece at a time, so that a record is decoded while it is in the processor's cache.
+    """
+
+    def __init__(self) -> None:
+        self.records = 0
+        self._batches: list[tuple[Any, int]] = []
+
+    def add(self, batch: Any, first: int) -> None:
+        """Take a batch, of which the records from offset `first` on are wanted."""
+        self._batches.append((batch, first))
+        self.records += batch.next_offset - batch.base_offset
+
+    def extend(self, other: Batches) -> None:
+        """Take what comes behind these."""
+        self._batches += other._batches
+        self.records += other.records
+
+    def pieces(self, most: int) -> Iterator[list[Record]]:
+        """The records in the order of offsets, `most` at a time."""
+        waiting: list[Record] = []
+        for batch, first in self._batches:
+            records = iter(batch)
+            while got := list(islice(records, most - len(waiting))):
+                # A compressed batch comes whole, though what was asked for may begin in its middle.
+                waiting += got if got[0].offset >= first else [one for one in got if one.offset >= first]
+                if len(waiting) == most:
+                    yield waiting
+                    waiting = []
+        if waiting:
+            yield waiting
+
+
 class BatchSource:
-    """Takes a started consumer's records by the stretch. From then on its `getmany` gives lists of them."""
+    """Takes a started consumer's record batches as they come. From then on its `getmany` gives nothing else.
+
+    `max_records` is kept to within a batch, and counts the offsets of records that compaction removed.
+    """
 
     def __init__(self, consumer: AIOKafkaConsumer, max_records: int) -> None:
         self._consumer = consumer
         self._max_records = max_records
-        self._stretch = min(STRETCH, max_records)
         self._failed: KafkaError | None = None
-        consumer._fetcher._records = _Arriving(self._stretch)
+        consumer._fetcher._records = _Arriving(min(STRETCH, max_records))
 
     async def fetch(self, timeout_ms: int) -> Fetched:
         """See `Source`."""
         if self._failed is not None:
             error, self._failed = self._failed, None
             raise error
-        found: dict[TopicPartition, list[Record]] = {}
-        left = self._max_records
-        while left >= self._stretch:
+        found: dict[TopicPartition, Batches] = {}
+        while sum(batches.records for batches in found.values()) < self._max_records:
             try:
                 # For the client a stretch is a record: it moves the position on by what is in it.
                 got = await self._consumer.getmany(timeout_ms=0 if found else timeout_ms, max_records=1)
@@ -89,10 +126,7 @@ class BatchSource:
             if not got:
                 break
             for tp, (stretch,) in got.items():
-                known = found.setdefault(tp, stretch)
-                if known is not stretch:
-                    known.extend(stretch)
-                left -= len(stretch)
+                found.setdefault(tp, Batches()).extend(stretch)
         return dict(found)
 
 
@@ -110,37 +144,30 @@ class _Arriving(dict[TopicPartition, Any]):
         super().__setitem__(tp, result)
 
 
-def stretches(unread: PartitionRecords, most: int) -> Iterator[list[Record]]:
-    """The records of one fetched partition, at most `most` at a time; the client's own rules, batch by batch.
+def stretches(unread: PartitionRecords, most: int) -> Iterator[Batches]:
+    """The batches of one fetched partition, `most` records or more at a time; the client's own rules, batch by batch.
 
-    Checksums are verified, control batches and aborted transactions are passed over, and so are records before the
-    offset that was asked for, with which a compressed batch may begin. `next_fetch_offset` is kept as the client does.
+    Checksums are verified, control batches and aborted transactions are passed over. `next_fetch_offset` is kept as
+    the client does.
 
     Raises:
         CorruptRecordException: a batch is not what its checksum says; all before it has been given out.
     """
-    waiting: list[Record] = []
+    waiting = Batches()
     while unread._records.has_next():
         batch = unread._records.next_batch()
         if unread._check_crcs and not batch.validate_crc():
-            if waiting:
+            if waiting.records:
                 yield waiting
             raise CorruptRecordException(f"Invalid CRC - {unread._tp}")
         if not _is_passed_over(unread, batch):
-            records: list[Record] = list(batch)
-            if records and records[0].offset < unread.next_fetch_offset:
-                records = [record for record in records if record.offset >= unread.next_fetch_offset]
-            waiting += records
-            while len(waiting) > most:
-                stretch, waiting = waiting[:most], waiting[most:]
-                unread.next_fetch_offset = stretch[-1].offset + 1
-                yield stretch
+            waiting.add(batch, unread.next_fetch_offset)
         # The last offset of a batch stays in its header when compaction removes the record.
         unread.next_fetch_offset = batch.next_offset
-        if len(waiting) == most:
+        if waiting.records >= most:
             yield waiting
-            waiting = []
-    if waiting:
+            waiting = Batches()
+    if waiting.records:
         yield waiting
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -45,7 +45,17 @@ class Record(KafkaRecord, Protocol):
         ...
 
 
-SLICE: Final = 1000
+class PackedRecords(Protocol):
+    """Records of one source partition, in the order of offsets, that are unpacked as they are needed. Read once."""
+
+    def pieces(self, most: int) -> Iterator[Sequence[Record]]:
+        """All of them, `most` at a time."""
+        ...
+
+
+Records = Sequence[Record] | PackedRecords
+
+PIECE: Final = 500
 """Records that are decoded and counted before the next are looked at, while they are in the processor's cache."""
 
 
@@ -158,22 +168,21 @@ class Ingest:
         for name in names:
             self._partitions.pop(name, None)
 
-    async def process(self, records: Mapping[str, Sequence[Record]]) -> None:
+    async def process(self, records: Mapping[str, Records]) -> None:
         """Commit a batch of records, by source partition, each in the order of its offsets.
 
         Records of partitions that are not in hand, and those before the position, are left out. Raises Resync.
         """
-        together: dict[str, Sequence[Record]] = {}
+        together: dict[str, Records] = {}
         for name, batch in records.items():
             part = self._partitions.get(name)
-            if part is None or not batch:
-                continue
-            fresh = batch if batch[0].offset >= part.position else [r for r in batch if r.offset >= part.position]
-            if not fresh:
+            if part is None:
                 continue
             if part.even:
-                together[name] = fresh
-            else:
+                together[name] = batch
+                continue
+            fresh = [record for piece in _pieces(batch, part.position) for record in piece]
+            if fresh:
                 await self._process_uneven(name, part, fresh)
         if together:
             await self._commit(together, range(self._store.shards))
@@ -194,19 +203,27 @@ class Ingest:
                 await self._commit({name: []}, behind, {name: end})
 
     async def _commit(
-        self, records: Mapping[str, Sequence[Record]], shards: Iterable[int], ends: Mapping[str, int] | None = None
+        self, records: Mapping[str, Records], shards: Iterable[int], ends: Mapping[str, int] | None = None
     ) -> None:
         batch = Batch()
         letters: list[DeadLetter] = []
         advances = []
-        for name, piece in records.items():
+        for name, those in records.items():
             part = self._partitions[name]
-            letters += self._fold(name, piece, part.fold, batch)
-            end = ends[name] if ends else piece[-1].offset + 1
+            end, read = part.position, 0
+            for piece in _pieces(those, part.position):
+                letters += self._fold(name, piece, part.fold, batch)
+                end = piece[-1].offset + 1
+                read += len(piece)
+            end = ends[name] if ends else end
+            if end == part.position:
+                continue
             advances.append(Advance(name, part.position, end, part.fold.newest_ms))
             part.position = end
-            self.tallies.read += len(piece)
-            self.tallies.by_topic[name.rpartition("/")[0]] += len(piece)
+            self.tallies.read += read
+            self.tallies.by_topic[name.rpartition("/")[0]] += read
+        if not advances:
+            return
         deltas = batch.spread(self._shard)
         for kind, number in batch.events.items():
             self.tallies.fold.events[kind] += number
@@ -258,11 +275,9 @@ class Ingest:
             fold.add_controls(controls.controls, batch)
             rejections = controls.rejections
         else:
-            rejections = []
-            for start in range(0, len(records), SLICE):
-                decoded = self._decoder.decode_columns(records[start : start + SLICE], now)
-                fold.add_columns(decoded.events, decoded.times, batch)
-                rejections += [(start + position, why) for position, why in decoded.rejections]
+            decoded = self._decoder.decode_columns(records, now)
+            fold.add_columns(decoded.events, decoded.times, batch)
+            rejections = decoded.rejections
         return [self._dead_letter(name, records[position], why) for position, why in rejections]
 
     def _dead_letter(self, name: str, record: Record, rejection: Rejection) -> DeadLetter:
@@ -291,3 +306,15 @@ class Ingest:
 
 def _received_ms(timestamp: int, now_ms: int | None) -> int:
     return timestamp if now_ms is None or 0 <= timestamp < now_ms else now_ms
+
+
+def _pieces(records: Records, position: int) -> Iterator[Sequence[Record]]:
+    """The records from an offset on, a piece at a time; none is empty."""
+    if isinstance(records, Sequence):
+        pieces: Iterator[Sequence[Record]] = (records[at : at + PIECE] for at in range(0, len(records), PIECE))
+    else:
+        pieces = records.pieces(PIECE)
+    for piece in pieces:
+        fresh = piece if piece[0].offset >= position else [one for one in piece if one.offset >= position]
+        if fresh:
+            yield fresh

@@ -39,7 +39,9 @@ UNNAMED: Final = "(unnamed)"
 
 _FLOW: Final = KIND_CODE["flow"]
 _FLOW_VERSION: Final = KIND_CODE["flow_version"]
+_FLOW_REASON: Final = KIND_CODE["flow_reason"]
 _AGENT: Final = KIND_CODE["agent"]
+_DENIAL: Final = KIND_CODE["denial"]
 _USAGE: Final = KIND_CODE["usage"]
 
 _RECORDED: Final[dict[type, EventType | ControlType]] = {
@@ -52,6 +54,9 @@ _RECORDED: Final[dict[type, EventType | ControlType]] = {
 
 Series = tuple[int, str, str, tuple[str, ...]]
 """A series as a `Count` has it: code of its kind, environment, system, dimensions."""
+
+Shown = tuple[int, str, str | None]
+"""An exemplar: rank, identity of the interaction, trace."""
 
 _K = TypeVar("_K")
 
@@ -73,18 +78,22 @@ class Tagged(Struct, gc=False):
 
 
 class FlowCell(Tagged, gc=False):
-    """What one version of a flow gained in one place."""
+    """What one version of a flow gained in one place; of its escalations, how many for which reason, and exemplars."""
 
     interactions: int = 0
     escalations: int = 0
     failures: int = 0
+    reasons: dict[str, int] | None = None
+    shown: list[Shown] | None = None
 
 
 class AgentCell(Tagged, gc=False):
-    """What one agent gained in one place."""
+    """What one agent gained in one place; of its denials, how many by action and principal, and exemplars."""
 
     requests: int = 0
     denials: int = 0
+    denied: dict[tuple[str, str], int] | None = None
+    shown: list[Shown] | None = None
 
 
 class UsageCell(Tagged, gc=False):
@@ -138,7 +147,7 @@ class Place:
     series: dict[Series, list[int]] = field(default_factory=dict)
     tags: dict[tuple[str, str], Tagged] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
-    exemplars: dict[Series, list[ExemplarRecord]] = field(default_factory=dict)
+    exemplars: dict[Series, list[Shown]] = field(default_factory=dict)
     traces: dict[tuple[str, str, bytes], Trace] = field(default_factory=dict)
 
     def note_tags(self, event: NativeEvent | TracedSpan, ms: int) -> None:
@@ -151,14 +160,14 @@ class Place:
 
     def counts(self) -> Iterator[tuple[tuple[str, str], Iterable[Count], Tagged | None]]:
         """Of whom, the counts, and the newest tagged event; a system comes as often as it has cells."""
-        minute = self.minute
+        minute, series = self.minute, self._in_series()
         flows: dict[tuple[str, str, str], list[int]] = {}
         for (environment, system, flow, version), cell in self.flows.items():
             amounts = (cell.interactions, cell.escalations, cell.failures)
             add_to(flows, (environment, system, flow), amounts)
-            counts = () if version is None else (
-                Count(_FLOW_VERSION, environment, system, (flow, version), minute, amounts[:2]),
-            )
+            counts: tuple[Count, ...] = ()
+            if version is not None:
+                counts = (Count(_FLOW_VERSION, environment, system, (flow, version), minute, amounts[:2]),)
             yield (environment, system), counts, cell
         for (environment, system, flow), summed in flows.items():
             yield (environment, system), (Count(_FLOW, environment, system, (flow,), minute, tuple(summed)),), None
@@ -170,10 +179,34 @@ class Place:
             tokens = (used.input_tokens, used.cached_input_tokens, used.output_tokens)
             count = Count(_USAGE, environment, system, dims, minute, (used.requests, *tokens, used.cost))
             yield (environment, system), (count,), used
-        for key, summed in self.series.items():
+        for key, summed in series.items():
             yield key[1:3], (Count(*key, minute, tuple(summed)),), None
         for where, tagged in self.tags.items():
             yield where, (), tagged
+
+    def _in_series(self) -> dict[Series, list[int]]:
+        """`series`, and what cells hold of series of their own."""
+        series = {key: list(amounts) for key, amounts in self.series.items()}
+        for (environment, system, flow, _), cell in self.flows.items():
+            for reason, number in (cell.reasons or {}).items():
+                add_to(series, (_FLOW_REASON, environment, system, (flow, reason)), (number,))
+        for (environment, system, agent), asked in self.agents.items():
+            for who, number in (asked.denied or {}).items():
+                add_to(series, (_DENIAL, environment, system, (agent, *who)), (number,))
+        return series
+
+    def exemplar_records(self) -> Iterator[ExemplarRecord]:
+        """The exemplars of every series, of the versions of a flow together."""
+        found = {series: list(shown) for series, shown in self.exemplars.items()}
+        for (environment, system, flow, _), cell in self.flows.items():
+            if cell.shown:
+                found.setdefault((_FLOW, environment, system, (flow,)), []).extend(cell.shown)
+        for (environment, system, agent), asked in self.agents.items():
+            if asked.shown:
+                found.setdefault((_AGENT, environment, system, (agent,)), []).extend(asked.shown)
+        for series, shown in found.items():
+            for rank, identity, trace_id in sorted(set(shown), key=_by_rank)[:EXEMPLARS_PER_MINUTE]:
+                yield ExemplarRecord(*series, self.minute, rank, trace_id, identity)
 
     def parts(self, shard: Shards) -> Iterable[tuple[int, TracePart]]:
         """Each trace for its system's shard, and for those of budgets over several systems that its tokens count in."""
@@ -184,15 +217,6 @@ class Place:
                 budgets.setdefault(shard(key.environment, key.system), []).append(key)
             for number, keys in sorted(budgets.items()):
                 yield number, trace.part(where, keys, whole=number == own)
-
-    def show(self, series: Series, event: NativeEvent, identity: str) -> None:
-        """Offer an exemplar of a series. Those of the smallest rank are kept, each once."""
-        rank = crc32(identity.encode())
-        known = self.exemplars.setdefault(series, [])
-        if len(known) == EXEMPLARS_PER_MINUTE and rank > known[-1].rank:
-            return
-        known.append(ExemplarRecord(*series, self.minute, rank, event.trace_id, identity))
-        known[:] = _smallest(known)
 
 
 class Batch:
@@ -236,8 +260,8 @@ class Batch:
                 if known is None:
                     known = bins[where] = bin_in(shard(*where), place.tick)
                 known.take(where, counts, tagged)
-            for (_, environment, system, _), exemplars in place.exemplars.items():
-                bin_in(shard(environment, system), place.tick).records += exemplars
+            for exemplar in place.exemplar_records():
+                bins[exemplar.environment, exemplar.system].records.append(exemplar)
             for record in place.records:
                 everywhere = is_for_all(record)
                 for number in range(shard.shards) if everywhere else (shard(record.environment, record.system),):
@@ -299,6 +323,18 @@ def identity_of(event: NativeEvent | TracedSpan) -> str:
     return event.id
 
 
-def _smallest(exemplars: Iterable[ExemplarRecord]) -> list[ExemplarRecord]:
-    """The exemplars of the smallest rank, each once: an interaction may show the same failure in several steps."""
-    return sorted(set(exemplars), key=lambda r: (r.rank, r.interaction_id, r.trace_id or ""))[:EXEMPLARS_PER_MINUTE]
+def show(known: list[Shown], identity: str, trace_id: str | None) -> None:
+    """Offer an exemplar. Those of the smallest rank are kept, in order, each once: a call may fail in several steps."""
+    rank = crc32(identity.encode())
+    if len(known) == EXEMPLARS_PER_MINUTE and rank > known[-1][0]:
+        return
+    shown = (rank, identity, trace_id)
+    if shown not in known:
+        known.append(shown)
+        known.sort(key=_by_rank)
+        del known[EXEMPLARS_PER_MINUTE:]
+
+
+def _by_rank(shown: Shown) -> tuple[int, str, str]:
+    rank, identity, trace_id = shown
+    return rank, identity, trace_id or ""

@@ -33,7 +33,7 @@ from stream.adapters.native import (
     NativeEvent,
     Usage,
 )
-from stream.core.batch import UNNAMED, AgentCell, Batch, FlowCell, Place, Trace, UsageCell, add_to
+from stream.core.batch import UNNAMED, AgentCell, Batch, FlowCell, Place, Trace, UsageCell, add_to, show
 from stream.core.controls import Control, record_of
 from stream.core.deltas import KIND_CODE, BreakerRecord, DeploymentRecord, ScoreRecord
 from stream.core.shards import shard_of
@@ -128,9 +128,12 @@ class PartitionFold:
     def _count(  # noqa: C901  # the hot loop: a call for each event would take as long as all that it does
         self, place: Place, events: Sequence[NativeEvent | TracedSpan], times: Sequence[int]
     ) -> None:
-        """Count events of one place."""
-        flows, agents = place.flows, place.agents
-        cell: FlowCell | AgentCell | UsageCell | None
+        """Count events of one place.
+
+        The lines about tags are repeated on purpose: Python is quick to read an attribute only where it always finds
+        the same type, and one line for all types of events would take twice as long.
+        """
+        flows, agents, usage = place.flows, place.agents, self._usage
         for event, ms in zip(events, times, strict=True):
             if type(event) is Interaction:
                 flow = (event.environment, event.system, event.flow, event.version)
@@ -141,32 +144,36 @@ class PartitionFold:
                 outcome = event.outcome
                 if outcome == "escalated":
                     cell.escalations += 1
-                    _escalation(place, event)
+                    _escalation(cell, event)
                 elif outcome == "failed":
                     cell.failures += 1
                 if event.steps:
                     _steps(place, event)
+                if event.tags:
+                    if ms > cell.tagged_ms:
+                        cell.tagged, cell.tagged_ms = event, ms
+                    elif ms == cell.tagged_ms:
+                        cell.note_tags(event, ms)
+            elif type(event) is Usage:
+                usage(place, event, ms)
             elif type(event) is Authorization:
                 agent = (event.environment, event.system, event.agent)
-                cell = agents.get(agent)
-                if cell is None:
-                    cell = agents[agent] = AgentCell()
-                cell.requests += 1
+                asked = agents.get(agent)
+                if asked is None:
+                    asked = agents[agent] = AgentCell()
+                asked.requests += 1
                 if event.decision == "deny":
-                    cell.denials += 1
-                    _denial(place, event)
-            elif type(event) is Usage:
-                cell = self._usage(place, event, ms)
+                    asked.denials += 1
+                    _denial(asked, event)
+                if event.tags:
+                    if ms > asked.tagged_ms:
+                        asked.tagged, asked.tagged_ms = event, ms
+                    elif ms == asked.tagged_ms:
+                        asked.note_tags(event, ms)
             else:
                 self._take[type(event)](place, event, ms)
                 if event.tags:
                     place.note_tags(event, ms)
-                continue
-            if event.tags:
-                if ms > cell.tagged_ms:
-                    cell.tagged, cell.tagged_ms = event, ms
-                elif ms == cell.tagged_ms:
-                    cell.note_tags(event, ms)
 
     def add_controls(self, controls: Iterable[Control], batch: Batch) -> None:
         """The same for controls: visible and late by the same rule, recorded instead of counted."""
@@ -194,32 +201,35 @@ class PartitionFold:
             fact = structs.replace(fact, tokens=(read, cached, written, price or 0))
         trace.spans.append(fact)
 
-    def _usage(self, place: Place, event: Usage, ms: int) -> UsageCell:
-        tokens = (event.input_tokens, event.cached_input_tokens or 0, event.output_tokens)
-        cost = self._cost(event, tokens, ms)
-        if cost and self.tallies.spend is not None:
-            self.tallies.spend.note(event.environment, event.system, event.tags, cost, ms // DAY_MS)
+    def _usage(self, place: Place, event: Usage, ms: int) -> None:
+        told = event.cost_usd
+        cost = self._cost(event, ms) if told is None or event.pricing == "ptu" else usd_to_micro(told)
         key = (event.environment, event.system, event.agent, event.model, event.pricing)
         cell = place.usage.get(key)
         if cell is None:
             cell = place.usage[key] = UsageCell()
         cell.requests += 1
-        cell.input_tokens += tokens[0]
-        cell.cached_input_tokens += tokens[1]
-        cell.output_tokens += tokens[2]
+        cell.input_tokens += event.input_tokens
+        cell.cached_input_tokens += event.cached_input_tokens or 0
+        cell.output_tokens += event.output_tokens
         cell.cost += cost
+        if event.tags:
+            if ms > cell.tagged_ms:
+                cell.tagged, cell.tagged_ms = event, ms
+            elif ms == cell.tagged_ms:
+                cell.note_tags(event, ms)
+        if cost and self.tallies.spend is not None:
+            self.tallies.spend.note(event.environment, event.system, event.tags, cost, ms // DAY_MS)
         for budget, series in self._budgets:
             if budget.covers(event.environment, event.system, event.tags):
                 add_to(place.series, series, (1, cost))
-        return cell
 
-    def _cost(self, event: Usage, tokens: tuple[int, int, int], ms: int) -> int:
-        """Micro-dollars of one call; 0 for an unknown model, which is counted."""
+    def _cost(self, event: Usage, ms: int) -> int:
+        """Micro-dollars of a call that does not say them; 0 for an unknown model, which is counted."""
         if event.pricing == "ptu":
             return 0  # provisioned units are a flat cost, accrued by the hour whether used or not
-        if event.cost_usd is not None:
-            return usd_to_micro(event.cost_usd)
         called = Called(event.model, event.provider, event.deployment, event.service_tier)
+        tokens = (event.input_tokens, event.cached_input_tokens or 0, event.output_tokens)
         price = self._prices.micro(called, *tokens, ms // DAY_MS)
         if price is None:
             self.tallies.unpriced[event.model] += 1
@@ -232,11 +242,16 @@ def _edges(ticks: NDArray[np.int64], minutes: NDArray[np.int64]) -> list[int]:
     return [0, *changes.tolist(), len(ticks)]
 
 
-def _escalation(place: Place, event: Interaction) -> None:
-    where = (event.environment, event.system)
+def _escalation(cell: FlowCell, event: Interaction) -> None:
     if event.escalation is not None:
-        add_to(place.series, (KIND_CODE["flow_reason"], *where, (event.flow, event.escalation.reason)), (1,))
-    place.show((KIND_CODE["flow"], *where, (event.flow,)), event, event.id)
+        reasons = cell.reasons
+        if reasons is None:
+            reasons = cell.reasons = {}
+        reason = event.escalation.reason
+        reasons[reason] = reasons.get(reason, 0) + 1
+    if cell.shown is None:
+        cell.shown = []
+    show(cell.shown, event.id, event.trace_id)
 
 
 def _steps(place: Place, event: Interaction) -> None:
@@ -246,14 +261,18 @@ def _steps(place: Place, event: Interaction) -> None:
             error, timeout = step.status == "error", step.status == "timeout"
             add_to(place.series, series, (1, int(error), int(timeout)))
             if error or timeout:
-                place.show(series, event, event.id)
+                show(place.exemplars.setdefault(series, []), event.id, event.trace_id)
 
 
-def _denial(place: Place, event: Authorization) -> None:
-    where = (event.environment, event.system)
-    principal = event.principal or UNNAMED
-    add_to(place.series, (KIND_CODE["denial"], *where, (event.agent, event.action, principal)), (1,))
-    place.show((KIND_CODE["agent"], *where, (event.agent,)), event, event.interaction_id or event.id)
+def _denial(cell: AgentCell, event: Authorization) -> None:
+    denied = cell.denied
+    if denied is None:
+        denied = cell.denied = {}
+    what = (event.action, event.principal or UNNAMED)
+    denied[what] = denied.get(what, 0) + 1
+    if cell.shown is None:
+        cell.shown = []
+    show(cell.shown, event.interaction_id or event.id, event.trace_id)
 
 
 def _evaluation(place: Place, event: Evaluation, ms: int) -> None:

@@ -85,7 +85,7 @@ class Batches:
         """The records in the order of offsets, `most` at a time."""
         waiting: list[Record] = []
         for batch, first in self._batches:
-            records = iter(batch)
+            records = islice(batch, None)  # the batch itself must not be asked for an iterator twice
             while got := list(islice(records, most - len(waiting))):
                 # A compressed batch comes whole, though what was asked for may begin in its middle.
                 waiting += got if got[0].offset >= first else [one for one in got if one.offset >= first]

@@ -74,7 +74,8 @@ class Batches:
     def add(self, batch: Any, first: int) -> None:
         """Take a batch, of which the records from offset `first` on are wanted."""
         self._batches.append((batch, first))
-        self.records += batch.next_offset - batch.base_offset
+        # A batch of a format before 2 does not say where it begins.
+        self.records += batch.next_offset - getattr(batch, "base_offset", batch.next_offset - 1)
 
     def extend(self, other: Batches) -> None:
         """Take what comes behind these."""

@@ -33,7 +33,8 @@ def at(time: str, event_type: str = "usage") -> bytes:
 NOW = INTERACTION["time"]
 TIMES = [
     NOW, "2026-01-05T02:00:07.25Z", "2026-01-05T02:00:07.250Z", "2026-01-05T02:01:59.999Z", "2026-01-05T02:00:07Z",
-    "2026-01-05T02:00:07.123456Z", "2026-01-05T02:00:07.250+00:00", "2026-01-05T03:00:07.250+01:00", "1999-01-01T00:00:00Z",
+    "2026-01-05T02:00:07.123456Z", "2026-01-05T02:00:07.250+00:00", "2026-01-05T03:00:07.250+01:00",
+    "1999-01-01T00:00:00Z",
     "2026-13-05T02:00:07.250Z", "2026-01-05T02:00:67.250Z", "2026-01-05 02:00:07.250Z", "", "\n", "yesterday",
 ]  # fmt: skip
 odd_values: st.SearchStrategy[bytes | None] = st.one_of(
@@ -116,10 +117,10 @@ def test_times_are_read_together_as_one_by_one(found: list[str]) -> None:
     assert TimeReader().read_many(found).tolist() == wanted
 
 
-@pytest.mark.parametrize("layout", ["{:02}Z", "{:02}.5Z", "{:02}.25Z", "{:02}.125Z", "{:02}.123456789Z", "{:02}.125+00:00"])
-def test_every_layout_is_read_as_a_column(layout: str) -> None:
+@pytest.mark.parametrize("ending", ["Z", ".5Z", ".25Z", ".125Z", ".123456789Z", ".125+00:00"])
+def test_every_layout_is_read_as_a_column(ending: str) -> None:
     """No common layout falls back to reading text by text."""
-    found = [f"2026-01-05T02:0{number // 20}:" + layout.format(number % 60) for number in range(100)]
+    found = [f"2026-01-05T02:0{number // 20}:{number % 60:02}{ending}" for number in range(100)]
     reader = TimeReader()
     column = reader._column(found)
     assert column is not None

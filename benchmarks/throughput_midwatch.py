@@ -15,7 +15,7 @@ from stream.adapters import Decoder
 from stream.assembly import record_limits
 from stream.collector import calm_collector
 from stream.core.deltas import ScoreRecord, unpack
-from stream.ingest import Ingest, Record
+from stream.ingest import Ingest, Records
 from stream.ingest_loop import IngestLoop
 from stream.restore import ensure_shards
 from stream.settings import Settings, settings_model
@@ -46,7 +46,7 @@ async def midwatch(task: Task, batch: int = BATCH) -> Measured:
     meter, stop = Meter(task.events), asyncio.Event()
 
     class Metered(Ingest):
-        async def process(self, records: Mapping[str, Sequence[Record]]) -> None:
+        async def process(self, records: Mapping[str, Records]) -> None:
             await super().process(records)
             if self.tallies.read and meter.note(self.tallies.read):
                 stop.set()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from schemas.words import CONTROLS_TOPIC
 from stream.core.ticks import NEVER, tick_of
+from stream.fetch import Fetched, RecordSource, Source, source_of
 from stream.ingest import Ingest, Resync
 from stream.restore import ensure_shards, partitions_of
 from stream.settings import Settings
@@ -73,6 +74,7 @@ class IngestLoop(ConsumerRebalanceListener):
         self._stopping = asyncio.Event()
         self._read_to: dict[TopicPartition, int] = {}
         self.waiting = False
+        self._source: Source | None = None
 
     @property
     def unsettled(self) -> bool:
@@ -81,9 +83,11 @@ class IngestLoop(ConsumerRebalanceListener):
 
     async def start(self) -> None:
         """Make every partition of the input topics known to every shard, then join the group."""
+        kafka = self._settings.kafka
         await self.consumer.start()
+        self._source = source_of(self.consumer, kafka.fetch, kafka.max_batch_records)
         await self._register_all()
-        self.consumer.subscribe(list(source_topics(self._settings.kafka)), listener=self)
+        self.consumer.subscribe(list(source_topics(kafka)), listener=self)
 
     async def stop(self) -> None:
         """Leave the group."""
@@ -183,17 +187,17 @@ class IngestLoop(ConsumerRebalanceListener):
                 committed = loop.time()
                 await self._show_offsets()
 
-    async def _fetch(self) -> dict[TopicPartition, Any]:
+    async def _fetch(self) -> Fetched:
         kafka = self._settings.kafka
-        bounds = {"timeout_ms": kafka.fetch_max_wait_ms, "max_records": kafka.max_batch_records}
+        source = self._source or RecordSource(self.consumer, kafka.max_batch_records)
         try:
-            return dict(await self.consumer.getmany(**bounds))
+            return await source.fetch(kafka.fetch_max_wait_ms)
         except KafkaError as error:
             log.warning("fetch_failed", error=type(error).__name__, detail=str(error))
             await _stopped(self._stopping, BACK_OFF_SECONDS[-1])
             return {}
 
-    async def _take(self, batch: dict[TopicPartition, Any], since_touch: float) -> None:
+    async def _take(self, batch: Fetched, since_touch: float) -> None:
         try:
             if batch:
                 await self.ingest.process({name_of(tp): records for tp, records in batch.items()})

@@ -6,7 +6,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -93,7 +93,9 @@ async def _settings(folder: Path, kafka: ProxiedKafka, redis: FragileRedis, brok
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     await admin.start()
     try:
-        reports = await create_topics(admin, plan_topics(settings.kafka), min(brokers, 3))
+        # Event times are those of the script, and old: the broker must not clear them away meanwhile.
+        plans = [replace(plan, configs={**plan.configs, "retention.ms": "-1"}) for plan in plan_topics(settings.kafka)]
+        reports = await create_topics(admin, plans, min(brokers, 3))
     finally:
         await admin.close()
     failed = [f"{report.plan.name}: {report.error}" for report in reports if report.status not in {"created", "exists"}]

@@ -38,6 +38,10 @@ class Weather:
 CALM: Final = Weather()
 
 
+async def _sleep(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
 class _Link:
     """One connection: the client's side, the server's side, and the two tasks that carry bytes between them."""
 
@@ -132,9 +136,9 @@ class Proxy:
             while data := await reader.read(CHUNK):
                 await self._fair.wait()
                 if self._weather.delay_seconds:
-                    await asyncio.sleep(self._weather.delay_seconds)
+                    await _sleep(self._weather.delay_seconds)
                 if self._weather.bytes_per_second:
-                    await asyncio.sleep(len(data) / self._weather.bytes_per_second)
+                    await _sleep(len(data) / self._weather.bytes_per_second)
                 await self._fair.wait()
                 writer.write(data)
                 await writer.drain()

@@ -107,7 +107,7 @@ class _Run:
         self.note(f"{began - self.started:7.1f} s  {planned.kind} ({planned.phase}): {done.detail}")
 
     async def recover(self) -> None:
-        """Wait until every shard has evaluated what had been sent by the end of the last fault; note how long it was."""
+        """Wait until every shard has evaluated all that was sent by the end of the last fault; note how long it took."""
         tick = (START_MS + self.load.slice * SLICE_MS - LAG_MS) // MINUTE_MS
         took = await self.pulse.reached(tick, RECOVERY_SECONDS)
         if not self.happened:

@@ -46,13 +46,20 @@ class IngestLoop(ConsumerRebalanceListener):
     """Runs ingest until it is told to stop. One a worker."""
 
     def __init__(
-        self, settings: Settings, store: Store, ingest: Ingest, wall_ms: Callable[[], int], client_id: str
+        self,
+        settings: Settings,
+        store: Store,
+        ingest: Ingest,
+        wall_ms: Callable[[], int],
+        client_id: str,
+        of_own: Callable[[int], int] = int,
     ) -> None:
         self.ingest = ingest
         self.paused = False
         self._settings = settings
         self._store = store
         self._wall_ms = wall_ms
+        self._of_own = of_own
         kafka = settings.kafka
         self._kafka = {**kafka_options(kafka), "client_id": client_id}
         self.consumer = AIOKafkaConsumer(
@@ -221,7 +228,8 @@ class IngestLoop(ConsumerRebalanceListener):
             self._read_to[tp] = await self.consumer.position(tp)
             if self._read_to[tp] < end:
                 continue
-            reference = self._reference(int(polled) - self._settings.kafka.fetch_max_wait_ms)
+            # The client notes it by this process's own clock, which may be wrong.
+            reference = self._reference(self._of_own(int(polled)) - self._settings.kafka.fetch_max_wait_ms)
             if reference > 0:
                 empties[name] = reference
         return empties

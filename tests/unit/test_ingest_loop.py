@@ -11,6 +11,7 @@ from aiokafka import TopicPartition
 
 from stream import ingest_loop
 from stream.adapters import Decoder, Limits
+from stream.clock import EngineClock
 from stream.ingest import Ingest
 from stream.ingest_loop import IngestLoop, TopicShrunk, name_of
 from stream.settings import settings_model
@@ -101,12 +102,19 @@ def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
 
 
 def make(
-    store: MemoryStore, logs: Mapping[TopicPartition, list[LogRecord]], clock: str = "stream", wall_ms: int = START_MS
+    store: MemoryStore,
+    logs: Mapping[TopicPartition, list[LogRecord]],
+    clock: str = "stream",
+    wall_ms: int = START_MS,
+    engine_clock: EngineClock | None = None,
 ) -> tuple[IngestLoop, FakeConsumer, asyncio.Event]:
     """A loop that stops when there is nothing left to read."""
     sections: dict[str, Any] = {"engine": EngineSettings(clock=clock, pending_bytes_limit=LIMIT)}  # type: ignore[arg-type]
     ingest = Ingest(store, Decoder(Limits(max_future_ms=None, max_age_ms=None)), no_letters, 20_000)  # type: ignore[arg-type]
-    loop = IngestLoop(settings_model()(**sections), store, ingest, lambda: wall_ms, "test")  # type: ignore[arg-type]
+    clocks: Any = (lambda: wall_ms, "test")
+    if engine_clock is not None:
+        clocks = (engine_clock.now_ms, "test", engine_clock.of_own)
+    loop = IngestLoop(settings_model()(**sections), store, ingest, *clocks)  # type: ignore[arg-type]
     consumer, stop = FakeConsumer(logs), asyncio.Event()
     loop.consumer, consumer.on_empty = consumer, stop.set
     return loop, consumer, stop
@@ -250,6 +258,25 @@ async def test_only_a_partition_read_to_its_end_counts_as_empty(store: MemorySto
     consumer.positions = {TP0: 6, TP1: 2}
     assert await loop._empties() == {}
     consumer.polled_ms = START_MS + 80_000
+    wait = loop._settings.kafka.fetch_max_wait_ms
+    assert await loop._empties() == {name_of(TP0): START_MS + 80_000 - wait}
+
+
+@pytest.mark.parametrize("off_ms", [-3_600_000, 3_600_000])
+async def test_a_wrong_clock_of_the_worker_moves_no_event_time(store: MemoryStore, off_ms: int) -> None:
+    """The client notes a poll by the worker's own clock; the partition is empty as of the engine's time nonetheless."""
+    now = START_MS + 90_000
+
+    async def told() -> tuple[int, int]:
+        return now // 1000, now % 1000 * 1000
+
+    clock = EngineClock(told, lambda: now + off_ms, lambda: 0.0)
+    await clock.sync()
+    loop, consumer, _ = make(store, {TP0: log(*["resolve"] * 6)}, clock="wall", engine_clock=clock)
+    consumer.offsets_for_times = _nothing_that_new  # type: ignore[attr-defined]
+    await loop.ingest.resume({name_of(TP0): 0})
+    await loop.ingest.process({name_of(TP0): consumer.logs[TP0]})
+    consumer.positions, consumer.polled_ms = {TP0: 6}, now + off_ms - 10_000
     wait = loop._settings.kafka.fetch_max_wait_ms
     assert await loop._empties() == {name_of(TP0): START_MS + 80_000 - wait}
 

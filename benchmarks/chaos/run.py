@@ -24,8 +24,8 @@ from benchmarks.chaos.workers import IDLE_GRACE_SECONDS, LATENESS_SECONDS, SHARD
 from benchmarks.chaos.world import World, world
 from stream.core.ticks import MINUTE_MS
 
-SPEED: Final = 120.0
-"""Event time to real time: a tick every half second."""
+SPEED: Final = 60.0
+"""Event time to real time: a tick a second."""
 
 CLOSING_MINUTES: Final = 150
 """Longer than any detector holds on, so that every incident comes to its end."""
@@ -107,7 +107,7 @@ class _Run:
         self.note(f"{began - self.started:7.1f} s  {planned.kind} ({planned.phase}): {done.detail}")
 
     async def recover(self) -> None:
-        """Wait until every shard has evaluated all that was sent by the end of the last fault; note how long it took."""
+        """Wait until every shard has evaluated all that was sent until the last fault ended; note how long it took."""
         tick = (START_MS + self.load.slice * SLICE_MS - LAG_MS) // MINUTE_MS
         took = await self.pulse.reached(tick, RECOVERY_SECONDS)
         if not self.happened:

@@ -141,12 +141,12 @@ class IngestLoop(ConsumerRebalanceListener):
             try:
                 await ensure_shards(self._store, self._kafka)
                 positions = await self.ingest.resume(await self._starts(partitions))
+                await self._check_ends(partitions, positions)
                 break
             except (RedisError, OSError, KafkaError, ShardMissing) as error:
                 log.warning("resume_failed", error=type(error).__name__, detail=str(error), retry_seconds=delay)
                 if await _stopped(self._stopping, delay):
                     return
-        await self._check_ends(partitions, positions)
         for tp in partitions:
             self.consumer.seek(tp, positions[name_of(tp)])
         self._stale = False

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError
 
 from stream import ingest_loop
 from stream.adapters import Decoder, Limits
@@ -246,6 +247,30 @@ async def test_a_topic_that_was_made_anew_is_refused(store: MemoryStore) -> None
     consumer.logs[TP0] = consumer.logs[TP0][:2]
     with pytest.raises(TopicShrunk, match="ends at offset 2, but was read up to 5"):
         await loop.on_partitions_assigned([TP0])
+
+
+async def test_a_broker_that_goes_away_during_a_resume_is_waited_for(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of its questions the broker does not answer: the worker asks again, and does not end."""
+    monkeypatch.setattr(ingest_loop, "BACK_OFF_SECONDS", (0.0,))
+    loop, consumer, stop = make(store, two_logs())
+    for question in ("end_offsets", "beginning_offsets"):
+        asked = getattr(consumer, question)
+        # Asked twice in a resume: for where a partition starts, and whether it is shorter than what was read of it.
+        failures = [None, KafkaConnectionError("away")]
+
+        async def answer(tps: Iterable[TopicPartition], asked: Any = asked, failures: Any = failures) -> Any:
+            error = failures.pop(0) if failures else None
+            if error is not None:
+                raise error
+            return await asked(tps)
+
+        setattr(consumer, question, answer)
+        await loop.on_partitions_assigned([TP0, TP1])
+        assert failures == []
+    await asyncio.wait_for(loop.run(stop), 10)
+    assert store.interactions() == 9
 
 
 async def test_only_a_partition_read_to_its_end_counts_as_empty(store: MemoryStore) -> None:

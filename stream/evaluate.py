@@ -63,6 +63,7 @@ class ShardEvaluator:
         self.token = ""
         self.committed = 0
         self.quiet = 0
+        self.snapshot_ms = 0
         self.watermark_ms = NEVER
         self._make_machine = make_machine
         self._publish = publish
@@ -99,6 +100,7 @@ class ShardEvaluator:
             raise Fenced(f"shard {self.shard} is no longer in Redis")
         self.machine = self._make_machine()
         self.committed, self.quiet, self._checkpoint = meta.committed, meta.quiet, meta.checkpoint
+        self.snapshot_ms = meta.snapshot_ms
         if meta.checkpoint:
             state, hours = await self.store.load(self.shard)
             load(self.machine, state, hours)

@@ -35,7 +35,6 @@ class _Held:
     evaluator: ShardEvaluator
     beat_at: float = 0.0
     beat_tick: int = 0
-    snapshot_at: float = 0.0
     slot: int = 0
 
 
@@ -165,10 +164,9 @@ class EvaluateLoop:
         if evaluator.committed > held.beat_tick and now - held.beat_at >= HEARTBEAT_SECONDS:
             held.beat_at, held.beat_tick = now, evaluator.committed
             await self._send_heartbeat(self._heartbeat(shard, evaluator))
-        if evaluator.machine.tick and now - held.snapshot_at >= SNAPSHOT_SECONDS:
-            if held.snapshot_at:
-                await self._snapshot(shard, held)
-            held.snapshot_at = now
+        # By the shard's own last one, not by how long it is held: leases may change hands more often than that.
+        if evaluator.machine.tick and self._wall_ms() - evaluator.snapshot_ms >= SNAPSHOT_SECONDS * 1000:
+            await self._snapshot(shard, held)
 
     def _heartbeat(self, shard: int, evaluator: ShardEvaluator) -> Heartbeat:
         return Heartbeat(
@@ -191,6 +189,8 @@ class EvaluateLoop:
         held.slot = 1 - held.slot
         place = (shard, self._store.shards, held.slot)
         await self._send_snapshot(to_records(*place, checkpoint, *ends, namespace=self._store.namespace))
+        evaluator.snapshot_ms = self._wall_ms()
+        await self._store.note_snapshot(shard, evaluator.token, evaluator.snapshot_ms)
 
     async def _guarded(self, shard: int, step: Callable[[], Awaitable[int | None]]) -> int:
         try:

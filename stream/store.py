@@ -5,7 +5,7 @@ itself; the scripts bear a repetition, but a repetition after a pause could be a
 
 | key | what |
 |---|---|
-| `{ns:shard}:meta` | hash: born, layout, shards, epoch(s), sealed, committed, checkpoint, quiet, pending, newest |
+| `{ns:shard}:meta` | hash: born, layout, shards, epoch(s), sealed, committed, checkpoint, quiet, pending, newest, ... |
 | `{ns:shard}:parts` | hash: for each source partition `#next` offset, `#newest` event ms, `#empty` reference ms |
 | `{ns:shard}:in:TICK` | list of packed deltas that become visible at the tick |
 | `{ns:shard}:inbytes` | hash: tick to the bytes in its inbox |
@@ -31,7 +31,7 @@ from stream.core.ticks import NEVER
 
 HOUR_TTL_SECONDS: Final = (HOURS + 10 * 24) * 3600
 """An hour outlives the longest window by ten days, so that an engine that was off for a week finds it still there."""
-SCRIPTS: Final = ("ingest", "touch", "register", "birth", "acquire", "renew", "seal", "commit", "snapshot")
+SCRIPTS: Final = ("ingest", "touch", "register", "birth", "acquire", "renew", "seal", "commit", "snapshot", "snapped")
 
 
 class ShardMissing(Exception):
@@ -84,13 +84,17 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """A shard's ticks: up to `committed` evaluated and published, up to `quiet` nothing is emitted."""
+    """A shard's ticks: up to `committed` evaluated and published, up to `quiet` nothing is emitted.
+
+    `snapshot_ms` is when the shard was last put into the compacted topic, 0 for never.
+    """
 
     committed: int
     sealed: int
     checkpoint: int
     quiet: int
     pending: int
+    snapshot_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +154,7 @@ class Store:
 
     async def meta(self, shard: int) -> Meta | None:
         """The shard's ticks, or None if it is not there. Raises LayoutMismatch for another layout or number."""
-        names = ("born", "layout", "shards", "committed", "sealed", "checkpoint", "quiet", "pending")
+        names = ("born", "layout", "shards", "committed", "sealed", "checkpoint", "quiet", "pending", "snapshot")
         found = await self.redis.hmget(self.key(shard, "meta"), list(names))
         if found[0] is None:
             return None
@@ -278,6 +282,10 @@ class Store:
         parts = _part_states(zip(reply[1][::2], reply[1][1::2], strict=True))
         inboxes = zip(reply[2::2], reply[3::2], strict=True)
         return parts, [(int(tick), blob) for tick, blobs in inboxes for blob in blobs]
+
+    async def note_snapshot(self, shard: int, token: str, at_ms: int) -> None:
+        """Note when the shard was last put into the compacted topic, for whoever holds it next."""
+        await self._run("snapped", self._keys(shard, "meta"), [token, at_ms])
 
     async def load(self, shard: int) -> tuple[bytes, dict[tuple[int, int], bytes]]:
         """The last checkpoint (empty if there is none) and its hours. Raises LayoutError."""

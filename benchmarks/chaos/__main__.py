@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import shutil
 import sys
 import tempfile
@@ -72,6 +73,8 @@ def main() -> int:
         given.rate,
         given.brokers,
     )
+    # What the suite's own clients think of a broker that is killed is no news.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     log = Console(stderr=True)
     folder = Path(tempfile.mkdtemp(prefix="midwatch-chaos-run-"))
     started = time.monotonic()

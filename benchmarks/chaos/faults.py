@@ -235,8 +235,8 @@ FAULTS: Final[dict[str, Fault]] = {
     )
 }  # fmt: skip
 
-WORKER_DEATHS: Final = frozenset({"kill", "term", "kill_all", "zombie"})
-"""Faults after which others, or the same worker anew, must take shards over."""
+WORKER_DEATHS: Final = frozenset({"kill", "term", "zombie"})
+"""Faults after which those that live must take shards over. Where all died, it is for the supervisor to be quick."""
 
 
 def describe(name: str) -> str:

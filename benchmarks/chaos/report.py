@@ -68,7 +68,7 @@ def by_kind(happened: Sequence[Happened]) -> dict[str, tuple[Summary, Summary]]:
     """For each kind of fault: recovery, and takeover."""
     kinds: dict[str, list[Happened]] = {}
     for one in happened:
-        kinds.setdefault(one.kind if one.phase != "burst" else "kill (burst)", []).append(one)
+        kinds.setdefault(one.kind if one.phase != "burst" else "burst", []).append(one)
     return {
         kind: (
             summary(len(ones), (one.recovered for one in ones)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -191,6 +192,8 @@ async def _verify(this: _Run, rested: bool) -> Result:
     facts = {
         "seed": this.options.seed,
         "brokers": this.options.brokers,
+        "cores": os.cpu_count(),
+        "load_average": round(os.getloadavg()[1], 1),
         "minutes": round((time.time() - this.started) / 60, 1),
         "records": counted.records,
         "events": counted.events,

@@ -2,7 +2,7 @@
 
 gentle   every kind once, shuffled, each with a short breath before it
 slower   kills and SIGTERMs with longer breaths, so that workers get deep into their work
-burst    kills a fraction of a second apart, with no time to recover between them
+burst    kills, SIGTERMs and cut connections a fraction of a second apart, with no time to recover between them
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ GENTLE: Final = (0.5, 3.0)
 SLOWER: Final = (4.0, 10.0)
 BURST: Final = (0.1, 1.0)
 SLOWER_FAULTS: Final = ("kill", "term", "kill")
-BURST_FAULTS: Final = 10
+BURST_KINDS: Final = ("kill", "kill", "term", "redis_cut", "kafka_cut")
+BURST_FAULTS: Final = 30
 CLUSTER_ONLY: Final = frozenset({"leader_move"})
 """With one broker there is nobody to lead instead."""
 
@@ -51,6 +52,6 @@ def rounds(kinds: Sequence[str], seed: int) -> Iterator[Planned]:
         for kind in SLOWER_FAULTS:
             if kind in kinds:
                 yield Planned(kind, "slower", chance.uniform(*SLOWER))
-        if "kill" in kinds:
-            for number in range(BURST_FAULTS):
-                yield Planned("kill", "burst", chance.uniform(*BURST), recovered=number == 0)
+        sudden = [kind for kind in BURST_KINDS if kind in kinds]
+        for number in range(BURST_FAULTS if sudden else 0):
+            yield Planned(chance.choice(sudden), "burst", chance.uniform(*BURST), recovered=number == 0)

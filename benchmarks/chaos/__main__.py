@@ -28,7 +28,7 @@ from benchmarks.chaos.world import NotHere
 
 SHORT: Final = {"minutes": 8.0, "events": 100_000, "faults": 30}
 LONG: Final = {"minutes": 0.0, "events": 1_000_000, "faults": 200}
-RATE: Final = 600
+RATE: Final = 1000
 FAILED: Final = 1
 USAGE: Final = 2
 

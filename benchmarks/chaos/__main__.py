@@ -29,6 +29,9 @@ from benchmarks.chaos.world import NotHere
 SHORT: Final = {"minutes": 8.0, "events": 100_000, "faults": 30}
 LONG: Final = {"minutes": 0.0, "events": 1_000_000, "faults": 200}
 RATE: Final = 1000
+SPEED: Final = 60.0
+"""Event time to real time: a tick a second."""
+
 FAILED: Final = 1
 USAGE: Final = 2
 
@@ -48,6 +51,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--events", type=int, help="records to send at least")
     parser.add_argument("--faults", type=int, help="faults to make at least")
     parser.add_argument("--rate", type=int, default=RATE, help=f"events a second ({RATE})")
+    parser.add_argument("--speed", type=float, default=SPEED, help=f"event time to real time ({SPEED:.0f})")
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="Kafka brokers, 1 or 3 (1)")
     parser.add_argument("--only", action="append", default=[], metavar="KIND", help="only this fault; may be repeated")
     parser.add_argument("--json", metavar="FILE", help="write the result as JSON; - for standard output, and no table")
@@ -71,6 +75,7 @@ def main() -> int:
         given.events if given.events is not None else int(size["events"]),
         given.faults if given.faults is not None else int(size["faults"]),
         given.rate,
+        given.speed,
         given.brokers,
     )
     # What the suite's own clients think of a broker that is killed is no news.

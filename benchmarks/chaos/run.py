@@ -25,9 +25,6 @@ from benchmarks.chaos.workers import IDLE_GRACE_SECONDS, LATENESS_SECONDS, SHARD
 from benchmarks.chaos.world import World, world
 from stream.core.ticks import MINUTE_MS
 
-SPEED: Final = 60.0
-"""Event time to real time: a tick a second."""
-
 CLOSING_MINUTES: Final = 150
 """Longer than any detector holds on, so that every incident comes to its end."""
 
@@ -51,6 +48,7 @@ class Options:
     events: int
     faults: int
     rate: int
+    speed: float
     brokers: int = 1
     keep: Path | None = None
 
@@ -122,8 +120,8 @@ async def run(options: Options, folder: Path, note: Note) -> Result:
     """The whole of it. `folder` takes configurations and logs; `note` is told what happens."""
     note(f"starting {options.brokers} broker(s) and Redis")
     async with world(folder, options.brokers) as everything:
-        per_slice = max(round(options.rate * SLICE_MS / 1000 / SPEED), 1)
-        load = Load(Fleet(options.seed, per_slice), everything.kafka.bootstrap, SPEED)
+        per_slice = max(round(options.rate * SLICE_MS / 1000 / options.speed), 1)
+        load = Load(Fleet(options.seed, per_slice), everything.kafka.bootstrap, options.speed)
         pulse = Pulse(everything.kafka.bootstrap, SHARDS)
         watching = asyncio.create_task(pulse.run())
         note(f"sending {CALM_MINUTES} minutes of history, then {options.rate} events a second")
@@ -192,6 +190,8 @@ async def _verify(this: _Run, rested: bool) -> Result:
     facts = {
         "seed": this.options.seed,
         "brokers": this.options.brokers,
+        "events_a_second": this.options.rate,
+        "speed": this.options.speed,
         "cores": os.cpu_count(),
         "load_average": round(os.getloadavg()[1], 1),
         "minutes": round((time.time() - this.started) / 60, 1),

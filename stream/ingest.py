@@ -286,7 +286,8 @@ class Ingest:
     async def touch(self, empties: Mapping[str, int]) -> None:
         """Note partitions that were found read to their end; `empties` gives the reference time of each, in ms.
 
-        With nothing to note, still learns how many bytes wait in each shard. Raises Resync.
+        With nothing to note, still learns how many bytes wait in each shard. Raises Resync, also where a shard stands
+        at another offset: a partition that brings nothing new would not learn otherwise that it was born anew.
         """
         notes = [
             (name, part.position, empties[name])
@@ -295,7 +296,7 @@ class Ingest:
         ]
         try:
             found = await asyncio.gather(*(self._store.touch(shard, notes) for shard in range(self._store.shards)))
-        except (ShardMissing, RedisError, OSError) as error:
+        except (OffsetMismatch, PartitionMissing, ShardMissing, RedisError, OSError) as error:
             self._partitions = {}
             raise Resync(f"{type(error).__name__}: {error}") from error
         self.progress = dict(enumerate(found))

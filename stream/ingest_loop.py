@@ -97,10 +97,14 @@ class IngestLoop(ConsumerRebalanceListener):
         await self.consumer.stop()
 
     async def _register_all(self) -> None:
-        every = await partitions_of(source_topics(self._settings.kafka), self._kafka)
-        starts = {name: PartitionState(offset, NEVER) for name, offset in (await self._starts(every)).items()}
+        starts = await self._every_start()
         if starts:
             await asyncio.gather(*(self._store.register(shard, starts) for shard in range(self._store.shards)))
+
+    async def _every_start(self) -> dict[str, PartitionState]:
+        """Where each partition of the input topics begins for a shard that does not know it."""
+        every = await partitions_of(source_topics(self._settings.kafka), self._kafka)
+        return {name: PartitionState(offset, NEVER) for name, offset in (await self._starts(every)).items()}
 
     async def _starts(self, partitions: Iterable[TopicPartition]) -> dict[str, int]:
         """Where a partition begins that no shard knows: as far back as the longest window, never at its end."""
@@ -139,7 +143,7 @@ class IngestLoop(ConsumerRebalanceListener):
         self._generation += 1
         for delay in _back_off():
             try:
-                await ensure_shards(self._store, self._kafka)
+                await ensure_shards(self._store, self._kafka, self._every_start)
                 positions = await self.ingest.resume(await self._starts(partitions))
                 await self._check_ends(partitions, positions)
                 break

@@ -211,9 +211,17 @@ class Store:
         return Progress(int(reply[1]), int(reply[2]))
 
     async def touch(self, shard: int, empties: Sequence[tuple[str, int, int]]) -> Progress:
-        """Note partitions found read to their end: (partition, next offset, reference ms)."""
+        """Note partitions found read to their end: (partition, next offset, reference ms).
+
+        Raises OffsetMismatch or PartitionMissing where the shard stands elsewhere, ShardMissing if it is not there.
+        """
         args = [value for entry in empties for value in entry]
         reply = self._present(await self._run("touch", self._keys(shard, "meta", "parts"), args), shard)
+        if reply[0] == 0:
+            name = reply[1].decode()
+            if not reply[2]:
+                raise PartitionMissing(f"shard {shard} does not know the source partition {name}")
+            raise OffsetMismatch(name, int(reply[2]), int(reply[3] or NEVER))
         return Progress(int(reply[1]), int(reply[2]))
 
     def _present(self, reply: Any, shard: int) -> Any:

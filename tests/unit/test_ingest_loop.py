@@ -13,11 +13,12 @@ from aiokafka.errors import KafkaConnectionError
 from stream import ingest_loop
 from stream.adapters import Decoder, Limits
 from stream.clock import EngineClock
+from stream.core.ticks import NEVER
 from stream.ingest import Ingest
 from stream.ingest_loop import IngestLoop, TopicShrunk, name_of
 from stream.settings import settings_model
 from stream.settings_sections import EngineSettings
-from stream.store import Progress
+from stream.store import PartitionState, Progress
 from tests.simulation.tiny import LogRecord
 from tests.unit.test_ingest import START_MS, MemoryStore, log
 
@@ -94,7 +95,7 @@ async def no_letters(_letters: Sequence[object]) -> None:
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
-    async def nothing_missing(_store: object, _kafka: object) -> list[int]:
+    async def nothing_missing(_store: object, _kafka: object, _starts: object) -> list[int]:
         return []
 
     monkeypatch.setattr(ingest_loop, "ensure_shards", nothing_missing)
@@ -247,6 +248,27 @@ async def test_a_topic_that_was_made_anew_is_refused(store: MemoryStore) -> None
     consumer.logs[TP0] = consumer.logs[TP0][:2]
     with pytest.raises(TopicShrunk, match="ends at offset 2, but was read up to 5"):
         await loop.on_partitions_assigned([TP0])
+
+
+async def test_a_shard_that_was_born_anew_is_filled_again_although_nothing_new_comes(store: MemoryStore) -> None:
+    """Idle partitions are read again, too: what they said long ago, a deployment perhaps, is in no other place."""
+    loop, consumer, stop = make(store, two_logs(), clock="wall", wall_ms=START_MS + 90_000)
+    consumer.offsets_for_times = _nothing_that_new  # type: ignore[attr-defined]
+    consumer.polled_ms = START_MS + 80_000
+    await loop.ingest.resume(dict.fromkeys((name_of(TP0), name_of(TP1)), 0))
+    consumer.positions = {TP0: 6, TP1: 3}
+    await loop.ingest.process({name_of(tp): records for tp, records in consumer.logs.items()})
+    assert store.interactions() == 9
+    # Another worker found a shard missing, and made it; this one has nothing to commit.
+    store.parts_of[1] = dict.fromkeys(store.parts_of[1], PartitionState(0, NEVER))
+    store.inbox[1] = []
+    kept = store.interactions()
+    assert kept < 9
+    await loop._take({}, 1.0)
+    assert loop.unsettled
+    consumer.fetched.clear()
+    await asyncio.wait_for(loop.run(stop), 10)
+    assert store.interactions() == 9
 
 
 async def test_a_broker_that_goes_away_during_a_resume_is_waited_for(

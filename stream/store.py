@@ -31,7 +31,9 @@ from stream.core.ticks import NEVER
 
 HOUR_TTL_SECONDS: Final = (HOURS + 10 * 24) * 3600
 """An hour outlives the longest window by ten days, so that an engine that was off for a week finds it still there."""
-SCRIPTS: Final = ("ingest", "touch", "register", "birth", "acquire", "renew", "seal", "commit", "snapshot", "snapped")
+SCRIPTS: Final = (
+    "ingest", "touch", "register", "birth", "acquire", "renew", "seal", "commit", "snapshot", "snapped", "forget",
+)  # fmt: skip
 
 
 class ShardMissing(Exception):
@@ -290,6 +292,10 @@ class Store:
         parts = _part_states(zip(reply[1][::2], reply[1][1::2], strict=True))
         inboxes = zip(reply[2::2], reply[3::2], strict=True)
         return parts, [(int(tick), blob) for tick, blobs in inboxes for blob in blobs]
+
+    async def forget(self, shard: int, token: str) -> bool:
+        """Drop a shard that cannot be read, so that it is brought into being again. False if fenced."""
+        return bool(await self._run("forget", self._keys(shard, "meta"), [token]))
 
     async def note_snapshot(self, shard: int, token: str, at_ms: int) -> None:
         """Note when the shard was last put into the compacted topic, for whoever holds it next."""

@@ -9,7 +9,7 @@ PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check audit fuzz demo bench bench-detection schemas lock clean
+.PHONY: help setup test check audit fuzz demo bench bench-detection chaos schemas lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ demo: $(STAMP) ## The whole engine on embedded Kafka and Redis: incidents, verdi
 
 bench: $(STAMP) ## The whole job beside Faust, Quix Streams, Bytewax and by hand, in ten minutes. ARGS="--rounds 1" is quicker.
 	@$(BIN)/python -m benchmarks.throughput $(ARGS)
+
+chaos: $(STAMP) ## Break everything under load and recount, in about ten minutes. ARGS="--long" before a release; ARGS=--help.
+	@$(BIN)/python -m benchmarks.chaos $(ARGS)
 
 bench-detection: $(STAMP) ## How well the detectors find what they should, against their goals.
 	@$(BIN)/python -m benchmarks.detection $(ARGS)

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from stream.core.checkpoint import Checkpoint, load, mark_clean, save
+from stream.core.checkpoint import Checkpoint, DamagedError, load, mark_clean, save
 from stream.core.deltas import Delta, unpack
 from stream.core.machine import Outcome, ShardMachine
 from stream.core.ticks import NEVER, tick_of
@@ -63,6 +63,7 @@ class ShardEvaluator:
         self.token = ""
         self.committed = 0
         self.quiet = 0
+        self.snapshot_ms = 0
         self.watermark_ms = NEVER
         self._make_machine = make_machine
         self._publish = publish
@@ -99,9 +100,14 @@ class ShardEvaluator:
             raise Fenced(f"shard {self.shard} is no longer in Redis")
         self.machine = self._make_machine()
         self.committed, self.quiet, self._checkpoint = meta.committed, meta.quiet, meta.checkpoint
+        self.snapshot_ms = meta.snapshot_ms
         if meta.checkpoint:
-            state, hours = await self.store.load(self.shard)
-            load(self.machine, state, hours)
+            try:
+                load(self.machine, *await self.store.load(self.shard))
+            except DamagedError as error:
+                # As good as a wiped shard, and what helps there helps here.
+                await self.store.forget(self.shard, self.token)
+                raise Fenced(f"shard {self.shard} is damaged, and made anew from its last snapshot: {error}") from error
         done = self._checkpoint
         while done < self.committed:
             upto = min(self.committed, done + CHUNK_TICKS) if done else self.committed

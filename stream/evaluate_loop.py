@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +37,6 @@ class _Held:
     evaluator: ShardEvaluator
     beat_at: float = 0.0
     beat_tick: int = 0
-    snapshot_at: float = 0.0
     slot: int = 0
 
 
@@ -104,37 +104,47 @@ class EvaluateLoop:
         """Evaluate until `stop` is set, then store the state and give the leases up."""
         loop = asyncio.get_running_loop()
         leased = float("-inf")
-        while not stop.is_set():
-            try:
-                if loop.time() - leased >= LEASE_ROUND_SECONDS:
-                    leased = loop.time()
-                    await self._share()
-                moved = await self._round(stop)
-                pause = 0.0 if moved else POLL_SECONDS
-            except (RedisError, KafkaError, OSError) as error:
-                log.warning("evaluation_waits", error=type(error).__name__, detail=str(error))
-                self._held.clear()
-                pause = BACK_OFF_SECONDS
-            await _wait(stop, pause)
+        # Beside the work: a shard that waits for its turn must not lose its lease while another takes long.
+        keeping = asyncio.create_task(self._keep_all(), name="leases")
+        try:
+            while not stop.is_set():
+                try:
+                    if loop.time() - leased >= LEASE_ROUND_SECONDS:
+                        leased = loop.time()
+                        await self._share()
+                    moved = await self._round(stop)
+                    pause = 0.0 if moved else POLL_SECONDS
+                except (RedisError, KafkaError, OSError) as error:
+                    log.warning("evaluation_waits", error=type(error).__name__, detail=str(error))
+                    self._held.clear()
+                    pause = BACK_OFF_SECONDS
+                await _wait(stop, pause)
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
         await self._release_all()
 
+    async def _keep_all(self) -> None:
+        """Renew what is held, again and again, whatever the loop is at. Who is away is for the loop to find out."""
+        while True:
+            await asyncio.sleep(LEASE_ROUND_SECONDS)
+            with contextlib.suppress(RedisError, OSError):
+                await self._keep()
+
     async def _round(self, stop: asyncio.Event) -> bool:
-        """Move every shard on by a chunk; whether any moved. Keeps the leases of the others meanwhile."""
-        loop = asyncio.get_running_loop()
-        moved, kept = False, loop.time()
+        """Move every shard on by a chunk; whether any moved."""
+        moved = False
         for shard in list(self._held):
             if stop.is_set():
                 break
             moved |= await self._advance(shard)
-            if loop.time() - kept >= LEASE_ROUND_SECONDS:
-                kept = loop.time()
-                await self._keep()
         return moved
 
     async def _keep(self) -> int:
         """Renew what is held; how many workers live."""
-        for shard in list(self._held):
-            await self._guarded(shard, self._held[shard].evaluator.renew)
+        for shard, held in list(self._held.items()):
+            if self._held.get(shard) is held:
+                await self._guarded(shard, held.evaluator.renew, held)
         return max(await self._store.living(self._owner, self._wall_ms(), WORKER_TTL_MS), 1)
 
     async def _share(self) -> None:
@@ -150,8 +160,7 @@ class EvaluateLoop:
                     self._held[shard] = _Held(evaluator, slot=int(evaluator.token.partition(":")[0]) % 2)
                     log.info("shard_taken", shard=shard, tick=evaluator.committed)
         for shard in [s for s in reversed(self._order) if s in self._held][: max(len(self._held) - fair, 0)]:
-            await self._guarded(shard, self._held[shard].evaluator.release)
-            self._held.pop(shard, None)
+            await self._guarded(shard, self._held.pop(shard).evaluator.release)
             log.info("shard_given_back", shard=shard)
 
     async def _advance(self, shard: int) -> bool:
@@ -175,10 +184,9 @@ class EvaluateLoop:
         if evaluator.committed > held.beat_tick and now - held.beat_at >= HEARTBEAT_SECONDS:
             held.beat_at, held.beat_tick = now, evaluator.committed
             await self._send_heartbeat(self._heartbeat(shard, evaluator))
-        if evaluator.machine.tick and now - held.snapshot_at >= SNAPSHOT_SECONDS:
-            if held.snapshot_at:
-                await self._snapshot(shard, held)
-            held.snapshot_at = now
+        # By the shard's own last one, not by how long it is held: leases may change hands more often than that.
+        if evaluator.machine.tick and self._wall_ms() - evaluator.snapshot_ms >= SNAPSHOT_SECONDS * 1000:
+            await self._snapshot(shard, held)
 
     def _heartbeat(self, shard: int, evaluator: ShardEvaluator) -> Heartbeat:
         return Heartbeat(
@@ -201,12 +209,18 @@ class EvaluateLoop:
         held.slot = 1 - held.slot
         place = (shard, self._store.shards, held.slot)
         await self._send_snapshot(to_records(*place, checkpoint, *ends, namespace=self._store.namespace))
+        evaluator.snapshot_ms = self._wall_ms()
+        await self._store.note_snapshot(shard, evaluator.token, evaluator.snapshot_ms)
 
-    async def _guarded(self, shard: int, step: Callable[[], Awaitable[int | None]]) -> int:
+    async def _guarded(
+        self, shard: int, step: Callable[[], Awaitable[int | None]], held: _Held | None = None
+    ) -> int:
+        """Take a step with a shard, and let go of it if it has passed to another; of `held`, if that is still it."""
         try:
             return await step() or 0
         except Fenced as error:
-            self._held.pop(shard, None)
+            if held is None or self._held.get(shard) is held:
+                self._held.pop(shard, None)
             self.tallies.fenced += 1
             log.warning("fenced", shard=shard, detail=str(error))
             return 0

@@ -289,7 +289,8 @@ class Ingest:
     async def touch(self, empties: Mapping[str, int]) -> None:
         """Note partitions that were found read to their end; `empties` gives the reference time of each, in ms.
 
-        With nothing to note, still learns how many bytes wait in each shard. Raises Resync.
+        With nothing to note, still learns how many bytes wait in each shard. Raises Resync, also where a shard stands
+        at another offset: a partition that brings nothing new would not learn otherwise that it was born anew.
         """
         notes = [
             (name, part.position, empties[name])
@@ -298,7 +299,7 @@ class Ingest:
         ]
         try:
             found = await asyncio.gather(*(self._store.touch(shard, notes) for shard in range(self._store.shards)))
-        except (OffsetMismatch, ShardMissing, RedisError, OSError) as error:
+        except (OffsetMismatch, PartitionMissing, ShardMissing, RedisError, OSError) as error:
             # A mismatch: this worker is a zombie, or Redis fell back to an older copy of itself while all was quiet.
             self._partitions = {}
             raise Resync(f"{type(error).__name__}: {error}") from error

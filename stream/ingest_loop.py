@@ -47,13 +47,20 @@ class IngestLoop(ConsumerRebalanceListener):
     """Runs ingest until it is told to stop. One a worker."""
 
     def __init__(
-        self, settings: Settings, store: Store, ingest: Ingest, wall_ms: Callable[[], int], client_id: str
+        self,
+        settings: Settings,
+        store: Store,
+        ingest: Ingest,
+        wall_ms: Callable[[], int],
+        client_id: str,
+        of_own: Callable[[int], int] = int,
     ) -> None:
         self.ingest = ingest
         self.paused = False
         self._settings = settings
         self._store = store
         self._wall_ms = wall_ms
+        self._of_own = of_own
         kafka = settings.kafka
         self._kafka = {**kafka_options(kafka), "client_id": client_id}
         self.consumer = AIOKafkaConsumer(
@@ -94,10 +101,14 @@ class IngestLoop(ConsumerRebalanceListener):
         await self.consumer.stop()
 
     async def _register_all(self) -> None:
-        every = await partitions_of(source_topics(self._settings.kafka), self._kafka)
-        starts = {name: PartitionState(offset, NEVER) for name, offset in (await self._starts(every)).items()}
+        starts = await self._every_start()
         if starts:
             await asyncio.gather(*(self._store.register(shard, starts) for shard in range(self._store.shards)))
+
+    async def _every_start(self) -> dict[str, PartitionState]:
+        """Where each partition of the input topics begins for a shard that does not know it."""
+        every = await partitions_of(source_topics(self._settings.kafka), self._kafka)
+        return {name: PartitionState(offset, NEVER) for name, offset in (await self._starts(every)).items()}
 
     async def _starts(self, partitions: Iterable[TopicPartition]) -> dict[str, int]:
         """Where a partition begins that no shard knows: as far back as the longest window, never at its end."""
@@ -136,14 +147,14 @@ class IngestLoop(ConsumerRebalanceListener):
         self._generation += 1
         for delay in _back_off():
             try:
-                await ensure_shards(self._store, self._kafka)
+                await ensure_shards(self._store, self._kafka, self._every_start)
                 positions = await self.ingest.resume(await self._starts(partitions))
+                await self._check_ends(partitions, positions)
                 break
             except (RedisError, OSError, KafkaError, ShardMissing) as error:
                 log.warning("resume_failed", error=type(error).__name__, detail=str(error), retry_seconds=delay)
                 if await _stopped(self._stopping, delay):
                     return
-        await self._check_ends(partitions, positions)
         for tp in partitions:
             self.consumer.seek(tp, positions[name_of(tp)])
         self._stale = False
@@ -225,7 +236,8 @@ class IngestLoop(ConsumerRebalanceListener):
             self._read_to[tp] = await self.consumer.position(tp)
             if self._read_to[tp] < end:
                 continue
-            reference = self._reference(int(polled) - self._settings.kafka.fetch_max_wait_ms)
+            # The client notes it by this process's own clock, which may be wrong.
+            reference = self._reference(self._of_own(int(polled)) - self._settings.kafka.fetch_max_wait_ms)
             if reference > 0:
                 empties[name] = reference
         return empties

@@ -6,7 +6,7 @@ Nothing that was already said is said again: up to the newest heartbeat of a sha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,9 +17,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 from schemas.words import DEFAULT_NAMESPACE, HEARTBEATS_TOPIC, SNAPSHOTS_TOPIC
 from stream.core.ticks import MINUTE_MS, ms_of
 from stream.snapshots import newest
-from stream.store import Birth, Store
+from stream.store import Birth, PartitionState, Store
 
 READ_TIMEOUT_MS: Final = 1000
+
+
+Starts = Callable[[], Awaitable[Mapping[str, PartitionState]]]
 
 
 class _Beat(msgspec.Struct):
@@ -29,8 +32,11 @@ class _Beat(msgspec.Struct):
     namespace: str = DEFAULT_NAMESPACE
 
 
-async def ensure_shards(store: Store, kafka: dict[str, Any]) -> list[int]:
+async def ensure_shards(store: Store, kafka: dict[str, Any], starts: Starts | None = None) -> list[int]:
     """Make every shard that Redis lacks; which those were. `kafka` are the client's options.
+
+    `starts` answers where every source partition begins. A shard knows them all from its birth on, so that none is
+    passed by before whoever has it in hand comes to read it again.
 
     Raises LayoutMismatch if Redis holds shards of another kind, KafkaError if the topics cannot be read.
     """
@@ -40,11 +46,12 @@ async def ensure_shards(store: Store, kafka: dict[str, Any]) -> list[int]:
         return []
     births = newest(await read_values(SNAPSHOTS_TOPIC, kafka), store.shards, store.namespace)
     said = last_ticks(await read_values(HEARTBEATS_TOPIC, kafka), store.shards, store.namespace)
+    known = await starts() if starts is not None else {}
     made = []
     for shard in missing:
         birth = births.get(shard, Birth())
         quiet = max(said.get(shard, 0), birth.tick)
-        fresh = Birth(birth.tick, quiet, birth.state, birth.hours, birth.parts, birth.inboxes)
+        fresh = Birth(birth.tick, quiet, birth.state, birth.hours, {**known, **(birth.parts or {})}, birth.inboxes)
         if await store.birth(shard, fresh):
             made.append(shard)
     return made

@@ -18,6 +18,7 @@ from costs.tags_spend import SpendTally
 from schemas.words import SNAPSHOTS_TOPIC
 from stream.adapters import Decoder
 from stream.assembly import engine_of, machine_factory, record_limits
+from stream.clock import EngineClock
 from stream.core.machine import Outcome
 from stream.cost_report import CostReporter
 from stream.evaluate import EvaluateSettings, ShardEvaluator
@@ -46,11 +47,6 @@ PUBLISH_SECONDS = 30.0
 Loop: TypeAlias = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.worker")
-
-
-def wall_ms() -> int:
-    """The wall clock, in ms since 1970-01-01 UTC. The only place of the engine that asks for it."""
-    return time.time_ns() // 1_000_000
 
 
 class TopicsMissing(RuntimeError):
@@ -85,7 +81,9 @@ class Worker:
             made = await ensure_shards(store, self._kafka)
             if made:
                 log.info("shards_made", shards=made)
-            ingest, evaluate = self._parts(store, producer)
+            clock = EngineClock(redis.time)
+            await clock.sync()
+            ingest, evaluate = self._parts(store, producer, clock)
             await ingest.start()
             stack.push_async_callback(ingest.stop)
             contacts = {
@@ -98,15 +96,15 @@ class Worker:
                 evaluate,
                 self._decoder.counters,
                 contacts,
-                wall_ms,
+                clock.now_ms,
                 self.settings.engine.stuck_seconds,
                 SignalCollector(self.metrics.registry, self.settings.http.series_metrics),
             )
             loops: dict[str, Loop] = {"ingest": ingest.run, "evaluate": evaluate.run}
             feedback = FeedbackWatch(self.settings, self.metrics, lambda: 0 in evaluate.shards)
-            side: dict[str, Loop] = {"feedback": feedback.run}
+            side: dict[str, Loop] = {"feedback": feedback.run, "clock": clock.keep}
             if self.settings.costs.quarterly_report:
-                report = Publisher(producer, wall_ms).cost_report
+                report = Publisher(producer, clock.now_ms).cost_report
                 side["cost-report"] = CostReporter(self.settings, store, self.owner, report, self.metrics).run
             await self._serve(stack, observer, contacts, loops, side, stop)
 
@@ -118,9 +116,11 @@ class Worker:
         if missing:
             raise TopicsMissing(f"topics are missing: {', '.join(missing)}; run: midwatch topics create")
 
-    def _parts(self, store: Store, producer: AIOKafkaProducer) -> tuple[IngestLoop, EvaluateLoop]:
+    def _parts(
+        self, store: Store, producer: AIOKafkaProducer, clock: EngineClock
+    ) -> tuple[IngestLoop, EvaluateLoop]:
         settings, engine = self.settings, self.settings.engine
-        publisher = Publisher(producer, wall_ms)
+        publisher = Publisher(producer, clock.now_ms)
         ingest = Ingest(
             store,
             self._decoder,
@@ -129,7 +129,7 @@ class Worker:
             settings.budget_rules(),
             prices=settings.price_book(),
             dead_letter_payloads=settings.limits.dead_letter_payloads,
-            wall_ms=wall_ms if engine.clock == "wall" else None,
+            wall_ms=clock.now_ms if engine.clock == "wall" else None,
             point=CommitTimer(self.metrics.commit_duration),
         )
         ingest.tallies.fold.spend = SpendTally(settings.chargeback.policy())
@@ -154,9 +154,10 @@ class Worker:
             await asyncio.gather(*[await producer.send(SNAPSHOTS_TOPIC, value=r.value, key=r.key) for r in records])
 
         loop = EvaluateLoop(
-            store, self.owner, make_evaluator, self.engine, publisher.heartbeat, send_snapshot, wall_ms
+            store, self.owner, make_evaluator, self.engine, publisher.heartbeat, send_snapshot, clock.now_ms
         )
-        return IngestLoop(settings, store, ingest, wall_ms, str(self._kafka["client_id"])), loop
+        client_id = str(self._kafka["client_id"])
+        return IngestLoop(settings, store, ingest, clock.now_ms, client_id, clock.of_own), loop
 
     async def _serve(
         self,

@@ -37,6 +37,10 @@ class LayoutError(ValueError):
     """A checkpoint of a layout that this version cannot read."""
 
 
+class DamagedError(LayoutError):
+    """Bytes that are no checkpoint, or half of one: nobody can read them."""
+
+
 class _Array(msgspec.Struct, array_like=True):
     dtype: str
     shape: tuple[int, ...]
@@ -118,7 +122,7 @@ def _read(state: bytes) -> _State:
     try:
         saved = msgspec.msgpack.decode(zlib.decompress(state), type=_State)
     except (zlib.error, msgspec.MsgspecError, ValueError) as error:
-        raise LayoutError(f"the checkpoint cannot be read ({error})") from error
+        raise DamagedError(f"the checkpoint cannot be read ({error})") from error
     if saved.layout != LAYOUT:
         raise LayoutError(f"the checkpoint has layout {saved.layout}, this version reads layout {LAYOUT}")
     return saved
@@ -133,7 +137,7 @@ def unpack_hour(blob: bytes) -> HourBlock:
     try:
         return _unpack_block(blob)
     except (ValueError, TypeError, IndexError, zlib.error, msgspec.MsgspecError) as error:
-        raise LayoutError(f"an hour cannot be read ({error})") from error
+        raise DamagedError(f"an hour cannot be read ({error})") from error
 
 
 def load(machine: ShardMachine, state: bytes, hours: Mapping[tuple[int, int], bytes]) -> None:
@@ -152,7 +156,7 @@ def load_blocks(machine: ShardMachine, state: bytes, blocks: Blocks) -> None:
     try:
         _load(machine, saved, blocks)
     except (ValueError, TypeError, IndexError, KeyError, zlib.error, msgspec.MsgspecError) as error:
-        raise LayoutError(f"the checkpoint of tick {saved.tick} cannot be read ({error})") from error
+        raise DamagedError(f"the checkpoint of tick {saved.tick} cannot be read ({error})") from error
 
 
 def _load(machine: ShardMachine, saved: _State, hours: Blocks) -> None:

@@ -61,6 +61,10 @@ class MemoryStore:
         if shard in self.fail:
             raise self.fail.pop(shard)
         self.notes.append(list(empties))
+        for name, expected, _ in empties:
+            known = self.parts_of[shard][name]
+            if known.next_offset != expected:
+                raise OffsetMismatch(name, known.next_offset, known.newest_ms)
         return Progress(7, 8)
 
     def offsets(self, name: str) -> list[int]:

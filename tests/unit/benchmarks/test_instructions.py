@@ -1,12 +1,12 @@
 """The hot path stays as cheap as it was: instructions an event are counted, so that no clock is in it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pytest
 
 from benchmarks.instructions import bounds, counted, exceeded
-from stream.ingest import Ingest, Record
+from stream.ingest import Ingest, Records
 
 MARGIN = 1.1
 
@@ -14,8 +14,9 @@ MARGIN = 1.1
 class SlowIngest(Ingest):
     """Looks into every record a second time, as a careless change would."""
 
-    async def process(self, records: Mapping[str, Sequence[Record]]) -> None:
+    async def process(self, records: Mapping[str, Records]) -> None:
         for batch in records.values():
+            assert isinstance(batch, list)
             for record in batch:
                 json.loads(record.value or b"")
         await super().process(records)

@@ -26,6 +26,6 @@ COPY --from=build /opt/midwatch /opt/midwatch
 ENV PATH=/opt/midwatch/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER midwatch
 WORKDIR /
-EXPOSE 9464
+EXPOSE 9460 9464
 ENTRYPOINT ["midwatch"]
 CMD ["run"]

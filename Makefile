@@ -9,7 +9,7 @@ PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check audit fuzz demo bench bench-detection schemas lock clean
+.PHONY: help setup test check audit fuzz demo bench bench-detection chaos schemas lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,8 +46,11 @@ audit: $(STAMP) ## Known vulnerabilities in what is locked, licences of what is 
 demo: $(STAMP) ## The whole engine on embedded Kafka and Redis: incidents, verdicts. ARGS="--headless" checks them and exits.
 	@$(BIN)/midwatch demo $(ARGS)
 
-bench: $(STAMP) ## The whole job's throughput beside Faust and plain aiokafka, in about three minutes. ARGS="--json" for a program.
+bench: $(STAMP) ## The whole job beside Faust, Quix Streams, Bytewax and by hand, in ten minutes. ARGS="--rounds 1" is quicker.
 	@$(BIN)/python -m benchmarks.throughput $(ARGS)
+
+chaos: $(STAMP) ## Break everything under load and recount, in about ten minutes. ARGS="--long" before a release; ARGS=--help.
+	@$(BIN)/python -m benchmarks.chaos $(ARGS)
 
 bench-detection: $(STAMP) ## How well the detectors find what they should, against their goals.
 	@$(BIN)/python -m benchmarks.detection $(ARGS)
@@ -64,6 +67,7 @@ lock: $(STAMP) ## Resolve the requirements again; LOCK_ARGS="--upgrade" takes ne
 	@$(COMPILE) pyproject.toml -o requirements.lock
 	@$(COMPILE) -c requirements.lock pyproject.toml --group dev -o requirements-dev.lock
 	@$(COMPILE) -c requirements-dev.lock --group build -o requirements-build.lock
+	@$(COMPILE) benchmarks/peers.in -o benchmarks/peers.lock
 
 clean: ## Remove .venv and every cache.
 	@rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist

@@ -23,7 +23,7 @@ from aiokafka import AIOKafkaProducer
 
 from benchmarks.soak import PARTITIONS, PATIENCE_SECONDS, Worker, make_topics, settings_at
 from benchmarks.soak_load import Load, series_of
-from benchmarks.throughput import servers
+from benchmarks.throughput_servers import servers
 from stream.embedded import free_port
 
 POLL_SECONDS: Final = 0.2
@@ -95,9 +95,9 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.hours <= 0 or chosen.per_minute < PARTITIONS:
         parser.error(f"--hours must be above 0, --per-minute {PARTITIONS} or more")
-    with servers() as (kafka, redis), tempfile.TemporaryDirectory(prefix=f"midwatch-{os.getpid()}-") as folder:
+    with servers(embedded=True) as at, tempfile.TemporaryDirectory(prefix=f"midwatch-{os.getpid()}-") as folder:
         sizes = (chosen.hours, chosen.series, chosen.per_minute)
-        figures = asyncio.run(measure(*sizes, kafka, redis, Path(folder)))
+        figures = asyncio.run(measure(*sizes, at.kafka, at.redis, Path(folder)))
     if chosen.json:
         print(json.dumps(figures))
     else:

@@ -2,9 +2,11 @@
 
     python -m benchmarks.dashboard [--series 1000] [--incidents 200] [--viewers 50] [--ticks 10]
 
-Everything is processor time of this process, which is all that a page's process does: reading the shards from an
-embedded Redis after each tick, drawing the signals, and answering fifty viewers who each fetch the first screen anew.
-The viewers' own side (the client of the test) is in it, so the share is an upper bound. Prints one JSON object.
+Everything is processor time of this process, which does all that a page's process does but Kafka: it reads the shards
+from an embedded Redis after each tick, draws the signals, and serves the page on loopback. The viewers are another
+process (`benchmarks.viewers`), each with a stream of server-sent events and a connection of its own, and fetch the
+first screen anew at every tick. What fifty open streams cost in a minute in which nothing happens is added. Prints
+one JSON object.
 """
 
 from __future__ import annotations
@@ -12,16 +14,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import socket
 import statistics
+import sys
 import time
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
-import httpx
+import uvicorn
 
 from dashboard.acts import KafkaActs
 from dashboard.app import build_app
 from dashboard.model import ReadModel
+from dashboard.pages import build_router
 from dashboard.views import Filter
 from schemas.base import JsonObject
 from schemas.outputs import Heartbeat, Verdict
@@ -41,6 +47,7 @@ HOURS = 26
 SHARDS = 4
 FLOWS_PER_SYSTEM = 10
 LEASE_MS = 600_000
+LEAST_SECONDS = 1.1
 
 
 def delta(shard: int, series: int, tick: int, minutes: int) -> Delta:
@@ -122,20 +129,27 @@ async def run(options: argparse.Namespace, url: str) -> JsonObject:
     await world.begin()
     for one in history(options.incidents):
         model.memory.verdict(one)
-    app = build_app(model, KafkaActs(settings, model.memory), settings.dashboard, changed=model.memory.changed)
     spent: dict[str, list[float]] = {"overview": [], "windows": [], "signals_3h": [], "viewers": []}
     began = time.process_time()
     await model.views()
     first = time.process_time() - began
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
+    async with served(model) as address, watching(address, options.viewers) as fetched:
+        looking = asyncio.create_task(model._look())  # noqa: SLF001  # what the page's own process does all the time
+        sizes = await everybody(fetched, options.viewers, 0)
+        idle = await idle_seconds()
         for _ in range(options.ticks):
             await world.step()
             moment[0] += 60.0
-            beat(model, world.tick, settings)
-            await measured(spent["overview"], model.overview())
+            await asyncio.sleep(LEAST_SECONDS)  # a stream tells a viewer at most once in that time
             await measured(spent["windows"], model.views())
             await measured(spent["signals_3h"], model.signals(Filter(span="3h")))
-            await measured(spent["viewers"], _all(http, options.viewers))
+            began = time.process_time()
+            beat(model, world.tick, settings)
+            await measured(spent["overview"], model.overview())
+            await model.memory.wake()
+            sizes = await everybody(fetched, options.viewers, model.memory.version)
+            spent["viewers"].append(time.process_time() - began)
+        looking.cancel()
     await model.aclose()
     found = {f"{name}_ms": round(1000 * statistics.median(values), 2) for name, values in spent.items()}
     tick_ms = found["overview_ms"] + found["windows_ms"]
@@ -146,7 +160,9 @@ async def run(options: argparse.Namespace, url: str) -> JsonObject:
         "first_reading_ms": round(1000 * first, 1),
         **found,
         "tick_ms": round(tick_ms, 2),
-        "viewers_share_of_a_core": round(found["viewers_ms"] / 60_000, 5),
+        "idle_ms_a_minute": round(1000 * idle, 1),
+        "first_screen_bytes": max(sizes),
+        "viewers_share_of_a_core": round((found["viewers_ms"] + 1000 * idle) / 60_000, 5),
     }
 
 
@@ -157,10 +173,64 @@ async def measured(spent: list[float], work: Awaitable[object]) -> None:
     spent.append(time.process_time() - began)
 
 
-async def _all(http: httpx.AsyncClient, viewers: int) -> None:
-    for _ in range(viewers):
-        answer = await http.get("/api/v1/overview")
-        answer.raise_for_status()
+@asynccontextmanager
+async def served(model: ReadModel) -> AsyncIterator[str]:
+    """The page on a free port of loopback; its address."""
+    settings = model.settings
+    acts = KafkaActs(settings, model.memory)
+    app = build_app(model, acts, settings.dashboard, changed=model.memory.changed, router=build_router(model, acts))
+    made = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+    )
+    serving = asyncio.create_task(server.serve(sockets=[made]))
+    try:
+        yield f"http://127.0.0.1:{made.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
+
+
+@asynccontextmanager
+async def watching(address: str, viewers: int) -> AsyncIterator[asyncio.Queue[tuple[int, int]]]:
+    """So many viewers in a process of their own; the sizes of what they have fetched, as it comes."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks.viewers", address, str(viewers)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    fetched: asyncio.Queue[tuple[int, int]] = asyncio.Queue()
+
+    async def read() -> None:
+        async for line in process.stdout or ():  # type: ignore[union-attr]
+            version, size = line.split()
+            fetched.put_nowait((int(version), int(size)))
+
+    reading = asyncio.create_task(read())
+    try:
+        yield fetched
+    finally:
+        if process.stdin is not None:
+            process.stdin.close()
+        await process.wait()
+        await reading
+
+
+async def everybody(fetched: asyncio.Queue[tuple[int, int]], viewers: int, version: int) -> list[int]:
+    """Wait until so many first screens of this version or a later one have come; their sizes."""
+    sizes: list[int] = []
+    while len(sizes) < viewers:
+        found, size = await fetched.get()
+        if found >= version:
+            sizes.append(size)
+    return sizes
+
+
+async def idle_seconds(watched: float = 5.0) -> float:
+    """Processor seconds that open streams cost in a minute in which nothing happens."""
+    began = time.process_time()
+    await asyncio.sleep(watched)
+    return (time.process_time() - began) * 60.0 / watched
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ ratios to one server are printed.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import statistics
@@ -20,8 +19,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from benchmarks.throughput import fill, run_once
-from benchmarks.throughput_clients import Task
+from benchmarks.throughput import run_once
+from benchmarks.throughput_events import PARTITIONS, events
+from benchmarks.throughput_meter import Task
+from benchmarks.throughput_servers import fill
 from stream.embedded import EmbeddedKafkaProcess
 from tests.support.real_redis import RealRedis, new_redis
 from tests.support.redis_cluster import RedisCluster, admin
@@ -79,17 +80,18 @@ def server_seconds(place: Place) -> float:
     return total
 
 
-def measure(bootstrap: str, found: Mapping[Mode, Place], rounds: int, events: int) -> dict[Mode, list[Run]]:
+def measure(bootstrap: str, found: Mapping[Mode, Place], rounds: int, size: int) -> dict[Mode, list[Run]]:
     """All runs, taking turns."""
     mark = f"modes-{os.getpid()}"
-    asyncio.run(fill(bootstrap, mark, events + 50_000))
+    fill(bootstrap, mark, PARTITIONS, events(size + 50_000))
     runs: dict[Mode, list[Run]] = {mode: [] for mode in found}
     modes = list(found)
     for number in range(rounds):
         turn = number % len(modes)
         for mode in [*modes[turn:], *modes[:turn]]:
             place = found[mode]
-            task = Task(bootstrap, place.url, mark, events, f"{mark}-{mode}-{number}", mode, place.master)
+            given = (bootstrap, place.url, mark, size, f"{mark}-{mode}-{number}")
+            task = Task(*given, redis_mode=mode, redis_master=place.master)
             before = server_seconds(place)
             run = run_once("midwatch", task)
             spent = server_seconds(place) - before

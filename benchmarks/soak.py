@@ -28,7 +28,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from benchmarks.soak_load import Load, counted, series_of
-from benchmarks.throughput import servers
+from benchmarks.throughput_servers import servers
 from stream.embedded import free_port
 from stream.settings import Settings, load_settings
 from stream.topics import create_topics, plan_topics
@@ -247,8 +247,8 @@ def main() -> None:
     parser.add_argument("--series", type=series_of, default=10_000, help="flows: a number, or 10x for ten times 1,000")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     chosen = parser.parse_args()
-    with servers() as (kafka, redis), tempfile.TemporaryDirectory(prefix="midwatch-soak-") as folder:
-        found = asyncio.run(soak(chosen.minutes, chosen.series, kafka, redis, Path(folder)))
+    with servers(embedded=True) as at, tempfile.TemporaryDirectory(prefix="midwatch-soak-") as folder:
+        found = asyncio.run(soak(chosen.minutes, chosen.series, at.kafka, at.redis, Path(folder)))
     figures = summary(found, chosen.minutes, chosen.series)
     if chosen.json:
         print(json.dumps(figures))

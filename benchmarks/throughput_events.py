@@ -1,8 +1,9 @@
-"""The telemetry of the throughput benchmark: 362 bytes an event, four types, about 1,000 series.
+"""The telemetry of the throughput benchmark: 362 bytes an event, four types, about 1,000 series or more.
 
 Of 20 events 10 are interactions (one in ten of them escalated), 5 usage, 4 authorizations (one in 50 denied) and one is
 an evaluation: the scores are a sample of the traffic, not a copy of it. 33 systems have 5 flows and 5 agents each,
-which makes 165 series of each of six kinds. Event time moves by a second every 10,000 events.
+which makes 165 series of each of six kinds; more systems make more. Event time moves by a second every 10,000 events.
+Events of a series are in one partition, under its name as their key, which spares the peers a repartitioning.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,6 +21,7 @@ SIZE: Final = 362
 PARTITIONS: Final = 4
 SYSTEMS: Final = 33
 FLOWS: Final = 5
+SERIES_A_SYSTEM: Final = 30
 START_MS: Final = 1_767_607_200_000
 EVENTS_A_SECOND: Final = 10_000
 KINDS: Final = ("interaction",) * 10 + ("usage",) * 5 + ("authorization",) * 4 + ("evaluation",)
@@ -29,24 +32,55 @@ def event_ms(number: int) -> int:
     return START_MS + number * 1000 // EVENTS_A_SECOND
 
 
-def values(count: int, seed: int = 7) -> Iterator[bytes]:
+def systems_for(series: int) -> int:
+    """How many systems have about so many series."""
+    return max(series // SERIES_A_SYSTEM, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An event as it goes to Kafka; `place` decides its partition."""
+
+    place: int
+    key: bytes
+    value: bytes
+    time_ms: int
+
+
+def values(count: int, seed: int = 7, systems: int = SYSTEMS) -> Iterator[bytes]:
     """`count` events as compact JSON, padded to the same size. The same seed gives the same bytes."""
+    return (sent.value for sent in events(count, seed, systems))
+
+
+def events(count: int, seed: int = 7, systems: int = SYSTEMS) -> Iterator[Sent]:
+    """The same with their keys and places."""
     chance = random.Random(seed)
     for number in range(count):
-        event = _event(number, chance)
-        text = json.dumps(event, separators=(",", ":"))
-        event["conversation_id"] = "c" * max(SIZE - len(text) - len(',"conversation_id":""'), 1)
-        yield json.dumps(event, separators=(",", ":")).encode()
+        time_ms = event_ms(number)
+        place, kind = chance.randrange(systems * FLOWS), chance.choice(KINDS)
+        yield _sent(_event(kind, place, number, time_ms, chance), place, time_ms)
 
 
-def _event(number: int, chance: random.Random) -> JsonObject:
-    moment = datetime.fromtimestamp(event_ms(number) / 1000, UTC)
-    series = chance.randrange(SYSTEMS * FLOWS)
-    kind = chance.choice(KINDS)
+def closing(partition: int, number: int) -> Sent:
+    """An event an hour behind all others, which closes the windows of its partition."""
+    time_ms = event_ms(number) + 3_600_000
+    event = _event("interaction", 0, number, time_ms, random.Random(partition))
+    return _sent(event | {"system": "closing"}, partition, time_ms)
+
+
+def _sent(event: JsonObject, place: int, time_ms: int) -> Sent:
+    text = json.dumps(event, separators=(",", ":"))
+    event["conversation_id"] = "c" * max(SIZE - len(text) - len(',"conversation_id":""'), 1)
+    key = f"{event['type']}|{event['system']}|{place % FLOWS}".encode()
+    return Sent(place, key, json.dumps(event, separators=(",", ":")).encode(), time_ms)
+
+
+def _event(kind: str, series: int, number: int, time_ms: int, chance: random.Random) -> JsonObject:
+    moment = datetime.fromtimestamp(time_ms / 1000, UTC)
     event: JsonObject = {
         "type": kind,
         "id": f"{kind[:3]}-{number:012d}",
-        "time": moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{event_ms(number) % 1000:03d}Z",
+        "time": moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time_ms % 1000:03d}Z",
         "environment": "production",
         "system": f"system-{series // FLOWS:02d}",
         "trace_id": f"{chance.getrandbits(128):032x}",

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from typing import Any, Final
 
 import faust
-import msgspec
 from redis.asyncio import Redis
 
-from benchmarks.throughput_clients import Meter, Task, counted_in, increment, place_of
+from benchmarks.throughput_hand import counted_in, increment
+from benchmarks.throughput_meter import Meter, Task, place_of, say, task_of_arguments
 
 TAKE: Final = 1000
 WINDOW_SECONDS: Final = 60.0
-
-TITLES: Final = {
-    "faust-take": f"Faust agent, take({TAKE:,}), HINCRBY pipeline",
-    "faust-table": "Faust agent, one tumbling Table",
-}
 
 
 def app_of(task: Task) -> Any:
@@ -29,7 +23,7 @@ def app_of(task: Task) -> Any:
         broker=f"kafka://{task.bootstrap}",
         store="memory://",
         value_serializer="json",
-        topic_partitions=4,
+        topic_partitions=task.partitions,
         consumer_auto_offset_reset="earliest",
         web_enabled=False,
         topic_disable_leader=True,
@@ -38,8 +32,7 @@ def app_of(task: Task) -> Any:
 
 def finish(meter: Meter, counted: int) -> None:
     """Say the result and end at once: Faust's own way down takes longer than the run."""
-    sys.stdout.write(msgspec.json.encode(meter.measured(counted)).decode() + "\n")
-    sys.stdout.flush()
+    say(meter.measured(counted))
     os._exit(0)
 
 
@@ -62,7 +55,7 @@ def with_table(task: Task) -> Any:
     """One event at a time, counted in a windowed table."""
     app = app_of(task)
     meter = Meter(task.events)
-    table = app.Table("counts", default=int, partitions=4).tumbling(WINDOW_SECONDS).relative_to_stream()
+    table = app.Table("counts", default=int, partitions=task.partitions).tumbling(WINDOW_SECONDS).relative_to_stream()
 
     @app.agent(app.topic(task.topic))  # type: ignore[untyped-decorator]
     async def count(stream: Any) -> None:
@@ -79,8 +72,8 @@ def with_table(task: Task) -> Any:
 
 def main() -> None:
     """Run the contender that the first argument names on the task in the second."""
-    task = msgspec.json.decode(sys.argv[2], type=Task)
-    app = {"faust-take": with_take, "faust-table": with_table}[sys.argv[1]](task)
+    name, task = task_of_arguments()
+    app = {"faust-take": with_take, "faust-table": with_table}[name](task)
     faust.Worker(app, loglevel="error", quiet=True, redirect_stdouts=False).execute_from_commandline()
 
 

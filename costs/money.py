@@ -7,13 +7,23 @@ n/2 micro-dollars of the exact price, does not depend on the order, and is the s
 from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from schemas.series import MICRO_USD
+
+MOST_PLAIN: Final = 1_000_000.0
+CLEAR: Final = 0.499
+"""Up to a million dollars, binary arithmetic is off by less than a thousandth of a micro-dollar: what is so far from
+the middle between two is rounded as the decimal form is, thirty times faster."""
 
 
 def usd_to_micro(amount: float | Decimal) -> int:
     """Dollars as whole micro-dollars, half to even on the decimal form that was written."""
+    if not isinstance(amount, Decimal) and -MOST_PLAIN <= amount <= MOST_PLAIN:
+        scaled = amount * MICRO_USD
+        nearest = round(scaled)
+        if abs(scaled - nearest) < CLEAR:
+            return nearest
     exact = amount if isinstance(amount, Decimal) else Decimal(repr(amount))
     return int((exact * MICRO_USD).to_integral_value(ROUND_HALF_EVEN))
 

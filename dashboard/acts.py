@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from dashboard.memory import Memory
+from dashboard.sentences import clock
 from dashboard.views import ActResult, Viewer
 from schemas.base import format_time
 from schemas.canonical import jsonable
@@ -56,7 +57,9 @@ class KafkaActs:
         what = "Nobody has it in hand any longer" if withdraw else f"{viewer.name} has it in hand"
         at = holds_from(control)
         return ActResult(
-            ok=True, text=f"{what}; the verdict says so from {at:%H:%M} UTC.", detail={"control": jsonable(control)}
+            ok=True,
+            text=f"{what}; the verdict says so from {clock(at, control.time)}.",
+            detail={"control": jsonable(control)},
         )
 
     async def silence(self, viewer: Viewer, incident_id: str, minutes: int, reason: str) -> ActResult:
@@ -85,7 +88,7 @@ class KafkaActs:
         await self._audit(viewer, "silence", incident_id, control.id)
         return ActResult(
             ok=True,
-            text=f"Nobody is paged for {_place(scope)} until {control.ends_at:%Y-%m-%d %H:%M} UTC; watching goes on.",
+            text=f"Nobody is paged for {_place(scope)} until {clock(control.ends_at, control.time)}; watching goes on.",
             detail={"control": jsonable(control), "ends_at": format_time(control.ends_at)},
         )
 
@@ -117,7 +120,7 @@ class KafkaActs:
         control = await _stored(decide_action(self._settings, key, decision, viewer.name))
         self._memory.control(control)
         await self._audit(viewer, f"{control.decision}_rollback", incident_id, control.id)
-        until = f"{advice.not_after:%H:%M} UTC"
+        until = clock(advice.not_after, control.time)
         said = f"Approved: the rollback may run until {until}." if approve else "Refused: nothing will be rolled back."
         return ActResult(ok=True, text=said, detail={"control": jsonable(control)})
 

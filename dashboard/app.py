@@ -51,6 +51,7 @@ def build_app(
         redoc_url=None,
     )
     app.include_router(build_api(pages, acts, changed, settings.public_url))
+    app.state.asks_names = gate.asks_names
     _add_login(app, gate)
     _add_errors(app)
     if router is not None:
@@ -83,14 +84,15 @@ def _add_login(app: FastAPI, gate: Gate) -> None:
     ) -> Response:
         address = request.client.host if request.client is not None else ""
         try:
-            cookie = gate.log_in(address, token.strip(), name.strip())
+            opened = gate.log_in(address, token.strip(), name)
         except TooManyTries:
             log.warning("login_throttled", address=address)
             return refusal(request, 429, "too many wrong tokens: wait five minutes")
-        if cookie is None:
+        if opened is None:
             log.warning("login_refused", address=address)
             return RedirectResponse("/login?failed=true", 303)
-        log.info("login", address=address, by=name.strip())
+        cookie, who = opened
+        log.info("login", address=address, by=who)
         answer = RedirectResponse(own_path(goes_to), 303)
         answer.set_cookie(
             COOKIE,

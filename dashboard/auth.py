@@ -3,7 +3,8 @@
 * On loopback, without tokens and without proxies, whoever reaches the page is the local operator.
 * A token comes once, in the body of the login or as a bearer token; never in an address. The session that a login
   opens is a signed cookie; its key is the process's own, so a restart ends every session.
-* A bearer token's name is what its holder says (`X-Midwatch-Name`): all who hold the token may say any.
+* A person's own token (`people`) proves a name. A shared one does not: its holder says a name at the login or in
+  `X-Midwatch-Name`, and wherever that name stands, `(shared token)` stands behind it.
 * A proxy's user header is believed from `proxy_addresses` alone. Its users may look; those of `operator_groups`, and
   those who have logged in with the operators' token, may act.
 """
@@ -30,7 +31,10 @@ from stream.settings_sections import is_loopback
 
 COOKIE: Final = "midwatch_session"
 NAME_HEADER: Final = "x-midwatch-name"
-"""Who acts with a bearer token, for the audit trail, e.g. a bot's name; the role's name without it."""
+"""Who acts with a shared bearer token, for the audit trail, e.g. a bot's name; the role's name without it."""
+
+UNPROVEN: Final = " (shared token)"
+"""Behind a name that its bearer chose."""
 
 SESSION_SECONDS: Final = 12 * 3600
 TRIES: Final = 10
@@ -64,6 +68,22 @@ class Known:
     by_browser: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """What opens the page: its SHA-256, what it allows, and whose it is; None for one that several share."""
+
+    digest: str
+    role: Role
+    owner: str | None
+
+    def named(self, given: str) -> str:
+        """Who acts with it, as the audit trail has it."""
+        if self.owner is not None:
+            return self.owner
+        said = given.strip()[: MAX_NAME - len(UNPROVEN)]
+        return f"{said}{UNPROVEN}" if said and said.isprintable() else self.role
+
+
 class Gate:
     """Decides who a caller is. `clock` gives seconds; `local_name` is what the local operator is called."""
 
@@ -75,7 +95,12 @@ class Gate:
             ("operator", settings.operator_token),
             ("reader", settings.reader_token),
         ]
-        self._tokens = [(role, token.get_secret_value().encode()) for role, token in held if token is not None]
+        self._tokens = [
+            _Token(_digest(token.get_secret_value()), role, None) for role, token in held if token is not None
+        ]
+        self.asks_names = bool(self._tokens)
+        """Whether a login may come with a token that proves no name."""
+        self._tokens += [_Token(one.token_sha256, one.role, name) for name, one in settings.people.items()]
         self._proxies = [ipaddress.ip_network(address) for address in settings.proxy_addresses]
         self._user_header = (settings.user_header or "").lower()
         self._groups_header = (settings.groups_header or "").lower()
@@ -91,10 +116,11 @@ class Gate:
     def who(self, caller: Caller) -> Known | None:
         """Who calls; None for a stranger. Raises TooManyTries."""
         if "authorization" in caller.headers:
-            role = self._bearer(caller)
-            return (
-                Known(self._viewer(_given_name(caller) or role, role), by_browser=False) if role is not None else None
-            )
+            token = self._bearer(caller)
+            if token is None:
+                return None
+            name = token.named(caller.headers.get(NAME_HEADER, ""))
+            return Known(self._viewer(name, token.role), by_browser=False)
         user = self._proxy_user(caller)
         if session := self._session(caller.cookie):
             name, role = session
@@ -103,14 +129,15 @@ class Gate:
             return Known(self._viewer(user, self._proxy_role(caller)), by_browser=True)
         return Known(self._viewer(self._local_name, "operator"), by_browser=True) if self.is_open else None
 
-    def log_in(self, address: str, token: str, name: str) -> str | None:
-        """The session's cookie, None for a wrong token. Raises TooManyTries."""
-        role = self._role_of(address, token)
-        if role is None:
+    def log_in(self, address: str, token: str, name: str) -> tuple[str, str] | None:
+        """The session's cookie, and who it is for; None for a wrong token. Raises TooManyTries."""
+        found = self._token_of(address, token)
+        if found is None:
             return None
-        body = {"n": name[:MAX_NAME] or role, "r": role, "e": self._clock() + SESSION_SECONDS}
+        who = found.named(name)
+        body = {"n": who, "r": found.role, "e": self._clock() + SESSION_SECONDS}
         text = base64.urlsafe_b64encode(json.dumps(body).encode()).decode()
-        return f"{text}.{self._sign('session', text)}"
+        return f"{text}.{self._sign('session', text)}", who
 
     def csrf_holds(self, viewer: Viewer, given: str) -> bool:
         """Whether a request carries the token that the viewer's pages have."""
@@ -134,9 +161,9 @@ class Gate:
         body = json.loads(base64.urlsafe_b64decode(text))
         return (body["n"], body["r"]) if body["e"] > self._clock() else None
 
-    def _bearer(self, caller: Caller) -> Role | None:
+    def _bearer(self, caller: Caller) -> _Token | None:
         scheme, _, token = caller.headers["authorization"].partition(" ")
-        return self._role_of(caller.address, token.strip()) if scheme.lower() == "bearer" else None
+        return self._token_of(caller.address, token.strip()) if scheme.lower() == "bearer" else None
 
     def _proxy_user(self, caller: Caller) -> str | None:
         if not self._user_header or not self.is_proxy(caller.address):
@@ -147,16 +174,16 @@ class Gate:
         groups = {one.strip() for one in caller.headers.get(self._groups_header, "").split(",")}
         return "operator" if groups & self._operator_groups else "reader"
 
-    def _role_of(self, address: str, token: str) -> Role | None:
-        """The role of a token; a wrong one counts against its address."""
+    def _token_of(self, address: str, given: str) -> _Token | None:
+        """The token that was given; a wrong one counts against its address."""
         count, since = self._failures.get(address, (0, self._clock()))
         if self._clock() - since >= TRY_SECONDS:
             count, since = 0, self._clock()
         if count >= TRIES:
             raise TooManyTries
-        given = token.encode("utf-8", "surrogateescape")
+        digest = _digest(given)
         # Every token is compared, so that the time tells nothing.
-        held: list[Role] = [role for role, wanted in self._tokens if hmac.compare_digest(given, wanted)]
+        held = [token for token in self._tokens if hmac.compare_digest(digest, token.digest)]
         if held:
             self._failures.pop(address, None)
             return held[0]
@@ -170,6 +197,5 @@ class Gate:
         return hmac.new(self._key, f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
 
 
-def _given_name(caller: Caller) -> str:
-    name = caller.headers.get(NAME_HEADER, "").strip()[:MAX_NAME]
-    return name if name.isprintable() else ""
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

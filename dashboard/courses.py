@@ -1,6 +1,7 @@
 """Courses over time from the engine's windows, with what the detectors expect: pure, values in, charts out.
 
-Recent values come by minutes, older ones by full hours. What is expected is the detector's own: the rate that it has
+Recent values come by minutes, and so do those of the last day as far as the page has kept them (`dashboard.fine`);
+older ones by full hours. What is expected is the detector's own: the rate that it has
 learned, or, for the hours before, its level at that hour of the day. The band holds 99 % of what the scatter that it
 has learned lets happen: for n trials at the rate p over w minutes, with clumps K,
 
@@ -9,12 +10,13 @@ has learned lets happen: for n trials at the rate p over w minutes, with clumps 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
+from dashboard.fine import STEP as FINE_STEP
 from dashboard.shards import ShardView
 from dashboard.views import Filter, Line, Point, Span
 from detectors.base import MINUTES, Counts, Floats
@@ -23,6 +25,7 @@ from detectors.evaluation_drop import EvaluationDrop
 from schemas.series import SCORE_UNIT, SeriesKey, SeriesKind
 from schemas.words import DetectorName
 from stream.core.ticks import time_of
+from stream.core.windows import HourBlock
 
 HOURS_BACK: Final[dict[Span, int]] = {"3h": 3, "24h": 24, "7d": 168}
 STEP: Final[dict[Span, int]] = {"3h": 5, "24h": 60, "7d": 60}
@@ -34,6 +37,9 @@ LINES: Final = 8
 _SCATTER: Final = ("doubt", "flutter", "clump")
 
 
+HasMinutes: TypeAlias = Callable[[int], bool]
+
+
 @dataclass(frozen=True, slots=True)
 class Buckets:
     """Stretches of time, oldest first: `edges` in minutes, one more than there are stretches."""
@@ -42,14 +48,26 @@ class Buckets:
     minutes: tuple[int, ...]
 
     @classmethod
-    def until(cls, tick: int, hours: int, step: int) -> Buckets:
-        """Full hours, and from the last full hour that the minutes hold whole on, stretches of `step` minutes."""
-        fine = -(-(tick - MINUTES) // 60) * 60
-        first = (tick - hours * 60) // 60 * 60
-        coarse = [(start, 60) for start in range(first, fine, 60)]
-        recent = [(start, min(step, tick - start)) for start in range(max(fine, first), tick, step)]
-        both = coarse + recent
-        return cls(tuple(start for start, _ in both), tuple(length for _, length in both))
+    def between(cls, first: int, end: int, tick: int, step: int, has_minutes: HasMinutes = lambda _: False) -> Buckets:
+        """From the full hour of minute `first` to `end`, at most `tick`, the minute that the windows have come to.
+
+        Stretches of `step` minutes in hours that the windows hold by minutes, and in those of which `has_minutes` says
+        so by their first minute; of every other hour all of it.
+        """
+        ring = -(-(tick - MINUTES) // 60) * 60
+        found: list[tuple[int, int]] = []
+        for hour in range(first // 60 * 60, end, 60):
+            if hour >= ring or has_minutes(hour):
+                until = min(hour + 60, end)
+                found += [(start, min(step, until - start)) for start in range(hour, until, step)]
+            else:
+                found.append((hour, 60))
+        return cls(tuple(start for start, _ in found), tuple(length for _, length in found))
+
+
+def fine_hours(views: Sequence[ShardView], kind: SeriesKind) -> HasMinutes:
+    """Which hours the page has kept by minutes, in every shard."""
+    return lambda hour: bool(views) and all(view.fine.has_hour(kind, hour) for view in views)
 
 
 def sums(view: ShardView, kind: SeriesKind, rows: Sequence[int], buckets: Buckets) -> Counts:
@@ -63,13 +81,20 @@ def sums(view: ShardView, kind: SeriesKind, rows: Sequence[int], buckets: Bucket
     for bucket, (start, length) in enumerate(zip(buckets.starts, buckets.minutes, strict=True)):
         if start >= tick - reach:
             made[:, bucket] = minutes[:, start - tick + reach : start - tick + reach + length].sum(axis=1)
-            continue
-        block = windows.hour_blocks.get(start // 60)
-        if block is not None:
-            for index, row in enumerate(block.rows.tolist()):
-                if row in place:
-                    made[place[row], bucket] = block.counts[index]
+        else:
+            for block in _blocks(view, kind, start, length):
+                for index, row in enumerate(block.rows.tolist()):
+                    if row in place:
+                        made[place[row], bucket] += block.counts[index]
     return made
+
+
+def _blocks(view: ShardView, kind: SeriesKind, start: int, length: int) -> list[HourBlock]:
+    if length == 60:
+        found = [view.machine.windows[kind].hour_blocks.get(start // 60)]
+    else:
+        found = [view.fine.block(kind, at) for at in range(start, start + length, FINE_STEP)]
+    return [block for block in found if block is not None]
 
 
 def chosen(keys: Iterable[SeriesKey], asked: Filter) -> list[int]:
@@ -162,20 +187,36 @@ def _rates(view: ShardView, detector: DetectorName, kind: SeriesKind, buckets: B
     """[B] of [S]: what the detector expects in each bucket."""
     state, windows, one = view.state(detector, kind), view.machine.windows[kind], view.detectors[detector, kind]
     now = state["rate"].astype(np.float64)
-    found = []
-    for start in buckets.starts:
-        recent = start >= windows.tick - MINUTES
-        if isinstance(one, EscalationRate) and not recent:
-            found.append(one.usual(windows, state, start + 30))
-        else:
-            found.append(now)
-    return found
+    if not isinstance(one, EscalationRate):
+        return [now] * len(buckets.starts)
+    earlier = sorted({start // 60 for start in buckets.starts if start < windows.tick - MINUTES})
+    usual = {hour: one.usual(windows, state, hour * 60 + 30) for hour in earlier}
+    return [usual.get(start // 60, now) if start < windows.tick - MINUTES else now for start in buckets.starts]
 
 
-def score_line(
-    name: str, views: Sequence[tuple[ShardView, list[int]]], kind: SeriesKind, buckets: Buckets
-) -> Line | None:
-    """The mean of scores over several series together, against the baseline of `evaluation_drop`."""
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What `evaluation_drop` expects of the scores of its fair sample, by bucket; `known` of them have a baseline."""
+
+    scores: Floats
+    total: Floats
+    known: Floats
+    base: Floats
+    variance: Floats
+    drift: float
+
+    def band(self, index: int, size: float, z: float) -> tuple[float | None, float | None, float | None]:
+        """The baseline, and between what `size` scores are to lie; nothing where not every score has a baseline."""
+        known = float(self.known[index])
+        if known <= 0 or known < self.scores[index]:
+            return None, None, None
+        usual = float(self.base[index]) / known
+        half = z * (float(self.variance[index]) / known / size + self.drift**2) ** 0.5
+        return usual, max(usual - half, 1.0), min(usual + half, 5.0)
+
+
+def expected_scores(views: Sequence[tuple[ShardView, list[int]]], kind: SeriesKind, buckets: Buckets) -> Expected:
+    """The fair sample of several series together, against the baseline of `evaluation_drop`."""
     size = len(buckets.starts)
     n, total, base, variance, known = (np.zeros(size) for _ in range(5))
     drift = 0.0
@@ -194,26 +235,20 @@ def score_line(
             base += (weight * state["base_mean"][rows][:, None]).sum(axis=0)
             variance += (weight * state["base_var"][rows][:, None]).sum(axis=0)
             drift = detector.judge_drift
-    if not n.any():
+    return Expected(n, total, known, base, variance, drift)
+
+
+def fair_score_line(
+    name: str, views: Sequence[tuple[ShardView, list[int]]], kind: SeriesKind, buckets: Buckets
+) -> Line | None:
+    """What `evaluation_drop` sees: the plain mean of the fair sample, against its baseline."""
+    seen = expected_scores(views, kind, buckets)
+    if not seen.scores.any():
         return None
-    cells = zip(buckets.starts, buckets.minutes, n, total, base, variance, known, strict=True)
-    return Line(name=name, unit="score", points=tuple(_score_point(cell, drift) for cell in cells))
-
-
-def _score_point(cell: tuple[int, int, float, float, float, float, float], drift: float) -> Point:
-    at, length, n, total, base, variance, known = cell
-    when = time_of(at + length // 2)
-    if n <= 0:
-        return Point(at=when, value=None, count=0)
-    if known < n:
-        return Point(at=when, value=float(total / n), count=float(n))
-    usual = float(base / known)
-    half = Z99 * float(variance / known / n + drift**2) ** 0.5
-    return Point(
-        at=when,
-        value=float(total / n),
-        expected=usual,
-        low=max(usual - half, 1.0),
-        high=min(usual + half, 5.0),
-        count=float(n),
-    )
+    points = []
+    for index, (at, length) in enumerate(zip(buckets.starts, buckets.minutes, strict=True)):
+        n = float(seen.scores[index])
+        usual, low, high = seen.band(index, n, Z99) if n > 0 else (None, None, None)
+        value = float(seen.total[index]) / n if n > 0 else None
+        points.append(Point(at=time_of(at + length // 2), value=value, expected=usual, low=low, high=high, count=n))
+    return Line(name=name, unit="score", points=tuple(points))

@@ -130,11 +130,15 @@ class Guard:
 
 
 def _own_hosts(settings: DashboardSettings) -> frozenset[str] | None:
-    """Host names of a page on loopback: another one means that somebody's name points here (DNS rebinding)."""
-    if not is_loopback(settings.host):
+    """Host names of a page on loopback: another one means that somebody's name points here (DNS rebinding).
+
+    Or that a port which was to be published on loopback alone is published to the network: there is no answer there.
+    """
+    if not is_loopback(settings.host) and not settings.published_on_loopback:
         return None
     public = urlsplit(settings.public_url).hostname if settings.public_url is not None else None
-    return frozenset({"localhost", "127.0.0.1", "::1", settings.host.lower(), *([public.lower()] if public else [])})
+    own = {settings.host.lower()} if is_loopback(settings.host) else set()
+    return frozenset({"localhost", "127.0.0.1", "::1", *own, *([public.lower()] if public else [])})
 
 
 def _host_of(request: Request) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, TypeVar
 import structlog
 from redis.exceptions import RedisError
 
-from dashboard import cards, panels, panels_money
+from dashboard import cards, panels, panels_money, scores
 from dashboard.feed import Feed
 from dashboard.health import Signs, health_of
 from dashboard.judge_facts import is_scripted, judge_facts
@@ -44,6 +44,7 @@ from schemas.feedback import Feedback
 from schemas.outputs import Verdict
 from stream.core.checkpoint import LayoutError
 from stream.core.shards import shard_of
+from stream.core.ticks import MINUTE_MS, ms_of
 from stream.health import Contact
 from stream.settings import Settings
 from stream.settings_clients import redis_client
@@ -110,6 +111,7 @@ class ReadModel:
                 group.create_task(self.feed.run(), name="feed")
                 if sampled:
                     group.create_task(Tail(kafka, "interaction", self.sample.take).run(), name="sample")
+                    group.create_task(self._keep_minutes(), name="keep-minutes")
                     group.create_task(Tail(kafka, "evaluation", self.methods.take, backwards=True).run(), name="judges")
                 group.create_task(self._contact.keep(stop), name="ask-redis")
                 group.create_task(self._look(), name="look")
@@ -129,6 +131,16 @@ class ReadModel:
                 self._said = said
                 self.memory.version += 1
             await self.memory.wake()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _keep_minutes(self) -> None:
+        """Read the windows now and then though nobody looks, so that their minutes are not lost for who looks later."""
+        while True:
+            ticks = {shard: ms_of(beat.tick) // MINUTE_MS for shard, beat in self.memory.heartbeats.items()}
+            try:
+                await self.shards.keep_minutes(ticks)
+            except Unreadable as error:
+                log.debug("page_keeps_no_minutes", error=type(error).__name__)
             await asyncio.sleep(LOOK_SECONDS)
 
     def now(self) -> datetime:
@@ -254,12 +266,12 @@ class ReadModel:
         views = await self.views()
         shown = [card for card in (await self.overview()).open if _concerns(asked, card)]
 
-        escalation, scores, denials, budgets, choices = await self._once(
+        escalation, appropriateness, denials, budgets, choices = await self._once(
             ("signals", asked),
             lambda: asyncio.to_thread(
                 lambda: (
                     panels.escalation_chart(views, asked, shown),
-                    panels.score_charts(views, asked, [panels.APPROPRIATENESS]),
+                    scores.appropriateness_chart(views, asked),
                     panels.denials_chart(views, asked),
                     panels_money.budgets_of(views, self.settings),
                     panels.choices_of(views),
@@ -271,7 +283,7 @@ class ReadModel:
             filter=asked,
             choices=choices,
             escalation=escalation,
-            appropriateness=next(iter(scores), None),
+            appropriateness=appropriateness,
             denials=denials,
             budgets=budgets,
             latency=self.sample.latency(asked, start),
@@ -289,7 +301,7 @@ class ReadModel:
             lambda: asyncio.to_thread(
                 lambda: (
                     panels.choices_of(views),
-                    panels.score_charts(views, asked),
+                    scores.quality_charts(views, asked),
                     panels.score_rows(views, asked, self.methods),
                 )
             ),

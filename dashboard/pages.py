@@ -112,7 +112,8 @@ class Screens:
 
     async def login(self, request: Request, failed: bool, goes_to: str) -> Response:
         """The one field that asks for a token. The token goes into the body of a post, never into an address."""
-        return self._show(request, "login.html", False, failed=failed, goes_to=goes_to)
+        asks_name = getattr(request.app.state, "asks_names", True)
+        return self._show(request, "login.html", False, failed=failed, goes_to=goes_to, asks_name=asks_name)
 
     async def missing(self, request: Request, text: str) -> Response:
         """A page that is not there."""

@@ -16,6 +16,7 @@ from dashboard.charts import draw
 from dashboard.pages_assets import Asset, load_assets, takes_gzip
 from dashboard.pages_format import FILTERS
 from dashboard.pages_shape import SHAPES
+from dashboard.pages_times import told
 from dashboard.views import Health, Viewer
 
 THEMES: Final = frozenset({"dark", "light"})
@@ -36,7 +37,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters.update(FILTERS | SHAPES)
+        self._environment.filters.update(FILTERS | SHAPES | {"told": told})
         self._environment.globals.update(assets={name: asset.url for name, asset in assets.items()}, draw=draw)
 
     def text(self, request: Request, template: str, *, fragment: bool = False, **values: Any) -> str:

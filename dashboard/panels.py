@@ -11,12 +11,12 @@ from typing import Any, Final
 from dashboard.courses import (
     HOURS_BACK,
     LINES,
-    SCORE_STEP,
     STEP,
     Buckets,
     chosen,
+    fair_score_line,
+    fine_hours,
     rate_line,
-    score_line,
     sums,
 )
 from dashboard.methods import Methods
@@ -32,6 +32,7 @@ from dashboard.views import (
     ScoreRow,
 )
 from detectors import words
+from detectors.base import MINUTES
 from evaluation.trends import Question, Trend, trends
 from evaluation.trends_read import cells_of
 from schemas.outputs import Verdict
@@ -47,6 +48,15 @@ ROWS: Final = 200
 APPROPRIATENESS: Final = "escalation_appropriateness"
 BEFORE: Final = timedelta(hours=1)
 """What a chart of an incident shows before its onset."""
+
+AFTER: Final = timedelta(minutes=30)
+"""What it shows behind its end."""
+
+CALM: Final = 15
+FINE_MINUTES: Final = 12 * 60
+"""Longest chart of an incident by five minutes: 144 points."""
+
+_KIND_OF: Final[dict[str, SeriesKind]] = {"authorization_denials": "agent", "evaluation_drop": "score"}
 
 Views = Sequence[ShardView]
 
@@ -72,6 +82,13 @@ class Frame:
 
     asked: Filter
     buckets: Buckets
+
+    @classmethod
+    def of(cls, views: Views, asked: Filter, kind: SeriesKind, step: int) -> Frame:
+        """The span that is asked about, up to the newest tick."""
+        tick = newest_tick(views)
+        first = tick - HOURS_BACK[asked.span] * 60
+        return cls(asked, Buckets.between(first, tick, tick, step, fine_hours(views, kind)))
 
     def chart(self, key: str, title: str, lines: Sequence[Line | None], marks: Sequence[Mark] = ()) -> Chart | None:
         """A chart of the lines that there are, None if there are none."""
@@ -123,34 +140,16 @@ def _value(value: float | None, unit: str) -> str:
 
 def escalation_chart(views: Views, asked: Filter, cards: Iterable[IncidentCard] = ()) -> Chart | None:
     """The escalation rate of what is asked about, all its flows together."""
-    frame = Frame(asked, Buckets.until(newest_tick(views), HOURS_BACK[asked.span], STEP[asked.span]))
-    line = rate_line("Escalation rate", rows_of(views, "flow", asked), "escalation_rate", "flow", frame.buckets)
+    rows = rows_of(views, "flow", asked)
+    frame = Frame.of(views, asked, "flow", max(STEP[asked.span], calm_step(rows, "flow")))
+    line = rate_line("Escalation rate", rows, "escalation_rate", "flow", frame.buckets)
     return frame.chart("escalation", "Escalation rate", [line], marks_of(views, asked) + _onsets(cards))
-
-
-def score_charts(views: Views, asked: Filter, criteria: Sequence[str] | None = None) -> tuple[Chart, ...]:
-    """A chart for each criterion (those that are named, else all), its mean over all flows that are asked about."""
-    frame = Frame(asked, Buckets.until(newest_tick(views), HOURS_BACK[asked.span], SCORE_STEP[asked.span]))
-    rows = rows_of(views, "score", asked)
-    names = sorted({view.machine.windows["score"].keys[row].dims[1] for view, some in rows for row in some})
-    found = []
-    for name in names[:LINES]:
-        if criteria is None or name in criteria:
-            mine = [
-                (view, [row for row in some if view.machine.windows["score"].keys[row].dims[1] == name])
-                for view, some in rows
-            ]
-            title = quoted(name).replace("_", " ").capitalize()
-            chart = frame.chart(f"score-{quoted(name)}", title, [score_line(title, mine, "score", frame.buckets)])
-            if chart is not None:
-                found.append(chart)
-    return tuple(found)
 
 
 def denials_chart(views: Views, asked: Filter) -> Chart | None:
     """The denial rate by agent, the most denied agents first."""
-    frame = Frame(asked, Buckets.until(newest_tick(views), HOURS_BACK[asked.span], STEP[asked.span]))
     rows = rows_of(views, "agent", asked.model_copy(update={"flow": None}))
+    frame = Frame.of(views, asked, "agent", max(STEP[asked.span], calm_step(rows, "agent", each=True)))
     denied: Counter[tuple[int, int]] = Counter()
     for index, (view, some) in enumerate(rows):
         totals = sums(view, "agent", some, frame.buckets)[:, :, 1].sum(axis=1)
@@ -176,11 +175,13 @@ def incident_chart(views: Views, verdict: Verdict) -> Chart | None:
     """The signal that fired, with what happened about it: from an hour before the onset until after its end."""
     scope, detector = verdict.scope, verdict.trigger.detector
     tick = newest_tick(views)
-    now = ms_of(verdict.onset_at - BEFORE) // MINUTE_MS
-    hours = min(max(-(-(tick - now) // 60), 1), HOURS_BACK["7d"])
-    step = 5 if detector in ("escalation_rate", "authorization_denials", "silence") else 60
+    end = min(tick, ms_of(verdict.decided_at + AFTER) // MINUTE_MS) if verdict.status == "resolved" else tick
+    first = max(ms_of(verdict.onset_at - BEFORE) // MINUTE_MS, tick - HOURS_BACK["7d"] * 60)
+    kind = _KIND_OF.get(detector, "flow")
     asked = Filter(environment=scope.environment, system=scope.system, flow=scope.flow)
-    frame = Frame(asked, Buckets.until(tick, hours, step))
+    fine = calm_step(rows_of(views, kind, asked), kind, each=kind == "agent")
+    step = 60 if kind == "score" or end - first > FINE_MINUTES else fine
+    frame = Frame(asked, Buckets.between(min(first, end - 1), end, tick, step, fine_hours(views, kind)))
     lines, title = _signal(views, verdict, frame)
     marks = [*marks_of(views, asked), Mark(at=verdict.onset_at, kind="onset", text="The incident began")]
     if verdict.status == "resolved":
@@ -205,7 +206,7 @@ def _signal(views: Views, verdict: Verdict, frame: Frame) -> tuple[list[Line | N
         wanted = tuple(one for one in (scope.flow, scope.criterion, scope.version) if one is not None)
         rows = rows_of(views, kind, asked)
         mine = [(view, [r for r in some if view.machine.windows[kind].keys[r].dims == wanted]) for view, some in rows]
-        return [score_line("Mean score", mine, kind, frame.buckets)], "Mean score"
+        return [fair_score_line("Mean of the fair sample", mine, kind, frame.buckets)], "Mean score, fair sample"
     if verdict.trigger.detector == "silence":
         return [_volume(rows_of(views, "flow", asked), frame.buckets)], "Requests"
     rows = rows_of(views, "flow", asked)
@@ -219,6 +220,21 @@ def _volume(rows: Sequence[tuple[ShardView, list[int]]], buckets: Buckets) -> Li
     cells = zip(buckets.starts, buckets.minutes, list(total), strict=True)
     points = tuple(Point(at=time_of(at + w // 2), value=float(n) * 60 / w, count=float(n)) for at, w, n in cells)
     return Line(name="Requests an hour", unit="count", points=points)
+
+
+def calm_step(rows: Sequence[tuple[ShardView, list[int]]], kind: SeriesKind, *, each: bool = False) -> int:
+    """Minutes of a point in which `CALM` requests are usual, all together or in each series: rates of fewer only jump.
+
+    Five to fifteen, by the counts of the last two hours.
+    """
+    total, series, minutes = 0, 0, 1
+    for view, some in rows:
+        windows = view.machine.windows[kind]
+        minutes = max(minutes, min(MINUTES, windows.tick))
+        total += int(windows.minutes(min(MINUTES, max(windows.tick, 1)))[some, :, 0].sum()) if some else 0
+        series += len(some)
+    usual = total / minutes / (max(series, 1) if each else 1)
+    return next((step for step in (5, 10, 15) if step * usual >= CALM), 15)
 
 
 def rows_of(views: Views, kind: SeriesKind, asked: Filter) -> list[tuple[ShardView, list[int]]]:
@@ -260,7 +276,7 @@ def _is_asked(asked: Filter, system: tuple[str, str]) -> bool:
 
 
 def _onsets(cards: Iterable[IncidentCard]) -> list[Mark]:
-    return [Mark(at=card.onset_at, kind="onset", text=card.headline) for card in cards]
+    return [Mark(at=card.onset_at, kind="onset", text=card.headline, incident_id=card.incident_id) for card in cards]
 
 
 def score_rows(views: Views, asked: Filter, methods: Methods | None = None) -> tuple[ScoreRow, ...]:
@@ -268,9 +284,11 @@ def score_rows(views: Views, asked: Filter, methods: Methods | None = None) -> t
 
     They are those of `midwatch evaluate trends`. Where there are several versions, all together come first.
     """
-    end = -(-newest_tick(views) // 60)
+    # The hours of the charts, see `Frame.of`.
+    tick = newest_tick(views)
+    end = max(-(-tick // 60), 1)
     question = Question(
-        max(end - HOURS_BACK[asked.span], 0), max(end, 1), max(end, 1), asked.environment, asked.system, asked.flow
+        max(tick - HOURS_BACK[asked.span] * 60, 0) // 60, end, end, asked.environment, asked.system, asked.flow
     )
     cells = [cell for view in views for cell in cells_of(view.machine.windows["score_stratum"])]
     versions: dict[tuple[str, ...], set[str]] = {}

@@ -52,11 +52,14 @@ def _spend_chart(report: BudgetReport, spend: Spend, tick: int) -> Chart | None:
     amount = report.amount_micro / MICRO_USD
     points, total = [], spend.earlier_micro / MICRO_USD
     share = report.accrued_micro / MICRO_USD / (now - first)
-    for hour in range(first, now + 1):
-        if hour % 6 == 0 or hour == now:
+    for hour in range(first, now):
+        if hour % 6 == 0:
             even = amount * (hour - first) / report.month.hours
             points.append(Point(at=time_of(hour * 60), value=total + share * (hour - first), expected=even))
         total += spend.hours.get(hour, [0, 0])[1] / MICRO_USD
+    # The last point is what the budget says is spent, the running hour with it.
+    even = amount * (tick / 60 - first) / report.month.hours
+    points.append(Point(at=time_of(tick), value=report.spent_micro / MICRO_USD, expected=even))
     line = Line(name=f"Spent of {quoted(report.name)}", unit="usd", points=tuple(points))
     return Chart(
         key=f"budget-{report.name}",

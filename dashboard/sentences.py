@@ -7,7 +7,7 @@ whoever writes a text into a page or a terminal escapes it there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from detectors import words
@@ -195,7 +195,7 @@ def _cause(verdict: Verdict) -> str:
     """The likeliest cause in words: what a check found out, else the cause that is ranked first."""
     decided = _finding(verdict, verdict.triage_result)
     if decided is not None and verdict.triage_result in _FOUND:
-        return f"{_LIKELIEST}{_FOUND[verdict.triage_result](decided.evidence)}"
+        return f"{_LIKELIEST}{_FOUND[verdict.triage_result](decided.evidence, verdict.decided_at)}"
     explained = verdict.probable_cause
     shown = _finding(verdict, explained.check) if explained is not None else None
     if shown is not None and shown.check in _EXPLAINED and (said := _EXPLAINED[shown.check](shown.evidence)):
@@ -210,34 +210,42 @@ def _finding(verdict: Verdict, check: str) -> Finding | None:
     return next((one for one in verdict.findings if one.check == check and one.status == "evaluated"), None)
 
 
-def _found_denials(evidence: Mapping[str, Any]) -> str:
+def _found_denials(evidence: Mapping[str, Any], _told_at: datetime) -> str:
     action = text(evidence, "action")
     what = f" (mostly {action})" if action else ""
     return f"{text(evidence, 'agent') or 'an agent'} acts outside its scope{what}"
 
 
-def _found_breaker(evidence: Mapping[str, Any]) -> str:
+def _found_breaker(evidence: Mapping[str, Any], _told_at: datetime) -> str:
     name = text(evidence, "dependency") or "a dependency"
     return f"{name} is failing and its breaker did not engage"
 
 
-def _found_scores(evidence: Mapping[str, Any]) -> str:
+def _found_scores(evidence: Mapping[str, Any], _told_at: datetime) -> str:
     criterion = (text(evidence, "criterion") or "their judgement").replace("_", " ")
     return f"{criterion} of the agents is getting worse"
 
 
-def _found_change(evidence: Mapping[str, Any]) -> str:
+def _found_change(evidence: Mapping[str, Any], told_at: datetime) -> str:
     change = CHANGES.get(text(evidence, "change") or "", "change")
     name = " ".join(filter(None, (text(evidence, "component"), text(evidence, "version"))))
-    at = text(evidence, "changed_at")
-    shipped = f" shipped at {at[11:16]} UTC" if at is not None and len(at) >= 16 else ""
+    at = _time(evidence, "changed_at")
+    shipped = f" shipped at {clock(at, told_at)}" if at is not None else ""
     lacks = text(evidence, "ramp_lacks")
     how = f", which {lacks}" if lacks else ""
     back = " (rolled back since)" if evidence.get("rolled_back") is True else ""
     return f"{change} {name}{shipped}{how}{back}".replace("change  ", "a change ")
 
 
-_FOUND: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
+def _time(evidence: Mapping[str, Any], name: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(str(evidence.get(name)))
+    except ValueError:
+        return None
+    return at.astimezone(UTC) if at.tzinfo is not None else None
+
+
+_FOUND: Final[Mapping[str, Callable[[Mapping[str, Any], datetime], str]]] = {
     "authorization_denials": _found_denials,
     "circuit_breaker_state": _found_breaker,
     "eval_score_trend": _found_scores,

@@ -2,7 +2,8 @@
 
 A reading takes no lease and changes nothing. Hours are kept unpacked from one reading to the next, so that a reading
 costs the last checkpoint and the inboxes behind it; unpacking happens in a thread, off the loop that answers viewers.
-Detectors are not asked again: their memory is that of the last checkpoint, some ticks old at most.
+Detectors are not asked again: their memory is that of the last checkpoint, some ticks old at most. Minutes are kept on
+as `dashboard.fine` says, for which `keep_minutes` reads a shard that nobody has looked at for most of two hours.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from dashboard.fine import Fine
 from detectors.arrays import append_rows
 from detectors.base import Detector, State
 from schemas.series import KINDS, SeriesKey, SeriesKind
@@ -41,6 +43,8 @@ LEAST_SECONDS: Final = 2.0
 """Between two readings of one shard, where telemetry moves time faster than the clock."""
 
 CHUNK: Final = 1000
+UNREAD_MINUTES: Final = 55
+"""Ticks that a shard may move on unread: well within the two hours of its minutes."""
 
 
 class _Renumbered(Exception):
@@ -58,15 +62,20 @@ class _Kept:
     detectors: tuple[Detector, ...] = ()
     blocks: dict[tuple[int, int], HourBlock] = field(default_factory=dict)
     keys: dict[SeriesKind, list[SeriesKey]] = field(default_factory=dict)
+    fine: Fine = field(default_factory=Fine)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass(frozen=True, slots=True)
 class ShardView:
-    """The windows and the evidence of one shard as of `machine.tick`, and its detectors by name and kind."""
+    """The windows and the evidence of one shard as of `machine.tick`, and its detectors by name and kind.
+
+    `fine` holds the minutes that the windows have no longer.
+    """
 
     machine: ShardMachine
     detectors: Mapping[tuple[str, SeriesKind], Detector]
+    fine: Fine = field(default_factory=Fine)
 
     def state(self, name: str, kind: SeriesKind) -> State:
         """A detector's memory, with a row for every series."""
@@ -102,7 +111,16 @@ class Shards:
                 kept.read_at = self._clock()
         if kept.machine is None or not kept.machine.tick:
             return None
-        return ShardView(kept.machine, {(one.name, one.kind): one for one in kept.detectors})
+        return ShardView(kept.machine, {(one.name, one.kind): one for one in kept.detectors}, kept.fine)
+
+    async def keep_minutes(self, ticks: Mapping[int, int]) -> None:
+        """Read the shards that have moved on far since they were read, by the ticks that they are said to be at.
+
+        Raises as `all` does.
+        """
+        for shard, tick in ticks.items():
+            if shard < len(self._kept) and tick - self._kept[shard].tick >= UNREAD_MINUTES:
+                await self.one(shard)
 
     async def _read(self, shard: int, kept: _Kept) -> None:
         meta = await self.store.meta(shard)
@@ -123,11 +141,12 @@ class Shards:
         try:
             loaded = await asyncio.to_thread(self._load, state, {**kept.blocks, **fresh}, blobs, latest, kept.keys)
         except _Renumbered:
-            kept.blocks, kept.keys = {}, {}  # the next look reads every hour again
+            kept.blocks, kept.keys, kept.fine = {}, {}, Fine()  # the next look reads every hour again
             return
         kept.blocks, machine, kept.detectors = loaded
         kept.machine, kept.keys = machine, {kind: list(windows.keys) for kind, windows in machine.windows.items()}
         kept.tick, kept.checkpoint = latest, meta.checkpoint
+        await asyncio.to_thread(kept.fine.keep, machine)
 
     async def _latest(self, shard: int, committed: int) -> int:
         engine = self._settings.engine

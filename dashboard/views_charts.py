@@ -35,6 +35,8 @@ class Mark(Model):
     at: Time
     kind: MarkKind
     text: str
+    incident_id: str | None = None
+    """The incident that the mark is about, where it has a page to go to."""
 
 
 class Chart(Model):
@@ -47,5 +49,7 @@ class Chart(Model):
     ends_at: Time
     lines: tuple[Line, ...]
     marks: tuple[Mark, ...] = ()
+    band: Literal["expected", "interval"] = "expected"
+    """What `low` to `high` is: what was expected, or the 95 % interval of the value itself."""
     target: float | None = None
     """A level to compare with: a budget, a threshold."""

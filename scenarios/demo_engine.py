@@ -61,6 +61,13 @@ failed_rate = 0.3
 tokens_per_day = 16_000_000
 concurrency = {JUDGED_AT_ONCE}
 
+[budgets.fleet]
+amount_usd = 30_000
+
+[budgets.refunds]
+amount_usd = 4_000
+system = "refunds"
+
 [http]
 port = {http_port}
 

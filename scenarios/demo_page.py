@@ -70,8 +70,17 @@ async def shown_problem(address: str, verdicts: Iterable[Verdict]) -> str | None
             shown = {card["incident_id"] for card in (*view["open"], *view["muted"])}
             every = {card["incident_id"] for card in listed["incidents"]}
             if shown == wanted and every == known:
-                return None
+                return await _unreadable(client, known)
             on_page, said = f"{len(shown)} open of {len(every)}", f"{len(wanted)} open of {len(known)}"
             problem = f"it shows {on_page} incidents, the verdicts say {said}"
             await asyncio.sleep(0.5)
     return problem
+
+
+async def _unreadable(client: httpx.AsyncClient, incidents: Iterable[str]) -> str | None:
+    """Which incident has no page that says it; None if all have one."""
+    for incident in sorted(incidents):
+        answer = await client.get(f"/incidents/{incident}", headers={"accept": "text/html"})
+        if answer.status_code != httpx.codes.OK or incident not in answer.text or 'id="chain-title"' not in answer.text:
+            return f"the page of {incident} answers {answer.status_code}, without its runbook"
+    return None

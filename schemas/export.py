@@ -27,7 +27,9 @@ from schemas.words import (
     FEEDBACK_TOPIC,
     FIRINGS_TOPIC,
     HEARTBEATS_TOPIC,
+    OTLP_TOPICS,
     REPORTS_TOPIC,
+    SNAPSHOTS_TOPIC,
     TOPIC_OF_TYPE,
     UNDELIVERED_TOPIC,
     VERDICTS_TOPIC,
@@ -74,6 +76,20 @@ SAID_BY_HUMANS: Final[dict[str, tuple[type[BaseModel], str, str]]] = {
     "feedback": (Feedback, FEEDBACK_TOPIC, "The incident's id: the last word about it is kept."),
 }
 """The same for what is neither telemetry nor an answer: it is received, from topics of its own alone."""
+
+OTLP_MESSAGES: Final = dict(
+    zip(
+        OTLP_TOPICS,
+        (("otlp_traces", "ExportTraceServiceRequest", "trace"), ("otlp_logs", "ExportLogsServiceRequest", "logs")),
+        strict=True,
+    )
+)
+"""By topic: our name for the message, OpenTelemetry's name for it, and the part of its protocol that defines it."""
+
+SNAPSHOTS_TEXT: Final = (
+    "Checkpoints of shards, which a wiped Redis is rebuilt from. Compacted. Midwatch writes and reads them; what they "
+    "hold is no contract, and changes with any version."
+)
 
 CONTROLS_TEXT: Final = (
     "What humans tell the engine and those who act on its verdicts: silences, maintenance windows, acknowledgements, "
@@ -143,7 +159,7 @@ def _document(value: Any) -> bytes:
 
 
 def _identifier(topic: str) -> str:
-    return "".join(part.capitalize() for part in topic.replace(".", "-").split("-"))
+    return "".join(part.capitalize() for part in topic.replace(".", "-").replace("_", "-").split("-"))
 
 
 def _channel(topic: str, description: str, messages: list[str]) -> JsonObject:
@@ -161,8 +177,12 @@ def _channels() -> JsonObject:
     for kind, topic in TOPIC_OF_TYPE.items():
         text = f"Telemetry, by habit of type {kind}. Any event type may come on any input topic; keys mean nothing."
         found[_identifier(topic)] = _channel(topic, text, every_event)
+    for topic, (name, request, _) in OTLP_MESSAGES.items():
+        text = f"OpenTelemetry's {request}, protobuf or JSON, as a collector's kafka exporter writes it."
+        found[_identifier(topic)] = _channel(topic, text, [name])
     for name, (model, topic, _) in ANSWER_MODELS.items():
         found[_identifier(topic)] = _channel(topic, _first_paragraph(model), [name])
+    found[_identifier(SNAPSHOTS_TOPIC)] = _channel(SNAPSHOTS_TOPIC, SNAPSHOTS_TEXT, ["snapshot"])
     found[_identifier(CONTROLS_TOPIC)] = _channel(CONTROLS_TOPIC, CONTROLS_TEXT, list(CONTROL_MODELS))
     found[_identifier(FEEDBACK_TOPIC)] = _channel(FEEDBACK_TOPIC, _first_paragraph(Feedback), ["feedback"])
     return found
@@ -170,10 +190,10 @@ def _channels() -> JsonObject:
 
 def _operations() -> JsonObject:
     found: JsonObject = {}
-    for topic in [*TOPIC_OF_TYPE.values(), CONTROLS_TOPIC, FEEDBACK_TOPIC]:
+    for topic in [*TOPIC_OF_TYPE.values(), *OTLP_TOPICS, CONTROLS_TOPIC, FEEDBACK_TOPIC]:
         channel = _identifier(topic)
         found[f"receive{channel}"] = {"action": "receive", "channel": {"$ref": f"#/channels/{channel}"}}
-    for _, topic, _ in ANSWER_MODELS.values():
+    for topic in [*(row[1] for row in ANSWER_MODELS.values()), SNAPSHOTS_TOPIC]:
         channel = _identifier(topic)
         found[f"send{channel}"] = {"action": "send", "channel": {"$ref": f"#/channels/{channel}"}}
     return found
@@ -196,7 +216,32 @@ def _messages() -> JsonObject:
         }
     for name, (model, _, key) in SAID_BY_HUMANS.items():
         found[name] = {**_message(name, model), "bindings": _keyed(key)}
+    for name, request, part in OTLP_MESSAGES.values():
+        found[name] = _otlp_message(name, request, part)
+    found["snapshot"] = {
+        "name": "snapshot",
+        "title": "Snapshot",
+        "summary": "A part of a shard's checkpoint.",
+        "contentType": "application/octet-stream",
+        "payload": {"type": "string", "format": "binary"},
+    }
     return found
+
+
+def _otlp_message(name: str, request: str, part: str) -> JsonObject:
+    """A message that OpenTelemetry defines. AsyncAPI takes a schema of another language by its format's name."""
+    proto = f'import "opentelemetry/proto/collector/{part}/v1/{part}_service.proto"; // {request}'
+    return {
+        "name": name,
+        "title": request,
+        "summary": f"OpenTelemetry's {request}; the same message as JSON is told apart by its first byte.",
+        "contentType": "application/x-protobuf",
+        "externalDocs": {"url": "https://opentelemetry.io/docs/specs/otlp/"},
+        "payload": {
+            "schemaFormat": "application/vnd.google.protobuf;version=3",
+            "schema": f'syntax = "proto3"; {proto}',
+        },
+    }
 
 
 def _keyed(key: str) -> JsonObject:

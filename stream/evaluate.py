@@ -66,6 +66,7 @@ class ShardEvaluator:
         self.token = ""
         self.committed = 0
         self.quiet = 0
+        self.snapshot_ms = 0
         self.watermark_ms = NEVER
         self.stopping: Callable[[], bool] = lambda: False
         """Whether to end: then a chunk is committed up to the tick that it has come to."""
@@ -104,9 +105,9 @@ class ShardEvaluator:
             raise Fenced(f"shard {self.shard} is no longer in Redis")
         self.machine = self._make_machine()
         self.committed, self.quiet, self._checkpoint = meta.committed, meta.quiet, meta.checkpoint
+        self.snapshot_ms = meta.snapshot_ms
         if meta.checkpoint:
-            state, hours = await self.store.load(self.shard)
-            load(self.machine, state, hours)
+            load(self.machine, *await self.store.load(self.shard))
         done = self._checkpoint
         while done < self.committed:
             upto = min(self.committed, done + CHUNK_TICKS) if done else self.committed

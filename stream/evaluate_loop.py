@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from stream.core.layouts import LayoutError, NewerLayout
 from stream.core.machine import Outcome
 from stream.core.ticks import MINUTE_MS, time_of
 from stream.evaluate import Fenced, ShardEvaluator
+from stream.exemplars import exemplar
 from stream.snapshots import PieceRecord, to_records
 from stream.standing import CatchUp, Staleness
 from stream.store import Store
@@ -46,7 +48,6 @@ class _Held:
     catch_up: CatchUp
     beat_at: float = 0.0
     beat_tick: int = 0
-    snapshot_at: float = 0.0
     slot: int = 0
 
 
@@ -79,8 +80,8 @@ class EvaluateTallies:
     """Of the verdicts, those that spoke of the past."""
     standing: int = 0
     """Verdicts that were said again, because they still held when the present was reached."""
-    last_incident: dict[tuple[str, str], str] = field(default_factory=dict)
-    """Of the last verdict of each kind: an example to look up."""
+    examples: dict[tuple[str, ...], dict[str, str] | None] = field(default_factory=dict)
+    """By the keys of `firings` and `verdicts`, the ids of the last of each kind, to look up: exemplars."""
 
     def note(self, outcomes: Sequence[Outcome], staleness: Staleness) -> None:
         """Count what was published."""
@@ -90,7 +91,16 @@ class EvaluateTallies:
             self.firings.update((f.detector, f.tier, f.status) for f in outcome.firings)
             self.verdicts.update((v.status, v.triage_result) for v in outcome.verdicts)
             self.muted.update(v.status for v in outcome.verdicts if v.muted is not None)
-            self.last_incident.update(((v.status, v.triage_result), v.incident_id) for v in outcome.verdicts)
+            for firing in outcome.firings:
+                self.examples[firing.detector, firing.tier, firing.status] = exemplar(firing_id=firing.firing_id)
+            for verdict in outcome.verdicts:
+                self.examples[verdict.status, verdict.triage_result] = _example(verdict)
+
+
+def _example(verdict: Verdict) -> dict[str, str] | None:
+    """The incident, and a trace of it where a finding shows one."""
+    traces = (one.trace_id for finding in verdict.findings for one in finding.exemplars if one.trace_id)
+    return exemplar(incident_id=verdict.incident_id, trace_id=next(traces, None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,41 +182,51 @@ class EvaluateLoop:
         self._stopping = stop.is_set
         loop = asyncio.get_running_loop()
         leased = float("-inf")
-        while not stop.is_set():
-            try:
-                if loop.time() - leased >= LEASE_ROUND_SECONDS:
-                    leased = loop.time()
-                    with self._watched(LEASES):
-                        await self._share()
-                moved = await self._round(stop)
-                pause = 0.0 if moved else POLL_SECONDS
-            except (RedisError, KafkaError, OSError) as error:
-                self.trouble.note(error)
-                log.warning("evaluation_waits", error=type(error).__name__, detail=str(error))
-                self._held.clear()
-                # If it was one shard's failure, the next try begins with another, so that it does not hold up all.
-                self._order = [*self._order[1:], self._order[0]]
-                pause = BACK_OFF_SECONDS
-            await _wait(stop, pause)
+        # Beside the work: a shard that waits for its turn must not lose its lease while another takes long.
+        keeping = asyncio.create_task(self._keep_all(), name="leases")
+        try:
+            while not stop.is_set():
+                try:
+                    if loop.time() - leased >= LEASE_ROUND_SECONDS:
+                        leased = loop.time()
+                        with self._watched(LEASES):
+                            await self._share()
+                    moved = await self._round(stop)
+                    pause = 0.0 if moved else POLL_SECONDS
+                except (RedisError, KafkaError, OSError) as error:
+                    self.trouble.note(error)
+                    log.warning("evaluation_waits", error=type(error).__name__, detail=str(error))
+                    self._held.clear()
+                    # If it was one shard's failure, the next try begins with another: it does not hold up all.
+                    self._order = [*self._order[1:], self._order[0]]
+                    pause = BACK_OFF_SECONDS
+                await _wait(stop, pause)
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
         await self._release_all()
 
+    async def _keep_all(self) -> None:
+        """Renew what is held, again and again, whatever the loop is at. Who is away is for the loop to find out."""
+        while True:
+            await asyncio.sleep(LEASE_ROUND_SECONDS)
+            with contextlib.suppress(RedisError, OSError):
+                await self._keep()
+
     async def _round(self, stop: asyncio.Event) -> bool:
-        """Move every shard on by a chunk; whether any moved. Keeps the leases of the others meanwhile."""
-        loop = asyncio.get_running_loop()
-        moved, kept = False, loop.time()
+        """Move every shard on by a chunk; whether any moved."""
+        moved = False
         for shard in list(self._held):
             if stop.is_set():
                 break
             moved |= await self._advance(shard)
-            if loop.time() - kept >= LEASE_ROUND_SECONDS:
-                kept = loop.time()
-                await self._keep()
         return moved
 
     async def _keep(self) -> int:
         """Renew what is held; how many workers live."""
-        for shard in list(self._held):
-            await self._guarded(self._held[shard].evaluator, self._held[shard].evaluator.renew)
+        for shard, held in list(self._held.items()):
+            if self._held.get(shard) is held:
+                await self._guarded(held.evaluator, held.evaluator.renew, held)
         return max(await self._store.living(self._owner, self._wall_ms(), WORKER_TTL_MS), 1)
 
     async def _share(self) -> None:
@@ -228,8 +248,8 @@ class EvaluateLoop:
                     behind = self._staleness.behind_minutes(evaluator.committed) if evaluator.committed else None
                     log.info("shard_taken", shard=shard, tick=evaluator.committed, minutes_behind=behind)
         for shard in [s for s in reversed(self._order) if s in self._held][: max(len(self._held) - fair, 0)]:
-            await self._guarded(self._held[shard].evaluator, self._held[shard].evaluator.release)
-            self._held.pop(shard, None)
+            given = self._held.pop(shard).evaluator
+            await self._guarded(given, given.release)
             log.info("shard_given_back", shard=shard)
 
     async def _advance(self, shard: int) -> bool:
@@ -268,10 +288,9 @@ class EvaluateLoop:
         if evaluator.committed > held.beat_tick and now - held.beat_at >= HEARTBEAT_SECONDS:
             held.beat_at, held.beat_tick = now, evaluator.committed
             await self._voice.heartbeat(self._heartbeat(shard, evaluator))
-        if evaluator.machine.tick and now - held.snapshot_at >= SNAPSHOT_SECONDS:
-            if held.snapshot_at:
-                await self._snapshot(shard, held)
-            held.snapshot_at = now
+        # By the shard's own last one, not by how long it is held: leases may change hands more often than that.
+        if evaluator.machine.tick and self._wall_ms() - evaluator.snapshot_ms >= SNAPSHOT_SECONDS * 1000:
+            await self._snapshot(shard, held)
 
     def _heartbeat(self, shard: int, evaluator: ShardEvaluator) -> Heartbeat:
         return Heartbeat(
@@ -294,9 +313,16 @@ class EvaluateLoop:
         held.slot = 1 - held.slot
         place = (shard, self._store.shards, held.slot)
         await self._voice.snapshot(to_records(*place, checkpoint, *ends, namespace=self._store.namespace))
+        evaluator.snapshot_ms = self._wall_ms()
+        await self._store.note_snapshot(shard, evaluator.token, evaluator.snapshot_ms)
 
-    async def _guarded(self, evaluator: ShardEvaluator, step: Callable[[], Awaitable[int | None]]) -> int:
-        """One step of a shard: what it answers, or 0 where the shard is out of hand, or to be taken in hand anew."""
+    async def _guarded(
+        self, evaluator: ShardEvaluator, step: Callable[[], Awaitable[int | None]], held: _Held | None = None
+    ) -> int:
+        """One step of a shard: what it answers, or 0 where the shard is out of hand, or to be taken in hand anew.
+
+        One that has passed to another is let go of; with `held`, only if that is still what is held.
+        """
         shard = evaluator.shard
         try:
             try:
@@ -308,7 +334,8 @@ class EvaluateLoop:
                 self.tallies.rebuilt[await self._rebuild(evaluator, error)] += 1
                 return 0
         except Fenced as error:
-            self._held.pop(shard, None)
+            if held is None or self._held.get(shard) is held:
+                self._held.pop(shard, None)
             self.tallies.fenced += 1
             log.warning("fenced", shard=shard, detail=str(error))
             return 0

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from redis.exceptions import RedisError
 
@@ -20,7 +20,7 @@ from costs.budgets import BudgetRule
 from costs.prices import LIST, PriceBook
 from schemas.outputs import DeadLetter
 from schemas.words import CONTROLS_TOPIC
-from stream.adapters import Decoder, Rejection, dead_letter, decode_controls
+from stream.adapters import Decoder, KafkaRecord, Rejection, dead_letter, decode_controls
 from stream.core.deltas import Delta, pack
 from stream.core.fold import Batch, FoldTallies, PartitionFold, ShardMap
 from stream.core.ticks import NEVER
@@ -36,28 +36,27 @@ from stream.store import (
 )
 
 
-class Record(Protocol):
-    """What ingest needs of a Kafka record; `timestamp` in milliseconds. aiokafka's ConsumerRecord is one."""
+class Record(KafkaRecord, Protocol):
+    """What ingest needs of a Kafka record. aiokafka's ConsumerRecord is one."""
 
     @property
     def offset(self) -> int:
         """Where it stands in its source partition."""
         ...
 
-    @property
-    def timestamp(self) -> int:
-        """The record's own time."""
+
+class PackedRecords(Protocol):
+    """Records of one source partition, in the order of offsets, that are unpacked as they are needed. Read once."""
+
+    def pieces(self, most: int) -> Iterator[Sequence[Record]]:
+        """All of them, `most` at a time."""
         ...
 
-    @property
-    def value(self) -> bytes | None:
-        """The event; None for a tombstone."""
-        ...
 
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]:
-        """Its headers, in order."""
-        ...
+Records = Sequence[Record] | PackedRecords
+
+PIECE: Final = 500
+"""Records that are decoded and counted before the next are looked at, while they are in the processor's cache."""
 
 
 class Resync(Exception):
@@ -169,22 +168,21 @@ class Ingest:
         for name in names:
             self._partitions.pop(name, None)
 
-    async def process(self, records: Mapping[str, Sequence[Record]]) -> None:
+    async def process(self, records: Mapping[str, Records]) -> None:
         """Commit a batch of records, by source partition, each in the order of its offsets.
 
         Records of partitions that are not in hand, and those before the position, are left out. Raises Resync.
         """
-        together: dict[str, Sequence[Record]] = {}
+        together: dict[str, Records] = {}
         for name, batch in records.items():
             part = self._partitions.get(name)
-            if part is None or not batch:
-                continue
-            fresh = batch if batch[0].offset >= part.position else [r for r in batch if r.offset >= part.position]
-            if not fresh:
+            if part is None:
                 continue
             if part.even:
-                together[name] = fresh
-            else:
+                together[name] = batch
+                continue
+            fresh = [record for piece in _pieces(batch, part.position) for record in piece]
+            if fresh:
                 await self._process_uneven(name, part, fresh)
         if together:
             await self._commit(together, range(self._store.shards))
@@ -205,19 +203,27 @@ class Ingest:
                 await self._commit({name: []}, behind, {name: end})
 
     async def _commit(
-        self, records: Mapping[str, Sequence[Record]], shards: Iterable[int], ends: Mapping[str, int] | None = None
+        self, records: Mapping[str, Records], shards: Iterable[int], ends: Mapping[str, int] | None = None
     ) -> None:
         batch = Batch()
         letters: list[DeadLetter] = []
         advances = []
-        for name, piece in records.items():
+        for name, those in records.items():
             part = self._partitions[name]
-            letters += self._fold(name, piece, part.fold, batch)
-            end = ends[name] if ends else piece[-1].offset + 1
+            end, read = part.position, 0
+            for piece in _pieces(those, part.position):
+                letters += self._fold(name, piece, part.fold, batch)
+                end = piece[-1].offset + 1
+                read += len(piece)
+            end = ends[name] if ends else end
+            if end == part.position:
+                continue
             advances.append(Advance(name, part.position, end, part.fold.newest_ms))
             part.position = end
-            self.tallies.read += len(piece)
-            self.tallies.by_topic[name.rpartition("/")[0]] += len(piece)
+            self.tallies.read += read
+            self.tallies.by_topic[name.rpartition("/")[0]] += read
+        if not advances:
+            return
         deltas = batch.spread(self._shard)
         for kind, number in batch.events.items():
             self.tallies.fold.events[kind] += number
@@ -262,18 +268,15 @@ class Ingest:
 
         Controls are taken from their own topic alone: no forged telemetry silences a pager.
         """
-        if self._wall_ms is None:
-            received = [(r.value, r.headers, r.timestamp) for r in records]
-        else:
-            now = self._wall_ms()
-            received = [(r.value, r.headers, r.timestamp if 0 <= r.timestamp < now else now) for r in records]
+        now = None if self._wall_ms is None else self._wall_ms()
         if name.rpartition("/")[0] == CONTROLS_TOPIC:
+            received = [(r.value, r.headers, _received_ms(r.timestamp, now)) for r in records]
             controls = decode_controls(received, self._decoder.limits, self._decoder.counters)
             fold.add_controls(controls.controls, batch)
             rejections = controls.rejections
         else:
-            decoded = self._decoder.decode_batch(received)
-            fold.add(decoded.events, batch)
+            decoded = self._decoder.decode_columns(records, now)
+            fold.add_columns(decoded.events, decoded.times, batch)
             rejections = decoded.rejections
         return [self._dead_letter(name, records[position], why) for position, why in rejections]
 
@@ -286,7 +289,8 @@ class Ingest:
     async def touch(self, empties: Mapping[str, int]) -> None:
         """Note partitions that were found read to their end; `empties` gives the reference time of each, in ms.
 
-        With nothing to note, still learns how many bytes wait in each shard. Raises Resync.
+        With nothing to note, still learns how many bytes wait in each shard. Raises Resync, also where a shard stands
+        at another offset: a partition that brings nothing new would not learn otherwise that it was born anew.
         """
         notes = [
             (name, part.position, empties[name])
@@ -295,8 +299,24 @@ class Ingest:
         ]
         try:
             found = await asyncio.gather(*(self._store.touch(shard, notes) for shard in range(self._store.shards)))
-        except (OffsetMismatch, ShardMissing, RedisError, OSError) as error:
+        except (OffsetMismatch, PartitionMissing, ShardMissing, RedisError, OSError) as error:
             # A mismatch: this worker is a zombie, or Redis fell back to an older copy of itself while all was quiet.
             self._partitions = {}
             raise Resync(f"{type(error).__name__}: {error}") from error
         self.progress = dict(enumerate(found))
+
+
+def _received_ms(timestamp: int, now_ms: int | None) -> int:
+    return timestamp if now_ms is None or 0 <= timestamp < now_ms else now_ms
+
+
+def _pieces(records: Records, position: int) -> Iterator[Sequence[Record]]:
+    """The records from an offset on, a piece at a time; none is empty."""
+    if isinstance(records, Sequence):
+        pieces: Iterator[Sequence[Record]] = (records[at : at + PIECE] for at in range(0, len(records), PIECE))
+    else:
+        pieces = records.pieces(PIECE)
+    for piece in pieces:
+        fresh = piece if piece[0].offset >= position else [one for one in piece if one.offset >= position]
+        if fresh:
+            yield fresh

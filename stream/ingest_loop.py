@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from schemas.words import CONTROLS_TOPIC
 from stream.core.ticks import NEVER, tick_of
+from stream.fetch import Fetched, RecordSource, Source, source_of
 from stream.ingest import Ingest, Resync
 from stream.restore import ensure_shards, partitions_of
 from stream.settings import Settings
@@ -47,13 +48,20 @@ class IngestLoop(ConsumerRebalanceListener):
     """Runs ingest until it is told to stop. One a worker."""
 
     def __init__(
-        self, settings: Settings, store: Store, ingest: Ingest, wall_ms: Callable[[], int], client_id: str
+        self,
+        settings: Settings,
+        store: Store,
+        ingest: Ingest,
+        wall_ms: Callable[[], int],
+        client_id: str,
+        of_own: Callable[[int], int] = int,
     ) -> None:
         self.ingest = ingest
         self.paused = False
         self._settings = settings
         self._store = store
         self._wall_ms = wall_ms
+        self._of_own = of_own
         kafka = settings.kafka
         self._kafka = {**kafka_options(kafka), "client_id": client_id}
         self.consumer = AIOKafkaConsumer(
@@ -75,6 +83,7 @@ class IngestLoop(ConsumerRebalanceListener):
         self._read_to: dict[TopicPartition, int] = {}
         self.waiting = False
         self.trouble = Trouble()
+        self._source: Source | None = None
 
     @property
     def unsettled(self) -> bool:
@@ -83,19 +92,25 @@ class IngestLoop(ConsumerRebalanceListener):
 
     async def start(self) -> None:
         """Make every partition of the input topics known to every shard, then join the group."""
+        kafka = self._settings.kafka
         await self.consumer.start()
+        self._source = source_of(self.consumer, kafka.fetch, kafka.max_batch_records)
         await self._register_all()
-        self.consumer.subscribe(list(source_topics(self._settings.kafka)), listener=self)
+        self.consumer.subscribe(list(source_topics(kafka)), listener=self)
 
     async def stop(self) -> None:
         """Leave the group."""
         await self.consumer.stop()
 
     async def _register_all(self) -> None:
-        every = await partitions_of(source_topics(self._settings.kafka), self._kafka)
-        starts = {name: PartitionState(offset, NEVER) for name, offset in (await self._starts(every)).items()}
+        starts = await self.every_start()
         if starts:
             await asyncio.gather(*(self._store.register(shard, starts) for shard in range(self._store.shards)))
+
+    async def every_start(self) -> dict[str, PartitionState]:
+        """Where each partition of the input topics begins for a shard that does not know it."""
+        every = await partitions_of(source_topics(self._settings.kafka), self._kafka)
+        return {name: PartitionState(offset, NEVER) for name, offset in (await self._starts(every)).items()}
 
     async def _starts(self, partitions: Iterable[TopicPartition]) -> dict[str, int]:
         """Where a partition begins that no shard knows: as far back as the longest window, never at its end."""
@@ -136,15 +151,15 @@ class IngestLoop(ConsumerRebalanceListener):
         self._generation += 1
         for delay in _back_off():
             try:
-                await ensure_shards(self._store, self._kafka)
+                await ensure_shards(self._store, self._kafka, self.every_start)
                 positions = await self.ingest.resume(await self._starts(partitions))
+                await self._check_ends(partitions, positions)
                 break
             except (RedisError, OSError, KafkaError, ShardMissing) as error:
                 self.trouble.note(error)
                 log.warning("resume_failed", error=type(error).__name__, detail=str(error), retry_seconds=delay)
                 if await _stopped(self._stopping, delay):
                     return
-        await self._check_ends(partitions, positions)
         for tp in partitions:
             self.consumer.seek(tp, positions[name_of(tp)])
         self._stale = False
@@ -188,18 +203,18 @@ class IngestLoop(ConsumerRebalanceListener):
                 committed = loop.time()
                 await self._show_offsets()
 
-    async def _fetch(self) -> dict[TopicPartition, Any]:
+    async def _fetch(self) -> Fetched:
         kafka = self._settings.kafka
-        bounds = {"timeout_ms": kafka.fetch_max_wait_ms, "max_records": kafka.max_batch_records}
+        source = self._source or RecordSource(self.consumer, kafka.max_batch_records)
         try:
-            return dict(await self.consumer.getmany(**bounds))
+            return await source.fetch(kafka.fetch_max_wait_ms)
         except KafkaError as error:
             self.trouble.note(error)
             log.warning("fetch_failed", error=type(error).__name__, detail=str(error))
             await _stopped(self._stopping, BACK_OFF_SECONDS[-1])
             return {}
 
-    async def _take(self, batch: dict[TopicPartition, Any], since_touch: float) -> None:
+    async def _take(self, batch: Fetched, since_touch: float) -> None:
         try:
             if batch:
                 await self.ingest.process({name_of(tp): records for tp, records in batch.items()})
@@ -228,7 +243,8 @@ class IngestLoop(ConsumerRebalanceListener):
             self._read_to[tp] = await self.consumer.position(tp)
             if self._read_to[tp] < end:
                 continue
-            reference = self._reference(int(polled) - self._settings.kafka.fetch_max_wait_ms)
+            # The client notes it by this process's own clock, which may be wrong.
+            reference = self._reference(self._of_own(int(polled)) - self._settings.kafka.fetch_max_wait_ms)
             if reference > 0:
                 empties[name] = reference
         return empties

@@ -63,11 +63,11 @@ class Growth:
         source: Hashable = None,
         *,
         unit: int = 1,
-        incidents: Mapping[Any, str] | None = None,
+        examples: Mapping[Any, dict[str, str] | None] | None = None,
     ) -> None:
         """Bring `counts`, by the value (or tuple of values) of `labels`, to `counter`, in units of `unit`.
 
-        `incidents` by the same values are shown as exemplars, to scrapers that ask for OpenMetrics. A source of its
+        `examples` by the same values are shown as exemplars, to scrapers that ask for OpenMetrics. A source of its
         own is a tally of its own: two shards that have each refused one series make two.
         """
         seen = self._seen.setdefault((counter, source), Tally())
@@ -76,8 +76,7 @@ class Growth:
             if growth > 0:
                 values = key if isinstance(key, tuple) else (key,)
                 child = counter.labels(**dict(zip(labels, values, strict=True))) if labels else counter
-                incident = incidents.get(key) if incidents else None
-                child.inc(growth / unit, {"incident_id": incident} if incident else None)
+                child.inc(growth / unit, examples.get(key) if examples else None)
 
     def forget(self, source: Hashable) -> None:
         """The tallies of a source start at zero again."""
@@ -160,9 +159,9 @@ class Observer:
         self._growth.take(metrics.ticks, (), {"": tallies.ticks})
         self._growth.take(metrics.leases_lost, (), {"": tallies.fenced})
         self._growth.take(metrics.shards_rebuilt, ("source",), tallies.rebuilt)
-        self._growth.take(metrics.firings, ("detector", "tier", "status"), tallies.firings)
-        last = tallies.last_incident
-        self._growth.take(metrics.verdicts, ("status", "triage_result"), tallies.verdicts, incidents=last)
+        last = tallies.examples
+        self._growth.take(metrics.firings, ("detector", "tier", "status"), tallies.firings, examples=last)
+        self._growth.take(metrics.verdicts, ("status", "triage_result"), tallies.verdicts, examples=last)
         self._growth.take(metrics.verdicts_muted, ("status",), tallies.muted)
         self._growth.take(metrics.verdicts_stale, ("status",), tallies.stale)
         self._growth.take(metrics.verdicts_standing, (), {"": tallies.standing})

@@ -14,7 +14,7 @@ import structlog
 
 from stream.core.layouts import LayoutError
 from stream.evaluate import Fenced, ShardEvaluator
-from stream.restore import ensure_shards
+from stream.restore import Starts, ensure_shards
 from stream.store import Store
 
 Source = Literal["snapshot", "telemetry"]
@@ -28,9 +28,10 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.rebuild")
 class Rebuilder:
     """Makes shards anew."""
 
-    def __init__(self, store: Store, kafka: dict[str, Any]) -> None:
+    def __init__(self, store: Store, kafka: dict[str, Any], starts: Starts | None = None) -> None:
         self._store = store
         self._kafka = kafka
+        self._starts = starts
         self._tries: Counter[int] = Counter()
 
     async def rebuild(self, evaluator: ShardEvaluator, error: LayoutError) -> Source:
@@ -46,7 +47,8 @@ class Rebuilder:
         log.error("state_unreadable", shard=shard, tick=tick, detail=str(error), kept_as=self._store.unreadable(shard))
         if not await self._store.forget(shard, evaluator.token):
             raise Fenced(f"the epoch of shard {shard} is over")
-        found = await ensure_shards(self._store, self._kafka, quiet={shard: tick}, snapshots=with_snapshot)
+        silent = {shard: tick}
+        found = await ensure_shards(self._store, self._kafka, self._starts, quiet=silent, snapshots=with_snapshot)
         source: Source = "snapshot" if found.get(shard) else "telemetry"
         log.error("shard_rebuilt", shard=shard, source=source, snapshot_tick=found.get(shard) or None, quiet_until=tick)
         return source

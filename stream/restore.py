@@ -6,7 +6,7 @@ Nothing that was already said is said again: up to the newest heartbeat of a sha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,9 +18,12 @@ from schemas.words import DEFAULT_NAMESPACE, HEARTBEATS_TOPIC, SNAPSHOTS_TOPIC
 from stream.core.checkpoint import readable
 from stream.core.ticks import MINUTE_MS, ms_of
 from stream.snapshots import newest
-from stream.store import Birth, Store
+from stream.store import Birth, PartitionState, Store
 
 READ_TIMEOUT_MS: Final = 1000
+
+
+Starts = Callable[[], Awaitable[Mapping[str, PartitionState]]]
 
 
 class _Beat(msgspec.Struct):
@@ -31,13 +34,20 @@ class _Beat(msgspec.Struct):
 
 
 async def ensure_shards(
-    store: Store, kafka: dict[str, Any], *, quiet: Mapping[int, int] | None = None, snapshots: bool = True
+    store: Store,
+    kafka: dict[str, Any],
+    starts: Starts | None = None,
+    *,
+    quiet: Mapping[int, int] | None = None,
+    snapshots: bool = True,
 ) -> dict[int, int]:
     """Make every shard that Redis lacks; those, each with the tick of its snapshot, 0 for none.
 
-    `kafka` are the client's options. `quiet` are ticks, by shard, that are known to have been said, beyond what
-    heartbeats tell. Raises LayoutMismatch if Redis holds shards of another kind, KafkaError if the topics cannot be
-    read.
+    `kafka` are the client's options. `starts` answers where every source partition begins: a shard knows them all from
+    its birth on, so that none is passed by before whoever has it in hand comes to read it again. `quiet` are ticks, by
+    shard, that are known to have been said, beyond what heartbeats tell.
+
+    Raises LayoutMismatch if Redis holds shards of another kind, KafkaError if the topics cannot be read.
     """
     metas = await asyncio.gather(*(store.meta(shard) for shard in range(store.shards)))
     missing = [shard for shard, meta in enumerate(metas) if meta is None]
@@ -46,11 +56,12 @@ async def ensure_shards(
     values = await read_values(SNAPSHOTS_TOPIC, kafka) if snapshots else []
     births = newest(values, store.shards, store.namespace, readable)
     said = last_ticks(await read_values(HEARTBEATS_TOPIC, kafka), store.shards, store.namespace)
+    known = await starts() if starts is not None else {}
     made = {}
     for shard in missing:
         birth = births.get(shard, Birth())
         silent = max(said.get(shard, 0), birth.tick, (quiet or {}).get(shard, 0))
-        fresh = Birth(birth.tick, silent, birth.state, birth.hours, birth.parts, birth.inboxes)
+        fresh = Birth(birth.tick, silent, birth.state, birth.hours, {**known, **(birth.parts or {})}, birth.inboxes)
         if await store.birth(shard, fresh):
             made[shard] = birth.tick
     return made

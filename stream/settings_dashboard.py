@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
@@ -13,6 +13,18 @@ from stream.settings_sections import Port, Section, is_loopback
 
 SHORTEST_TOKEN: Final = 16
 Token = Annotated[SecretStr, Field(min_length=SHORTEST_TOKEN)]
+PersonName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
+"""No blanks and no brackets: the page writes `(shared token)` behind names that no token proves."""
+
+
+class Person(Section):
+    """Who holds a token of their own. The configuration has its hash alone, so it holds no secret."""
+
+    token_sha256: str = Field(
+        pattern=r"^[0-9a-f]{64}$",
+        description='SHA-256 of the person\'s token: `printf %s "$TOKEN" | sha256sum`. The token must be random.',
+    )
+    role: Literal["reader", "operator"] = Field("operator", description="Whether they may act, or only look.")
 
 
 class DashboardSettings(Section):
@@ -28,6 +40,9 @@ class DashboardSettings(Section):
     operator_token_file: Path | None = Field(None, description="File that holds the token of those who may act.")
     reader_token: Token | None = Field(None, description="Token of those who may only look. At least 16 characters.")
     reader_token_file: Path | None = Field(None, description="File that holds the token of those who may only look.")
+    people: dict[PersonName, Person] = Field(
+        default_factory=dict, description="Who has a token of their own, by the name that the audit trail has for them."
+    )
     tls_certfile: Path | None = Field(None, description="Certificate (PEM), with its chain, to serve HTTPS.")
     tls_keyfile: Path | None = Field(None, description="Private key of the certificate (PEM, not encrypted).")
     proxy_addresses: tuple[str, ...] = Field(
@@ -40,6 +55,11 @@ class DashboardSettings(Section):
         None, description="Header in which such a proxy names the user's groups, separated by commas."
     )
     operator_groups: tuple[str, ...] = Field((), description="Groups of that header whose members may act.")
+    published_on_loopback: bool = Field(
+        default=False,
+        description="Whether `host` is reached from loopback alone, as through a container's port that is published "
+        "there: plain HTTP is allowed then, with a token, and under loopback's host names only.",
+    )
     narrator: bool = Field(
         default=False, description="Let the model of [judge] summarise verdicts that people look at; checked, marked."
     )
@@ -55,6 +75,9 @@ class DashboardSettings(Section):
         wrong: list[str] = []
         if (self.tls_certfile is None) != (self.tls_keyfile is None):
             wrong.append("tls_certfile and tls_keyfile go together: give both or neither")
+        hashes = [person.token_sha256 for person in self.people.values()]
+        if len(set(hashes)) < len(hashes):
+            wrong.append("people: two of them have the same token; give each a token of their own")
         if not is_loopback(self.host):
             wrong.extend(self._unguarded())
         if (self.user_header or self.groups_header) and not self.proxy_addresses:
@@ -72,15 +95,17 @@ class DashboardSettings(Section):
 
     def _unguarded(self) -> list[str]:
         wrong = []
-        if self.operator_token is None and self.reader_token is None and not self.proxy_addresses:
+        tokens = self.operator_token is not None or self.reader_token is not None or bool(self.people)
+        if not tokens and (self.published_on_loopback or not self.proxy_addresses):
             wrong.append(
                 f"host {self.host} is reachable from outside, and there is no token: "
                 "set operator_token_file or MIDWATCH_DASHBOARD__OPERATOR_TOKEN, or listen on 127.0.0.1"
             )
-        if self.tls_certfile is None and not self.proxy_addresses:
+        if self.tls_certfile is None and not self.proxy_addresses and not self.published_on_loopback:
             wrong.append(
                 f"host {self.host} is reachable from outside, and there is no TLS: "
-                "set tls_certfile and tls_keyfile, or name the proxy that does it in proxy_addresses"
+                "set tls_certfile and tls_keyfile, or name the proxy that does it in proxy_addresses; in a container "
+                "whose port is published on the host's 127.0.0.1 alone, say published_on_loopback = true"
             )
         return wrong
 

@@ -62,6 +62,9 @@ class KafkaSettings(Section):
     )
     partitions: int = Field(8, ge=1, le=10_000, description="Partitions of each input topic that it makes.")
     max_batch_records: int = Field(4000, ge=1, le=100_000, description="Most records that ingest takes at once.")
+    fetch: Literal["auto", "records"] = Field(
+        "auto", description="auto: whole batches where the Kafka client allows it. records: record by record, slower."
+    )
     fetch_max_wait_ms: int = Field(100, ge=1, le=60_000, description="Longest wait of a fetch for data.")
     session_timeout_ms: int = Field(
         10_000, ge=6000, le=1_800_000, description="Silence after which the group counts a worker as gone."

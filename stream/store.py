@@ -5,7 +5,7 @@ itself; the scripts bear a repetition, but a repetition after a pause could be a
 
 | key | what |
 |---|---|
-| `{ns:shard}:meta` | hash: born, layout, shards, epoch(s), sealed, committed, checkpoint, quiet, pending, newest |
+| `{ns:shard}:meta` | hash: born, layout, shards, epoch(s), sealed, committed, checkpoint, quiet, pending, newest, ... |
 | `{ns:shard}:parts` | hash: for each source partition `#next` offset, `#newest` event ms, `#empty` reference ms |
 | `{ns:shard}:in:TICK` | list of packed deltas that become visible at the tick |
 | `{ns:shard}:inbytes` | hash: tick to the bytes in its inbox |
@@ -36,7 +36,7 @@ HOUR_TTL_SECONDS: Final = (HOURS + 10 * 24) * 3600
 UNREADABLE_SECONDS: Final = 28 * 24 * 3600
 SCRIPTS: Final = (
     *("ingest", "touch", "register", "birth", "acquire", "renew", "seal", "commit", "snapshot", "forget"),
-    *("inboxes", "living"),
+    *("inboxes", "living", "snapped"),
 )
 PROBED: Final = frozenset({"ingest", "birth", "seal", "commit", "snapshot", "inboxes"})
 """Scripts that touch keys which they are not given: `probe.lua` goes before them."""
@@ -92,13 +92,17 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """A shard's ticks: up to `committed` evaluated and published, up to `quiet` nothing is emitted."""
+    """A shard's ticks: up to `committed` evaluated and published, up to `quiet` nothing is emitted.
+
+    `snapshot_ms` is when the shard was last put into the compacted topic, 0 for never.
+    """
 
     committed: int
     sealed: int
     checkpoint: int
     quiet: int
     pending: int
+    snapshot_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +163,7 @@ class Store:
 
     async def meta(self, shard: int) -> Meta | None:
         """The shard's ticks, or None if it is not there. Raises LayoutMismatch for another layout or number."""
-        names = ("born", "layout", "shards", "committed", "sealed", "checkpoint", "quiet", "pending")
+        names = ("born", "layout", "shards", "committed", "sealed", "checkpoint", "quiet", "pending", "snapshot")
         found = await self.redis.hmget(self.key(shard, "meta"), list(names))
         if found[0] is None:
             return None
@@ -223,12 +227,15 @@ class Store:
     async def touch(self, shard: int, empties: Sequence[tuple[str, int, int]]) -> Progress:
         """Note partitions found read to their end: (partition, next offset, reference ms).
 
-        Raises ShardMissing, or OffsetMismatch for one whose stored offset is another; the others are noted.
+        Raises OffsetMismatch or PartitionMissing where the shard stands elsewhere, ShardMissing if it is not there.
         """
         args = [value for entry in empties for value in entry]
         reply = self._present(await self._run("touch", self._keys(shard, "meta", "parts"), args), shard)
         if reply[0] == 0:
-            raise OffsetMismatch(reply[1].decode(), int(reply[2]), int(reply[3] or NEVER))
+            name = reply[1].decode()
+            if not reply[2]:
+                raise PartitionMissing(f"shard {shard} does not know the source partition {name}")
+            raise OffsetMismatch(name, int(reply[2]), int(reply[3] or NEVER))
         return Progress(int(reply[1]), int(reply[2]))
 
     def _present(self, reply: Any, shard: int) -> Any:
@@ -313,6 +320,10 @@ class Store:
         parts = _part_states(zip(reply[1][::2], reply[1][1::2], strict=True))
         inboxes = zip(reply[2::2], reply[3::2], strict=True)
         return parts, [(int(tick), blob) for tick, blobs in inboxes for blob in blobs]
+
+    async def note_snapshot(self, shard: int, token: str, at_ms: int) -> None:
+        """Note when the shard was last put into the compacted topic, for whoever holds it next."""
+        await self._run("snapped", self._keys(shard, "meta"), [token, at_ms])
 
     async def load(self, shard: int) -> tuple[bytes, dict[tuple[int, int], bytes]]:
         """The last checkpoint (empty if there is none) and its hours. Raises LayoutError."""

@@ -20,6 +20,7 @@ from schemas.outputs import Verdict
 from schemas.words import SNAPSHOTS_TOPIC
 from stream.adapters import Decoder
 from stream.assembly import engine_of, machine_factory, record_limits
+from stream.clock import EngineClock
 from stream.core.machine import Outcome
 from stream.core.ticks import MINUTE_MS
 from stream.cost_report import CostReporter
@@ -52,11 +53,6 @@ PUBLISH_SECONDS = 30.0
 Loop: TypeAlias = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.worker")
-
-
-def wall_ms() -> int:
-    """The wall clock, in ms since 1970-01-01 UTC. The only place of the engine that asks for it."""
-    return time.time_ns() // 1_000_000
 
 
 class TopicsMissing(RuntimeError):
@@ -94,7 +90,9 @@ class Worker:
             if made:
                 from_snapshots = [shard for shard, tick in made.items() if tick]
                 log.info("shards_made", shards=list(made), from_snapshots=from_snapshots)
-            ingest, evaluate = self._parts(store, producer)
+            clock = EngineClock(redis.time)
+            await clock.sync()
+            ingest, evaluate = self._parts(store, producer, clock)
             await ingest.start()
             stack.push_async_callback(ingest.stop)
             contacts = {
@@ -107,7 +105,7 @@ class Worker:
                 evaluate,
                 self._decoder.counters,
                 contacts,
-                wall_ms,
+                clock.now_ms,
                 self.settings.engine.stuck_seconds,
                 SignalCollector(self.metrics.registry, self.settings.http.series_metrics),
             )
@@ -117,9 +115,9 @@ class Worker:
             running = asyncio.get_running_loop()
             diagnosis = Diagnosis(contacts, places, troubles, lambda: where_tasks_stand(running))
             feedback = FeedbackWatch(self.settings, self.metrics, lambda: 0 in evaluate.shards)
-            side: dict[str, Loop] = {"feedback": feedback.run}
+            side: dict[str, Loop] = {"feedback": feedback.run, "clock": clock.keep}
             if self.settings.costs.quarterly_report:
-                report = Publisher(producer, wall_ms).cost_report
+                report = Publisher(producer, clock.now_ms).cost_report
                 side["cost-report"] = CostReporter(self.settings, store, self.owner, report, self.metrics).run
             await self._serve(stack, observer, diagnosis, loops, side, stop)
 
@@ -131,10 +129,14 @@ class Worker:
         if missing:
             raise TopicsMissing(f"topics are missing: {', '.join(missing)}; run: midwatch topics create")
 
-    def _parts(self, store: Store, producer: AIOKafkaProducer) -> tuple[IngestLoop, EvaluateLoop]:
+    def _parts(
+        self, store: Store, producer: AIOKafkaProducer, clock: EngineClock
+    ) -> tuple[IngestLoop, EvaluateLoop]:
         settings, engine = self.settings, self.settings.engine
-        staleness = Staleness(round(engine.stale_minutes * MINUTE_MS), wall_ms if engine.clock == "wall" else None)
-        publisher = Publisher(producer, wall_ms, staleness)
+        staleness = Staleness(
+            round(engine.stale_minutes * MINUTE_MS), clock.now_ms if engine.clock == "wall" else None
+        )
+        publisher = Publisher(producer, clock.now_ms, staleness)
         ingest = Ingest(
             store,
             self._decoder,
@@ -143,7 +145,7 @@ class Worker:
             settings.budget_rules(),
             prices=settings.price_book(),
             dead_letter_payloads=settings.limits.dead_letter_payloads,
-            wall_ms=wall_ms if engine.clock == "wall" else None,
+            wall_ms=clock.now_ms if engine.clock == "wall" else None,
             point=CommitTimer(self.metrics.commit_duration),
         )
         ingest.tallies.fold.spend = SpendTally(settings.chargeback.policy())
@@ -170,10 +172,12 @@ class Worker:
         async def send_snapshot(records: list[PieceRecord]) -> None:
             await asyncio.gather(*[await producer.send(SNAPSHOTS_TOPIC, value=r.value, key=r.key) for r in records])
 
+        client_id = str(self._kafka["client_id"])
+        reading = IngestLoop(settings, store, ingest, clock.now_ms, client_id, clock.of_own)
         voice = Voice(publisher.heartbeat, send_snapshot, say_again, staleness)
-        rebuild = Rebuilder(store, self._kafka).rebuild
-        loop = EvaluateLoop(store, self.owner, make_evaluator, self.engine, voice, rebuild, wall_ms)
-        return IngestLoop(settings, store, ingest, wall_ms, str(self._kafka["client_id"])), loop
+        rebuild = Rebuilder(store, self._kafka, reading.every_start).rebuild
+        loop = EvaluateLoop(store, self.owner, make_evaluator, self.engine, voice, rebuild, clock.now_ms)
+        return reading, loop
 
     async def _serve(
         self,

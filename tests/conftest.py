@@ -8,7 +8,7 @@ from hypothesis import settings
 SERVERS = frozenset({"browser", "contract", "integration"})
 """Folders whose tests share servers, and whose servers should not compete with one another."""
 
-pytest_plugins = ("tests.support.fixtures",)
+pytest_plugins = ("tests.support.fixtures", "tests.support.fortress")
 
 # Generated cases run into real servers, whose speed says nothing about the code; failures print how to repeat them.
 settings.register_profile("midwatch", deadline=None, print_blob=True)

@@ -49,7 +49,10 @@ function tellTimes(within = document) {
     text.dataset.told = text.textContent;
     if (text.textContent.includes(":")) text.textContent = hm(new Date(text.dataset.at));
   }
-  for (const zone of within.querySelectorAll("[data-zone]")) setText(zone, `Times in ${zoneName(new Date())}; the table is in UTC`);
+  for (const zone of within.querySelectorAll("[data-zone]")) {
+    const byDay = !zone.previousElementSibling.textContent.includes(":");
+    setText(zone, byDay ? "Days from midnight UTC to midnight UTC" : `Times in ${zoneName(new Date())}; the table is in UTC`);
+  }
 }
 function setText(element, text) { if (element.textContent !== text) element.textContent = text; }
 
@@ -190,7 +193,7 @@ function readChart(plot, fraction) {
   const at = nearest(filled[0].points)[0];
   const values = filled.map((course) => {
     const [, value, low, high] = nearest(course.points);
-    const band = low == null ? "" : ` (expected ${write(low)} to ${write(high)})`;
+    const band = low == null ? "" : ` (${plot.dataset.band} ${write(low)} to ${write(high)})`;
     return `${filled.length > 1 ? course.name + " " : ""}${value == null ? "no data" : write(value)}${band}`;
   });
   const words = `${local(new Date(starts + at * 1000))}: ${values.join(" · ")}`;

@@ -3,8 +3,10 @@
 #
 #   KAFKA_ACLS="kafka-acls.sh --bootstrap-server broker:9092 --command-config admin.properties" bash acls.sh
 #
-# Each part has a user of its own, by default the name of its role; ENGINE=User:midwatch names another. Who makes the
-# topics (`midwatch topics create`) needs Create on them, and is an administrator once.
+# Each part has a user of its own, by default the name of its role; ENGINE=User:midwatch names another. `midwatch run`
+# also starts the page and the deliveries, as its own user: where it does, say ENGINE, PAGE and DELIVERY with one name,
+# or set dashboard.enabled and delivery.enabled to false and run them apart. Who makes the topics (`midwatch topics
+# create`) needs Create on them, and is an administrator once.
 #
 # The split that matters: telemetry and answers are written by different users. A producer that was broken into can say
 # wrong things about its own agents; it cannot forge a verdict, silence a pager or approve a rollback.
@@ -19,6 +21,7 @@ set -euo pipefail
 : "${DELIVERY:=User:delivery}"  # midwatch sinks run
 : "${ROLLBACK:=User:rollback}"  # midwatch rollback run
 : "${OPERATOR:=User:operator}"  # people at the command line
+: "${PUBLISH_DEPLOYMENT:=no}"    # yes: the rollback says itself what it rolled back (rollback.publish_deployment)
 
 telemetry=(agent.interactions agent.authorizations agent.circuit-breakers agent.evaluations agent.deployments agent.usage
   otlp_spans otlp_logs)
@@ -60,6 +63,9 @@ joins "$DELIVERY" "$GROUP-sink-" prefixed
 may "$ROLLBACK" "Read Describe" midwatch.verdicts midwatch.controls
 may "$ROLLBACK" "Read Write Describe" midwatch.actions
 joins "$ROLLBACK" "$GROUP-rollback" prefixed
+if [ "$PUBLISH_DEPLOYMENT" = yes ]; then may "$ROLLBACK" "Write Describe" agent.deployments; fi
 
 may "$OPERATOR" "Read Describe" "${telemetry[@]}" "${answers[@]}" midwatch.actions
 may "$OPERATOR" "Read Write Describe" midwatch.controls midwatch.feedback
+# `midwatch sinks list` reads how far each delivery has come.
+$KAFKA_ACLS --add --allow-principal "$OPERATOR" --operation Describe --group "$GROUP-sink-" --resource-pattern-type prefixed

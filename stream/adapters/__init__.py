@@ -2,7 +2,7 @@
 
 from stream.adapters.controls import decode_controls
 from stream.adapters.deadletter import dead_letter
-from stream.adapters.decoder import Counters, Decoded, Decoder, Limits, Record
+from stream.adapters.decoder import Columns, Counters, Decoded, Decoder, KafkaRecord, Limits, Record
 from stream.adapters.native import (
     Authorization,
     CircuitBreaker,
@@ -18,12 +18,14 @@ from stream.adapters.rejection import Rejection
 __all__ = [
     "Authorization",
     "CircuitBreaker",
+    "Columns",
     "Counters",
     "Decoded",
     "Decoder",
     "Deployment",
     "Evaluation",
     "Interaction",
+    "KafkaRecord",
     "Limits",
     "NativeEvent",
     "Origin",

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from operator import attrgetter
+from typing import Any, Final, Protocol, cast
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from schemas.base import JsonObject
 from stream.adapters.explain import check_age, check_type, explain, explain_time
@@ -25,7 +28,7 @@ from stream.adapters.otlp_take import Bounds
 from stream.adapters.packed import gunzip, is_gzip
 from stream.adapters.payload import Headers, Origin, Payload, without_registry_prefix
 from stream.adapters.rejection import RejectedRecord, Rejection
-from stream.adapters.times import MINUTE_CHARACTERS, TimeReader
+from stream.adapters.times import INVALID, MINUTE_CHARACTERS, TimeReader
 from stream.adapters.unknown import SHAPES, UnknownFields, drop_unknown
 from stream.core.spans import TracedSpan
 
@@ -36,6 +39,27 @@ _UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
 Record = tuple[bytes | None, Headers, int]
 """Value, headers, and the record's timestamp in ms, negative if it has none."""
+
+
+
+class KafkaRecord(Protocol):
+    """The same as an object; `timestamp` in milliseconds. The Kafka client's records are such."""
+
+    @property
+    def timestamp(self) -> int:
+        """The record's own time."""
+        ...
+
+    @property
+    def value(self) -> bytes | None:
+        """The event; None for a tombstone."""
+        ...
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """Its headers, in order."""
+        ...
+
 
 Foldable = NativeEvent | TracedSpan
 """What a record may hold that counts."""
@@ -90,6 +114,45 @@ class Decoded:
             else:
                 self.events.append(outcome)
                 self.positions.append(position)
+
+
+@dataclass(slots=True)
+class Columns:
+    """A batch, decoded for the fold: `times[i]` is the time of `events[i]`, whose own field may still hold its text."""
+
+    events: list[Foldable]
+    times: NDArray[np.int64]
+    rejections: list[tuple[int, Rejection]]
+
+
+def _merged(
+    events: Sequence[Foldable],
+    times: NDArray[np.int64],
+    positions: NDArray[np.int64],
+    outcomes: Mapping[int, Sequence[Outcome]],
+) -> Columns:
+    """The plain events, each from the record at its of the ascending `positions`, and the outcomes of other records.
+
+    Both in the order of the records; a plain event whose record has an outcome of its own is left out.
+    """
+    merged = Columns([], np.zeros(0, np.int64), [])
+    columns, done = [], 0
+    for position in sorted(outcomes):
+        upto = int(np.searchsorted(positions, position))
+        held = Decoded()
+        held.add(position, outcomes[position])
+        merged.events += [*events[done:upto], *held.events]
+        merged.rejections += held.rejections
+        columns += [times[done:upto], np.fromiter(map(_TIME, held.events), np.int64, len(held.events))]
+        done = upto + (upto < len(positions) and int(positions[upto]) == position)
+    merged.events += events[done:]
+    merged.times = np.concatenate([*columns, times[done:]])
+    return merged
+
+
+_VALUE: Final = attrgetter("value")
+_TIME: Final = attrgetter("time")
+_TIMESTAMP: Final = attrgetter("timestamp")
 
 
 class Decoder:
@@ -154,6 +217,57 @@ class Decoder:
             else:
                 batch.add(position, [self._timed(event, received_ms)])
         return batch
+
+    def decode_columns(self, records: Sequence[KafkaRecord], now_ms: int | None = None) -> Columns:
+        """What `decode_batch` finds in the records, with the times in a column: nothing is done event by event.
+
+        With `now_ms`, no record counts as received later than that. It pays from some hundred records on, and is
+        fastest where one call's events fit the processor's cache: a thousand or so.
+        """
+        received = np.fromiter(map(_TIMESTAMP, records), np.int64, len(records))
+        if now_ms is not None:
+            received = np.where((received >= 0) & (received < now_ms), received, now_ms)
+        events, refused = self._plain_events(records)
+        times = self._times.read_many(list(map(_TIME, events)))
+        lags = (np.delete(received, refused) if refused else received) - times
+        far = np.flatnonzero((lags < self._oldest_lag) | (lags > self._newest_lag) | (times == INVALID))
+        if not refused and not len(far):
+            return Columns(events, times, [])
+        positions = np.delete(np.arange(len(records)), refused)
+        outcomes = {p: self._refused(records[p], int(received[p])) for p in refused}
+        for index in far.tolist():
+            position = int(positions[index])
+            outcomes[position] = [self._timed(events[index], int(received[position]))]
+        return _merged(events, times, positions, outcomes)
+
+    def _plain_events(self, records: Sequence[KafkaRecord]) -> tuple[list[Any], list[int]]:
+        """The records that are native events as they stand, decoded, and the positions of those that are not."""
+        values: list[bytes | None] = list(map(_VALUE, records))
+        longest = self.limits.max_bytes
+        try:
+            unfit = max(map(len, values), default=0) > longest  # type: ignore[arg-type]
+        except TypeError:  # a null value
+            unfit = True
+        if unfit:
+            values = [value if value is not None and len(value) <= longest else b"" for value in values]
+        events: list[Any] = []
+        refused: list[int] = []
+        decoded = map(self._decode, cast("list[bytes]", values))
+        while True:
+            try:
+                # A failure leaves in the list what came before it, and the iterator behind what failed.
+                events.extend(decoded)
+            except _UNREADABLE:
+                refused.append(len(events) + len(refused))
+            else:
+                return events, refused
+
+    def _refused(self, record: KafkaRecord, received_ms: int) -> list[Outcome]:
+        """What is in a record that the fast decoder did not take, or was not given."""
+        value = record.value
+        if value is None or len(value) > self.limits.max_bytes:
+            return self._unread(value)
+        return self._read_carefully(value, record.headers, received_ms)
 
     def _unread(self, value: bytes | None) -> list[Outcome]:
         if value is None:

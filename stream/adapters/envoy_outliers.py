@@ -27,16 +27,24 @@ _SUCCESS: Final = (
 )
 
 
+_EJECTIONS: Final = ("num_ejections", "numEjections")
+_FIRST_TYPE: Final = "CONSECUTIVE_5XX"
+
+
 def is_outlier_event(payload: Payload) -> bool:
-    """Whether the value names a cluster, a host and an action."""
+    """Whether the value names a cluster, a host and an action, or how often the host was ejected.
+
+    Envoy writes every field; other writers of protobuf's JSON leave out what has its default, as EJECT and 5XX do.
+    """
     plain = payload.object
-    return "action" in plain and first(plain, _CLUSTER) is not None and first(plain, _HOST) is not None
+    acted = "action" in plain or first(plain, _EJECTIONS) is not None
+    return acted and first(plain, _CLUSTER) is not None and first(plain, _HOST) is not None
 
 
 def read_outlier_event(payload: Payload) -> list[Found]:
     """The host's new state. Raises RejectedRecord, with what is missing."""
     plain = payload.object
-    action = plain.get("action")
+    action = plain.get("action", "EJECT")
     if not isinstance(action, str) or action not in STATES:
         shown = quote(action) if isinstance(action, str) else "no text"
         raise RejectedRecord("invalid_field", f"Envoy: `action` is {shown}, neither EJECT nor UNEJECT")
@@ -55,7 +63,7 @@ def read_outlier_event(payload: Payload) -> list[Found]:
         "breaker": f"outlier detection of {cluster}"[:256],
         "instance": _instance(payload.header("midwatch_instance"), text_at(plain, *_HOST)),
         "previous_state": before,
-        "reason": short(plain.get("type")),
+        "reason": short(plain.get("type", _FIRST_TYPE)),
         "failure_rate": _failure_rate(number(first(plain, _SUCCESS))),
     }
     return [event(payload, "Envoy", "circuit_breaker", required, optional)]

@@ -1,15 +1,17 @@
 """What one batch of events gained, by the tick at which it becomes visible and the minute that it counts in.
 
-A fold counts into a `Place`, system by system; `Batch.spread` turns that into one delta for each shard and tick.
+A fold counts into the cells of a `Place`; `Batch.spread` turns that into one delta for each shard and tick.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 from zlib import crc32
+
+from msgspec import Struct
 
 from schemas.series import SeriesKey
 from schemas.words import ControlType, EventType
@@ -32,6 +34,16 @@ from stream.core.deltas import (
 from stream.core.spans import SpanFact, TracedSpan, TracePart
 from stream.core.ticks import NEVER
 
+UNNAMED: Final = "(unnamed)"
+"""Stands for an agent or a principal that the producer left out."""
+
+_FLOW: Final = KIND_CODE["flow"]
+_FLOW_VERSION: Final = KIND_CODE["flow_version"]
+_FLOW_REASON: Final = KIND_CODE["flow_reason"]
+_AGENT: Final = KIND_CODE["agent"]
+_DENIAL: Final = KIND_CODE["denial"]
+_USAGE: Final = KIND_CODE["usage"]
+
 _RECORDED: Final[dict[type, EventType | ControlType]] = {
     ScoreRecord: "evaluation",
     BreakerRecord: "circuit_breaker",
@@ -40,38 +52,58 @@ _RECORDED: Final[dict[type, EventType | ControlType]] = {
     AcknowledgementRecord: "acknowledgement",
 }
 
+Series = tuple[int, str, str, tuple[str, ...]]
+"""A series as a `Count` has it: code of its kind, environment, system, dimensions."""
+
+Shown = tuple[int, str, str | None]
+"""An exemplar: rank, identity of the interaction, trace."""
+
 _K = TypeVar("_K")
 
 
-@dataclass(slots=True)
-class System:
-    """What one system gained in one place: counters by the system's own small keys, and its newest tagged event."""
+class Tagged(Struct, gc=False):
+    """The newest tagged event of something."""
 
-    flows: dict[tuple[str, str | None], list[int]] = field(default_factory=dict)
-    agents: dict[str, list[int]] = field(default_factory=dict)
-    usage: dict[tuple[str, str, str], list[int]] = field(default_factory=dict)
     tagged: NativeEvent | TracedSpan | None = None
     tagged_ms: int = NEVER
 
     def note_tags(self, event: NativeEvent | TracedSpan, ms: int) -> None:
         """Keep the tagged event that is the newest; of two at the same time, the one of the greater id."""
-        if self.tagged is None or (ms, *_identity(event)) > (self.tagged_ms, *_identity(self.tagged)):
+        newer = ms > self.tagged_ms
+        if newer or self.tagged is None or (ms == self.tagged_ms and _identity(event) > _identity(self.tagged)):
             self.tagged, self.tagged_ms = event, ms
 
-    def counts(self, environment: str, system: str, minute: int) -> Iterable[Count]:
-        """Its counters as counts of series."""
-        where = (environment, system)
-        flows: dict[str, list[int]] = {}
-        for (flow, version), cell in self.flows.items():
-            add_to(flows, flow, cell)
-            if version is not None:
-                yield Count(KIND_CODE["flow_version"], *where, (flow, version), minute, tuple(cell[:2]))
-        for flow, cell in flows.items():
-            yield Count(KIND_CODE["flow"], *where, (flow,), minute, tuple(cell))
-        for agent, cell in self.agents.items():
-            yield Count(KIND_CODE["agent"], *where, (agent,), minute, tuple(cell))
-        for dims, cell in self.usage.items():
-            yield Count(KIND_CODE["usage"], *where, dims, minute, tuple(cell))
+
+# The cells know their newest tagged event too: to ask for their system's at every event would cost as much as counting.
+
+
+class FlowCell(Tagged, gc=False):
+    """What one version of a flow gained in one place; of its escalations, how many for which reason, and exemplars."""
+
+    interactions: int = 0
+    escalations: int = 0
+    failures: int = 0
+    reasons: dict[str, int] | None = None
+    shown: list[Shown] | None = None
+
+
+class AgentCell(Tagged, gc=False):
+    """What one agent gained in one place; of its denials, how many by action and principal, and exemplars."""
+
+    requests: int = 0
+    denials: int = 0
+    denied: dict[tuple[str, str], int] | None = None
+    shown: list[Shown] | None = None
+
+
+class UsageCell(Tagged, gc=False):
+    """What one agent's use of one model gained in one place; `cost` in micro-dollars."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    cost: int = 0
 
 
 class Shards(Protocol):
@@ -105,15 +137,76 @@ class Trace:
 
 @dataclass(slots=True)
 class Place:
-    """What is visible from `tick` on and counts in `minute`."""
+    """What is visible from `tick` on and counts in `minute`. Keys of cells begin with environment and system."""
 
     tick: int
     minute: int
-    systems: dict[tuple[str, str], System] = field(default_factory=dict)
-    series: dict[SeriesKey, list[int]] = field(default_factory=dict)
+    flows: dict[tuple[str, str, str, str | None], FlowCell] = field(default_factory=dict)
+    agents: dict[tuple[str, str, str], AgentCell] = field(default_factory=dict)
+    usage: dict[tuple[str, str, str | None, str, str | None], UsageCell] = field(default_factory=dict)
+    series: dict[Series, list[int]] = field(default_factory=dict)
+    tags: dict[tuple[str, str], Tagged] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
-    exemplars: dict[SeriesKey, list[ExemplarRecord]] = field(default_factory=dict)
+    exemplars: dict[Series, list[Shown]] = field(default_factory=dict)
     traces: dict[tuple[str, str, bytes], Trace] = field(default_factory=dict)
+
+    def note_tags(self, event: NativeEvent | TracedSpan, ms: int) -> None:
+        """The tags of an event that no cell holds."""
+        where = (event.environment, event.system)
+        known = self.tags.get(where)
+        if known is None:
+            known = self.tags[where] = Tagged()
+        known.note_tags(event, ms)
+
+    def counts(self) -> Iterator[tuple[tuple[str, str], Iterable[Count], Tagged | None]]:
+        """Of whom, the counts, and the newest tagged event; a system comes as often as it has cells."""
+        minute, series = self.minute, self._in_series()
+        flows: dict[tuple[str, str, str], list[int]] = {}
+        for (environment, system, flow, version), cell in self.flows.items():
+            amounts = (cell.interactions, cell.escalations, cell.failures)
+            add_to(flows, (environment, system, flow), amounts)
+            counts: tuple[Count, ...] = ()
+            if version is not None:
+                counts = (Count(_FLOW_VERSION, environment, system, (flow, version), minute, amounts[:2]),)
+            yield (environment, system), counts, cell
+        for (environment, system, flow), summed in flows.items():
+            yield (environment, system), (Count(_FLOW, environment, system, (flow,), minute, tuple(summed)),), None
+        for (environment, system, agent), asked in self.agents.items():
+            count = Count(_AGENT, environment, system, (agent,), minute, (asked.requests, asked.denials))
+            yield (environment, system), (count,), asked
+        for (environment, system, caller, model, pricing), used in self.usage.items():
+            dims = (caller or UNNAMED, model, pricing or "payg")
+            tokens = (used.input_tokens, used.cached_input_tokens, used.output_tokens)
+            count = Count(_USAGE, environment, system, dims, minute, (used.requests, *tokens, used.cost))
+            yield (environment, system), (count,), used
+        for key, summed in series.items():
+            yield key[1:3], (Count(*key, minute, tuple(summed)),), None
+        for where, tagged in self.tags.items():
+            yield where, (), tagged
+
+    def _in_series(self) -> dict[Series, list[int]]:
+        """`series`, and what cells hold of series of their own."""
+        series = {key: list(amounts) for key, amounts in self.series.items()}
+        for (environment, system, flow, _), cell in self.flows.items():
+            for reason, number in (cell.reasons or {}).items():
+                add_to(series, (_FLOW_REASON, environment, system, (flow, reason)), (number,))
+        for (environment, system, agent), asked in self.agents.items():
+            for who, number in (asked.denied or {}).items():
+                add_to(series, (_DENIAL, environment, system, (agent, *who)), (number,))
+        return series
+
+    def exemplar_records(self) -> Iterator[ExemplarRecord]:
+        """The exemplars of every series, of the versions of a flow together."""
+        found = {series: list(shown) for series, shown in self.exemplars.items()}
+        for (environment, system, flow, _), cell in self.flows.items():
+            if cell.shown:
+                found.setdefault((_FLOW, environment, system, (flow,)), []).extend(cell.shown)
+        for (environment, system, agent), asked in self.agents.items():
+            if asked.shown:
+                found.setdefault((_AGENT, environment, system, (agent,)), []).extend(asked.shown)
+        for series, shown in found.items():
+            for rank, identity, trace_id in sorted(set(shown), key=_by_rank)[:EXEMPLARS_PER_MINUTE]:
+                yield ExemplarRecord(*series, self.minute, rank, trace_id, identity)
 
     def parts(self, shard: Shards) -> Iterable[tuple[int, TracePart]]:
         """Each trace for its system's shard, and for those of budgets over several systems that its tokens count in."""
@@ -124,15 +217,6 @@ class Place:
                 budgets.setdefault(shard(key.environment, key.system), []).append(key)
             for number, keys in sorted(budgets.items()):
                 yield number, trace.part(where, keys, whole=number == own)
-
-    def show(self, key: SeriesKey, event: NativeEvent, identity: str) -> None:
-        """Offer an exemplar of a series."""
-        rank = crc32(identity.encode())
-        record = ExemplarRecord(KIND_CODE[key.kind], *key[1:], self.minute, rank, event.trace_id, identity)
-        known = self.exemplars.setdefault(key, [])
-        known.append(record)
-        if len(known) > EXEMPLARS_PER_MINUTE * 8:
-            known[:] = _smallest(known)
 
 
 class Batch:
@@ -146,10 +230,9 @@ class Batch:
         """Events taken in, by type."""
         found: Counter[str] = Counter()
         for place in self._places.values():
-            for system in place.systems.values():
-                found["interaction"] += sum(cell[0] for cell in system.flows.values())
-                found["authorization"] += sum(cell[0] for cell in system.agents.values())
-                found["usage"] += sum(cell[0] for cell in system.usage.values())
+            found["interaction"] += sum(cell.interactions for cell in place.flows.values())
+            found["authorization"] += sum(cell.requests for cell in place.agents.values())
+            found["usage"] += sum(cell.requests for cell in place.usage.values())
             found.update(_RECORDED[type(record)] for record in place.records)
             found["span"] += sum(len(trace.spans) for trace in place.traces.values())
         return +found
@@ -168,19 +251,17 @@ class Batch:
         def bin_in(number: int, tick: int) -> _Bin:
             return gathered.setdefault(number, {}).setdefault(tick, _Bin())
 
-        def bin_of(tick: int, environment: str, system: str) -> _Bin:
-            return bin_in(shard(environment, system), tick)
-
         for place in self._places.values():
             for number, part in place.parts(shard):
                 bin_in(number, place.tick).records.append(part)
-            for where, system in place.systems.items():
-                bin_of(place.tick, *where).take(where, system, place.minute)
-            for key, amounts in place.series.items():
-                count = Count(KIND_CODE[key.kind], *key[1:], place.minute, tuple(amounts))
-                bin_of(place.tick, key.environment, key.system).counts.append(count)
-            for key, exemplars in place.exemplars.items():
-                bin_of(place.tick, key.environment, key.system).records += _smallest(exemplars)
+            bins: dict[tuple[str, str], _Bin] = {}
+            for where, counts, tagged in place.counts():
+                known = bins.get(where)
+                if known is None:
+                    known = bins[where] = bin_in(shard(*where), place.tick)
+                known.take(where, counts, tagged)
+            for exemplar in place.exemplar_records():
+                bins[exemplar.environment, exemplar.system].records.append(exemplar)
             for record in place.records:
                 everywhere = is_for_all(record)
                 for number in range(shard.shards) if everywhere else (shard(record.environment, record.system),):
@@ -197,12 +278,15 @@ class _Bin:
 
     counts: list[Count] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
-    systems: dict[tuple[str, str], System] = field(default_factory=dict)
+    systems: dict[tuple[str, str], Tagged] = field(default_factory=dict)
 
-    def take(self, where: tuple[str, str], system: System, minute: int) -> None:
-        self.counts.extend(system.counts(*where, minute))
-        if system.tagged is not None:
-            self.systems.setdefault(where, system).note_tags(system.tagged, system.tagged_ms)
+    def take(self, where: tuple[str, str], counts: Iterable[Count], tagged: Tagged | None) -> None:
+        self.counts.extend(counts)
+        if tagged is not None and tagged.tagged is not None:
+            known = self.systems.get(where)
+            if known is None:
+                known = self.systems[where] = Tagged()
+            known.note_tags(tagged.tagged, tagged.tagged_ms)
 
     def delta(self) -> Delta:
         tags = [
@@ -239,6 +323,18 @@ def identity_of(event: NativeEvent | TracedSpan) -> str:
     return event.id
 
 
-def _smallest(exemplars: Iterable[ExemplarRecord]) -> list[ExemplarRecord]:
-    """The exemplars of the smallest rank, each once: an interaction may show the same failure in several steps."""
-    return sorted(set(exemplars), key=lambda r: (r.rank, r.interaction_id, r.trace_id or ""))[:EXEMPLARS_PER_MINUTE]
+def show(known: list[Shown], identity: str, trace_id: str | None) -> None:
+    """Offer an exemplar. Those of the smallest rank are kept, in order, each once: a call may fail in several steps."""
+    rank = crc32(identity.encode())
+    if len(known) == EXEMPLARS_PER_MINUTE and rank > known[-1][0]:
+        return
+    shown = (rank, identity, trace_id)
+    if shown not in known:
+        known.append(shown)
+        known.sort(key=_by_rank)
+        del known[EXEMPLARS_PER_MINUTE:]
+
+
+def _by_rank(shown: Shown) -> tuple[int, str, str]:
+    rank, identity, trace_id = shown
+    return rank, identity, trace_id or ""

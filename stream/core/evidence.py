@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sized
 from hashlib import blake2b
 from typing import Final, TypeVar
 
+from msgspec.structs import replace
+
 from schemas.events import Deployment
 from schemas.series import SeriesKey
 from stream.core.controls import ControlBook
@@ -114,8 +116,18 @@ class Evidence:
                 self.breakers[system] = self._cut_breakers(breakers)
 
     def _apply_exemplar(self, record: ExemplarRecord) -> None:
-        known = self.exemplars.setdefault(record.series(), {}).setdefault(record.minute, [])
-        if record not in known:
+        series = record.series()
+        minutes = self.exemplars.get(series)
+        if minutes is None:
+            self.exemplars[series] = {record.minute: [record]}
+            return
+        # A series' exemplars share its names: as they come from a decoder, each has copies of its own.
+        like = next(iter(minutes.values()))[0]
+        record = replace(record, environment=like.environment, system=like.system, dims=like.dims)
+        known = minutes.get(record.minute)
+        if known is None:
+            minutes[record.minute] = [record]
+        elif record not in known:
             known.append(record)
             known.sort(key=lambda r: (r.rank, r.interaction_id, r.trace_id or ""))
             del known[EXEMPLARS_PER_MINUTE:]

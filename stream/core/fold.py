@@ -1,9 +1,9 @@
 """Fold events into deltas: what each shard gains, at which tick it becomes visible.
 
 One `PartitionFold` follows one source partition, in the order of its offsets, and knows the partition's own watermark.
-Batches may be cut anywhere: the sums are the same. The loop over events is the hot path of the engine, so what is
-common (interactions, decisions, model calls) counts into plain lists by small keys, system by system, and becomes
-series only once a batch.
+Batches may be cut anywhere: the sums are the same. The loop over events is the hot path of the engine: where an event
+counts is worked out for all of them at once, and what is common (interactions, decisions, model calls) counts into
+cells by the event's own names, which become series only once a batch.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final, Literal
 
+import numpy as np
 from msgspec import structs, to_builtins
+from numpy.typing import NDArray
 
 from costs.budgets import BudgetRule
 from costs.prices import LIST, Called, PriceBook, usd_to_micro
 from costs.tags_spend import SpendTally
 from schemas.canonical import canonical_json
-from schemas.series import SCORE_UNIT, SeriesKey, stratum_of
+from schemas.series import SCORE_UNIT, stratum_of
 from schemas.words import EventType
 from stream.adapters.native import (
     Authorization,
@@ -30,20 +33,20 @@ from stream.adapters.native import (
     NativeEvent,
     Usage,
 )
-from stream.core.batch import Batch, Place, System, Trace, add_to
+from stream.core.batch import UNNAMED, AgentCell, Batch, FlowCell, Place, Trace, UsageCell, add_to, show
 from stream.core.controls import Control, record_of
-from stream.core.deltas import BreakerRecord, DeploymentRecord, ScoreRecord
+from stream.core.deltas import KIND_CODE, BreakerRecord, DeploymentRecord, ScoreRecord
 from stream.core.shards import shard_of
 from stream.core.spans import TracedSpan
 from stream.core.ticks import MINUTE_MS, NEVER, rfc3339, visible_from
 
-__all__ = ["Batch", "FoldTallies", "PartitionFold", "ShardMap", "type_of"]
-
-UNNAMED: Final = "(unnamed)"
-"""Stands for an agent or a principal that the producer left out."""
+__all__ = ["UNNAMED", "Batch", "FoldTallies", "PartitionFold", "ShardMap", "type_of"]
 
 DAY_MS: Final = 86_400_000
 SHARD_MEMO: Final = 65_536
+
+MIXED: Final = 16
+"""Stretches of one place that are shorter than this, on average, are put together before they are counted."""
 
 _TYPES: Final[dict[type, EventType | Literal["span"]]] = {
     Interaction: "interaction",
@@ -85,11 +88,8 @@ class PartitionFold:
         self.tallies = tallies or FoldTallies()
         self._lateness_ms = lateness_ms
         self._prices = prices
-        self._budgets = tuple((rule, rule.key()) for rule in budgets)
-        self._take: dict[type, Callable[[Place, System, Any, int], None]] = {
-            Interaction: _interaction,
-            Authorization: _authorization,
-            Usage: self._usage,
+        self._budgets = tuple((rule, (KIND_CODE["budget"], *rule.key()[1:])) for rule in budgets)
+        self._take: dict[type, Callable[[Place, Any, int], None]] = {
             Evaluation: _evaluation,
             CircuitBreaker: _circuit_breaker,
             Deployment: _deployment,
@@ -98,30 +98,82 @@ class PartitionFold:
 
     def add(self, events: Iterable[NativeEvent | TracedSpan], batch: Batch) -> None:
         """Take events in, in the order of their offsets, and add what they bring to `batch`."""
-        newest, lateness, take = self.newest_ms, self._lateness_ms, self._take
-        place = Place(NEVER, NEVER)
-        for event in events:
-            ms = event.time
-            minute = ms // MINUTE_MS
-            tick = minute + 1
-            if ms > newest:
-                newest = ms
-            elif minute < (passed := (newest - lateness) // MINUTE_MS):
-                tick = passed + 1
-                self.tallies.late[type_of(event)] += 1
-            if minute != place.minute or tick != place.tick:
-                place = batch.place(tick, minute)
-            where = (event.environment, event.system)
-            system = place.systems.get(where)
-            if system is None:
-                system = place.systems[where] = System()
-            if event.tags:
-                if ms > system.tagged_ms:
-                    system.tagged, system.tagged_ms = event, ms
-                elif ms == system.tagged_ms:
-                    system.note_tags(event, ms)
-            take[type(event)](place, system, event, ms)
-        self.newest_ms = newest
+        taken = list(events)
+        self.add_columns(taken, np.array([event.time for event in taken], np.int64), batch)
+
+    def add_columns(
+        self, events: Sequence[NativeEvent | TracedSpan], times: NDArray[np.int64], batch: Batch
+    ) -> None:
+        """The same; `times[i]` is the time of `events[i]`, whose own is not looked at."""
+        if not events:
+            return
+        newest = np.maximum(np.maximum.accumulate(times), self.newest_ms)
+        self.newest_ms = int(newest[-1])
+        minutes = times // MINUTE_MS
+        passed = (newest - self._lateness_ms) // MINUTE_MS
+        for index in np.flatnonzero(passed > minutes).tolist():
+            self.tallies.late[type_of(events[index])] += 1
+        ticks = np.maximum(minutes, passed) + 1
+        edges = _edges(ticks, minutes)
+        if len(edges) > 2 + len(events) // MIXED:
+            # Minutes take turns, as where producers lag behind each other. Within a place the order is kept.
+            order = np.lexsort((ticks, minutes))
+            events, times = [events[index] for index in order.tolist()], times[order]
+            ticks, minutes = ticks[order], minutes[order]
+            edges = _edges(ticks, minutes)
+        for begin, end in pairwise(edges):
+            place = batch.place(int(ticks[begin]), int(minutes[begin]))
+            self._count(place, events[begin:end], times[begin:end].tolist())
+
+    def _count(  # noqa: C901  # the hot loop: a call for each event would take as long as all that it does
+        self, place: Place, events: Sequence[NativeEvent | TracedSpan], times: Sequence[int]
+    ) -> None:
+        """Count events of one place.
+
+        The lines about tags are repeated on purpose: Python is quick to read an attribute only where it always finds
+        the same type, and one line for all types of events would take twice as long.
+        """
+        flows, agents, usage = place.flows, place.agents, self._usage
+        for event, ms in zip(events, times, strict=True):
+            if type(event) is Interaction:
+                flow = (event.environment, event.system, event.flow, event.version)
+                cell = flows.get(flow)
+                if cell is None:
+                    cell = flows[flow] = FlowCell()
+                cell.interactions += 1
+                outcome = event.outcome
+                if outcome == "escalated":
+                    cell.escalations += 1
+                    _escalation(cell, event)
+                elif outcome == "failed":
+                    cell.failures += 1
+                if event.steps:
+                    _steps(place, event)
+                if event.tags:
+                    if ms > cell.tagged_ms:
+                        cell.tagged, cell.tagged_ms = event, ms
+                    elif ms == cell.tagged_ms:
+                        cell.note_tags(event, ms)
+            elif type(event) is Usage:
+                usage(place, event, ms)
+            elif type(event) is Authorization:
+                agent = (event.environment, event.system, event.agent)
+                asked = agents.get(agent)
+                if asked is None:
+                    asked = agents[agent] = AgentCell()
+                asked.requests += 1
+                if event.decision == "deny":
+                    asked.denials += 1
+                    _denial(asked, event)
+                if event.tags:
+                    if ms > asked.tagged_ms:
+                        asked.tagged, asked.tagged_ms = event, ms
+                    elif ms == asked.tagged_ms:
+                        asked.note_tags(event, ms)
+            else:
+                self._take[type(event)](place, event, ms)
+                if event.tags:
+                    place.note_tags(event, ms)
 
     def add_controls(self, controls: Iterable[Control], batch: Batch) -> None:
         """The same for controls: visible and late by the same rule, recorded instead of counted."""
@@ -133,14 +185,14 @@ class PartitionFold:
                 self.tallies.late[control.type] += 1
             batch.place(tick, record.ms // MINUTE_MS).records.append(record)
 
-    def _span(self, place: Place, _system: System, event: TracedSpan, ms: int) -> None:
+    def _span(self, place: Place, event: TracedSpan, ms: int) -> None:
         """Keep a span for its trace; the tokens of an agent's own span are priced here, where the price book is."""
         if not event.trace_id:
             return
         where = (event.environment, event.system, event.trace_id)
         trace = place.traces.get(where)
         if trace is None:
-            covering = tuple(key for budget, key in self._budgets if budget.covers(*where[:2], event.tags))
+            covering = tuple(budget.key() for budget, _ in self._budgets if budget.covers(*where[:2], event.tags))
             trace = place.traces[where] = Trace(event.version, covering)
         fact = event.fact
         if fact.model and any(fact.tokens):
@@ -149,85 +201,81 @@ class PartitionFold:
             fact = structs.replace(fact, tokens=(read, cached, written, price or 0))
         trace.spans.append(fact)
 
-    def _usage(self, place: Place, system: System, event: Usage, ms: int) -> None:
-        tokens = (event.input_tokens, event.cached_input_tokens or 0, event.output_tokens)
-        cost = self._cost(event, tokens, ms)
+    def _usage(self, place: Place, event: Usage, ms: int) -> None:
+        told = event.cost_usd
+        cost = self._cost(event, ms) if told is None or event.pricing == "ptu" else usd_to_micro(told)
+        key = (event.environment, event.system, event.agent, event.model, event.pricing)
+        cell = place.usage.get(key)
+        if cell is None:
+            cell = place.usage[key] = UsageCell()
+        cell.requests += 1
+        cell.input_tokens += event.input_tokens
+        cell.cached_input_tokens += event.cached_input_tokens or 0
+        cell.output_tokens += event.output_tokens
+        cell.cost += cost
+        if event.tags:
+            if ms > cell.tagged_ms:
+                cell.tagged, cell.tagged_ms = event, ms
+            elif ms == cell.tagged_ms:
+                cell.note_tags(event, ms)
         if cost and self.tallies.spend is not None:
             self.tallies.spend.note(event.environment, event.system, event.tags, cost, ms // DAY_MS)
-        dims = (event.agent or UNNAMED, event.model, event.pricing or "payg")
-        cell = system.usage.get(dims)
-        if cell is None:
-            system.usage[dims] = [1, *tokens, cost]
-        else:
-            cell[0] += 1
-            cell[1] += tokens[0]
-            cell[2] += tokens[1]
-            cell[3] += tokens[2]
-            cell[4] += cost
-        for budget, key in self._budgets:
+        for budget, series in self._budgets:
             if budget.covers(event.environment, event.system, event.tags):
-                add_to(place.series, key, (1, cost))
+                add_to(place.series, series, (1, cost))
 
-    def _cost(self, event: Usage, tokens: tuple[int, int, int], ms: int) -> int:
-        """Micro-dollars of one call; 0 for an unknown model, which is counted."""
+    def _cost(self, event: Usage, ms: int) -> int:
+        """Micro-dollars of a call that does not say them; 0 for an unknown model, which is counted."""
         if event.pricing == "ptu":
             return 0  # provisioned units are a flat cost, accrued by the hour whether used or not
-        if event.cost_usd is not None:
-            return usd_to_micro(event.cost_usd)
         called = Called(event.model, event.provider, event.deployment, event.service_tier)
+        tokens = (event.input_tokens, event.cached_input_tokens or 0, event.output_tokens)
         price = self._prices.micro(called, *tokens, ms // DAY_MS)
         if price is None:
             self.tallies.unpriced[event.model] += 1
         return price or 0
 
 
-def _interaction(place: Place, system: System, event: Interaction, _ms: int) -> None:
-    key = (event.flow, event.version)
-    cell = system.flows.get(key)
-    if cell is None:
-        cell = system.flows[key] = [0, 0, 0]
-    cell[0] += 1
-    outcome = event.outcome
-    if outcome == "escalated":
-        cell[1] += 1
-        _escalation(place, event)
-    elif outcome == "failed":
-        cell[2] += 1
-    if event.steps:
-        _steps(place, event)
+def _edges(ticks: NDArray[np.int64], minutes: NDArray[np.int64]) -> list[int]:
+    """Where a stretch of events of one place begins, and the end of all."""
+    changes = np.flatnonzero((ticks[1:] != ticks[:-1]) | (minutes[1:] != minutes[:-1])) + 1
+    return [0, *changes.tolist(), len(ticks)]
 
 
-def _escalation(place: Place, event: Interaction) -> None:
-    where = (event.environment, event.system)
+def _escalation(cell: FlowCell, event: Interaction) -> None:
     if event.escalation is not None:
-        add_to(place.series, SeriesKey("flow_reason", *where, (event.flow, event.escalation.reason)), (1,))
-    place.show(SeriesKey("flow", *where, (event.flow,)), event, event.id)
+        reasons = cell.reasons
+        if reasons is None:
+            reasons = cell.reasons = {}
+        reason = event.escalation.reason
+        reasons[reason] = reasons.get(reason, 0) + 1
+    if cell.shown is None:
+        cell.shown = []
+    show(cell.shown, event.id, event.trace_id)
 
 
 def _steps(place: Place, event: Interaction) -> None:
     for step in event.steps or ():
         if step.dependency is not None:
-            key = SeriesKey("dependency", event.environment, event.system, (step.dependency,))
+            series = (KIND_CODE["dependency"], event.environment, event.system, (step.dependency,))
             error, timeout = step.status == "error", step.status == "timeout"
-            add_to(place.series, key, (1, int(error), int(timeout)))
+            add_to(place.series, series, (1, int(error), int(timeout)))
             if error or timeout:
-                place.show(key, event, event.id)
+                show(place.exemplars.setdefault(series, []), event.id, event.trace_id)
 
 
-def _authorization(place: Place, system: System, event: Authorization, _ms: int) -> None:
-    cell = system.agents.get(event.agent)
-    if cell is None:
-        cell = system.agents[event.agent] = [0, 0]
-    cell[0] += 1
-    if event.decision == "deny":
-        cell[1] += 1
-        where = (event.environment, event.system)
-        principal = event.principal or UNNAMED
-        add_to(place.series, SeriesKey("denial", *where, (event.agent, event.action, principal)), (1,))
-        place.show(SeriesKey("agent", *where, (event.agent,)), event, event.interaction_id or event.id)
+def _denial(cell: AgentCell, event: Authorization) -> None:
+    denied = cell.denied
+    if denied is None:
+        denied = cell.denied = {}
+    what = (event.action, event.principal or UNNAMED)
+    denied[what] = denied.get(what, 0) + 1
+    if cell.shown is None:
+        cell.shown = []
+    show(cell.shown, event.interaction_id or event.id, event.trace_id)
 
 
-def _evaluation(place: Place, _system: System, event: Evaluation, ms: int) -> None:
+def _evaluation(place: Place, event: Evaluation, ms: int) -> None:
     where = (event.environment, event.system, event.flow, event.version or "", event.criterion)
     score = round(event.score * SCORE_UNIT)
     drawn = event.sampling
@@ -240,13 +288,13 @@ def _evaluation(place: Place, _system: System, event: Evaluation, ms: int) -> No
     )
 
 
-def _circuit_breaker(place: Place, _system: System, event: CircuitBreaker, ms: int) -> None:
+def _circuit_breaker(place: Place, event: CircuitBreaker, ms: int) -> None:
     breaker = event.breaker or event.dependency
     who = (event.environment, event.system, event.dependency, breaker, event.instance or "")
     place.records.append(BreakerRecord(event.id, ms, *who, event.state, event.failure_rate))
 
 
-def _deployment(place: Place, _system: System, event: Deployment, ms: int) -> None:
+def _deployment(place: Place, event: Deployment, ms: int) -> None:
     body = canonical_json({**to_builtins(event, order="sorted"), "time": rfc3339(ms)}).decode()
     place.records.append(DeploymentRecord(event.id, ms, event.environment, event.system, body))
 

@@ -208,6 +208,7 @@ ANSWERS: Final = Row(
                 Query(
                     f'sum by (triage_result) (increase(midwatch_verdicts_total{{{MINE}, status="firing"}}[1h]))',
                     "{{triage_result}}",
+                    exemplars=True,
                 ),
             ),
             "short",
@@ -220,6 +221,7 @@ ANSWERS: Final = Row(
                 Query(
                     f'sum by (detector, tier) (increase(midwatch_firings_total{{{MINE}, status="firing"}}[1h]))',
                     "{{detector}} {{tier}}",
+                    exemplars=True,
                 ),
             ),
             "short",

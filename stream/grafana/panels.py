@@ -21,12 +21,16 @@ Unit = Literal["percentunit", "short", "currencyUSD", "s", "bytes", "reqps", "op
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One question to Prometheus; `legend` in Grafana's `{{label}}` form. `dashed` lines are what is expected."""
+    """One question to Prometheus; `legend` in Grafana's `{{label}}` form. `dashed` lines are what is expected.
+
+    `exemplars` shows examples beside the line: the incident, firing or trace that it counts.
+    """
 
     expr: str
     legend: str
     dashed: bool = False
     instant: bool = False
+    exemplars: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +176,7 @@ def _target(query: Query, letter: str) -> JsonObject:
         "editorMode": "code",
         "range": not query.instant,
         "instant": query.instant,
+        **({"exemplar": True} if query.exemplars else {}),
         **({"format": "table"} if query.instant else {}),
     }
 

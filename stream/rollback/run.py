@@ -23,6 +23,7 @@ from schemas.canonical import content_id
 from schemas.events import Deployment, Target
 from schemas.words import TOPIC_OF_TYPE
 from stream.core.ticks import datetime_of
+from stream.exemplars import exemplar
 from stream.http import Status, serve_http
 from stream.logs import configure_logs, secret_values
 from stream.rollback.book import ApprovalBook
@@ -77,9 +78,10 @@ class RollbackMetrics:
         )  # fmt: skip
         if why_not is not None:
             return
-        self.actions.labels(status=step.status, mode=step.mode).inc()
+        example = exemplar(incident_id=step.incident_id)
+        self.actions.labels(status=step.status, mode=step.mode).inc(exemplar=example)
         if step.needs_attention:
-            self.attention.inc()
+            self.attention.inc(exemplar=example)
 
 
 class Service:

@@ -22,6 +22,7 @@ from aiokafka.errors import KafkaError
 from schemas.base import format_time
 from schemas.outputs import Undelivered, Verdict
 from schemas.words import UndeliveredReason
+from stream.exemplars import exemplar
 from stream.points import Point, nothing
 from stream.sinks.base import DeliveryFailed, Heard, Parcel, Sink, SinkSettings, Step
 from stream.sinks.course import Filter, kinds_of, quiets
@@ -209,7 +210,8 @@ class Delivery:
             self._metrics.failures.labels(self.name, "error").inc()
             await self._give_up(item, "error", f"{type(error).__name__}: {error}")
             return
-        self._metrics.delay.labels(self.name).observe(max(0, self._around.wall_ms() - item.published_ms) / 1000)
+        delay = max(0, self._around.wall_ms() - item.published_ms) / 1000
+        self._metrics.delay.labels(self.name).observe(delay, exemplar(incident_id=step.verdict.incident_id))
         self._finish(item, told=True)
 
     async def _take_token(self) -> None:
@@ -222,7 +224,8 @@ class Delivery:
     async def _failed(self, item: Waiting, step: Step, error: DeliveryFailed) -> None:
         now, chance = self._around.clock(), self._around.chance()
         item.tries += 1
-        self._metrics.failures.labels(self.name, error.reason).inc()
+        example = exemplar(incident_id=step.verdict.incident_id)
+        self._metrics.failures.labels(self.name, error.reason).inc(exemplar=example)
         if not error.again:
             await self._give_up(item, "refused", error.detail)
             return
@@ -300,7 +303,8 @@ class Delivery:
             item.ready_at = self._around.clock() + back_off(max(item.tries, 1), 1)
             item.tries += 1
             return
-        self._metrics.undelivered.labels(self.name, reason).inc()
+        incident = item.verdict.incident_id if item.verdict is not None else None
+        self._metrics.undelivered.labels(self.name, reason).inc(exemplar=exemplar(incident_id=incident))
         log.error("sink_gave_up", sink=self.name, reason=reason, detail=detail, offset=item.offset)
         self._finish(item, told=False)
 

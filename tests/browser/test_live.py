@@ -77,11 +77,13 @@ def test_a_sick_engine_is_never_green(night: Served, desk: Visit) -> None:
 
 
 def test_times_are_the_readers_with_utc_beside(night: Served, desk: Visit) -> None:
-    """In Berlin 02:04 UTC is 03:04, and UTC stands beside it; the axis follows."""
+    """In Berlin 02:04 UTC is 03:04, and UTC stands beside it, within sentences too; the axis follows."""
     desk.page.goto(f"{night.url}/incidents/inc_rollback")
     expect(desk.page.locator("#verdict .place")).to_contain_text(
         "since 03:04 GMT+1 (02:04\u00a0UTC)".replace("\u00a0", " ")
     )
+    said = "since 03:04 GMT+1 (02:04\u00a0UTC); likeliest cause: flow 1.1 shipped at 03:00 GMT+1 (02:00\u00a0UTC) to"
+    assert said in (desk.page.locator("#verdict .sentence").text_content() or "")
     assert desk.page.locator("#chart-signal .axis text").first.text_content() == "01:00"
 
 

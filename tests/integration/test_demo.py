@@ -1,6 +1,7 @@
 """The demonstration on its real parts: embedded broker, Redis, and the engine as `midwatch run`."""
 
 import asyncio
+import html
 import io
 import json
 import os
@@ -12,6 +13,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from rich.console import Console
@@ -93,11 +95,12 @@ async def test_the_listener_waits_for_every_shard_and_reads_what_was_said_before
         await producer.stop()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 async def test_the_whole_engine_finds_an_injection_and_lets_a_surge_pass() -> None:
     """On a short history, the engine tells the prompt injection as labelled, and says nothing about the surge.
 
-    All scores that it had came from the judge of the evaluation plane, each with the rate that it was drawn at.
+    All scores that it had came from the judge of the evaluation plane, each with the rate that it was drawn at; the
+    page says of them that rules gave them, and has budgets to show.
     """
     plan = Plan(history_hours=8, live_minutes=200)
     labelled = tuple(one for one in incidents(plan.live_start_ms) if one.system in {"refunds", "orders"})
@@ -109,6 +112,7 @@ async def test_the_whole_engine_finds_an_injection_and_lets_a_surge_pass() -> No
         await stage.run(stage.play(fleet, 1_000))
         judgements = judge(labelled, stage.listener.verdicts, stage.listener.firings)
         dead = stage.listener.dead_letters
+        page = await pages_of(stage.page, "/quality", "/costs")
         scores = await everything(stage.bootstrap, TOPIC_OF_TYPE["evaluation"])
     assert {score["judge"]["method"] for score in scores} == {"scripted"}
     assert {score["sampling"]["purpose"] for score in scores} == {"sample"}
@@ -116,8 +120,17 @@ async def test_the_whole_engine_finds_an_injection_and_lets_a_surge_pass() -> No
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "Judge: scripted, rules and no model" in shown
     assert re.search(r"11:00 judge: [1-9]\S* of \S+ interactions sampled, .* tokens today, \$0.00 scripted", shown)
+    assert "scripted: rules, no model" in page["/quality"]
+    assert re.search(r"4\.\d\d of 5 \(4\.\d\d to 4\.\d\d\) over [1-9]", page["/quality"])
+    assert "of $30,000 spent" in page["/costs"]
     assert [one.problems for one in judgements] == [(), ()]
     assert dead == []
+
+
+async def pages_of(address: str, *paths: str) -> dict[str, str]:
+    """What the page shows, as text without entities."""
+    async with httpx.AsyncClient(base_url=address, trust_env=False, timeout=30) as http:
+        return {path: html.unescape((await http.get(path, headers={"accept": "text/html"})).text) for path in paths}
 
 
 async def everything(bootstrap: str, topic: str) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from evaluation.scripted_server import scripted_server
 from stream.embedded import EmbeddedKafkaProcess
@@ -18,6 +19,16 @@ from tests.support.engine import Reader, make_topics, send, settings_from
 
 pytestmark = pytest.mark.timeout(120)
 COUNT = 12
+JUDGED = "judged.requests"
+
+
+async def new_topic(bootstrap: str, name: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(name, 1, 1)])
+    finally:
+        await admin.close()
 
 
 async def _page_with(url: str, part: str) -> str:
@@ -32,12 +43,19 @@ async def _page_with(url: str, part: str) -> str:
 
 
 async def test_a_judge_scores_what_comes_over_kafka(tmp_path: Path, embedded_redis: object) -> None:
-    """Every escalated interaction has a score for each criterion, and /metrics tells of plane, judge and anchors."""
+    """Every escalated interaction has a score for each criterion, and /metrics tells of plane, judge and anchors.
+
+    They come on a topic of their own, as of a fleet whose interactions the engine puts together from spans.
+    """
     with EmbeddedKafkaProcess() as broker:
         parts = Parts(broker.bootstrap, embedded_redis.url)  # type: ignore[attr-defined]  # the fixture's own type
-        config = configured(tmp_path, parts, judge_seconds=30.0)
-        await make_topics(settings_from(config))
-        await send(parts.bootstrap, [interaction(f"i-{number}", number, "escalated") for number in range(COUNT)])
+        config = configured(tmp_path, parts, judge_seconds=30.0, topics=f'["{JUDGED}"]')
+        settings = settings_from(config)
+        assert JUDGED not in settings.kafka.input_topics
+        await make_topics(settings)
+        await new_topic(parts.bootstrap, JUDGED)
+        asked = [interaction(f"i-{number}", number, "escalated") for number in range(COUNT)]
+        await send(parts.bootstrap, [(JUDGED, 0, value, at) for _, _, value, at in asked])
         async with scripted_server() as server, Reader(parts.bootstrap, ["agent.evaluations"]) as reader:
             config.write_text(f'{config.read_text()}base_url = "{server.url}/v1"\n')
             log = tmp_path / "plane.log"

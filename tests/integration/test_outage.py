@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from schemas.words import HEARTBEATS_TOPIC, VERDICTS_TOPIC
+from stream.clock import wall_ms
 from stream.core.ticks import MINUTE_MS, rfc3339
 from stream.embedded import EmbeddedKafkaProcess
 from stream.replay import replay
 from stream.settings import Settings
 from stream.sinks.process import Sinks
-from stream.worker import Worker, wall_ms
+from stream.worker import Worker
 from tests.support.destinations import destination
 from tests.support.engine import Reader, make_topics, send, settings_from, write_config
 from tests.support.outage import Outage, Record

@@ -19,6 +19,8 @@ JOB: Final = 'job="midwatch"'
 
 CALM: Final = {
     f"up{{{JOB}}}": f"1x{MINUTES}",
+    'up{job="midwatch-sinks"}': f"1x{MINUTES}",
+    'up{job="midwatch-ingest"}': f"0x{MINUTES}",
     f"midwatch_build_info{{{JOB}}}": f"1x{MINUTES}",
     f'midwatch_heartbeat_timestamp_seconds{{{JOB}, shard="0"}}': f"0+60x{MINUTES}",
     f'midwatch_heartbeat_timestamp_seconds{{{JOB}, shard="1"}}': f"0+60x{MINUTES}",
@@ -59,6 +61,7 @@ TROUBLE: Final[dict[str, dict[str, str | None]]] = {
     "MidwatchShardStalled": {
         f'midwatch_heartbeat_timestamp_seconds{{{JOB}, shard="1"}}': f"0+60x500 30000x{MINUTES - 500}"
     },
+    "MidwatchPartDown": {'up{job="midwatch-sinks"}': f"1x500 0x{MINUTES - 500}"},
     "MidwatchDependencyDown": {f'midwatch_dependency_up{{{JOB}, dependency="kafka"}}': f"1x500 0x{MINUTES - 500}"},
     "MidwatchLagging": {f'midwatch_consumer_lag_records{{{JOB}, topic="agent.usage"}}': f"0+1000x{MINUTES}"},
     "MidwatchIngestPaused": {f"midwatch_ingest_paused{{{JOB}}}": f"1x{MINUTES}"},

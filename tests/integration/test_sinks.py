@@ -173,7 +173,7 @@ async def test_a_pager_hears_each_state_once(night: Night) -> None:
     never = night.verdict("inc_muted", muted=MUTED)
     marker = night.verdict("inc_marker")
     async with destination(
-        "pager", [500, 429, "cut"], schema="pagerduty_event.json", answer=202, retry_after="0"
+        "pager", [500, 429, "cut", "hang", "half"], schema="pagerduty_event.json", answer=202, retry_after="0"
     ) as server:
         await night.publish(first, first, never, acked, acked, muted, again, last, marker)
         async with night.deliver(night.settings(**{name(): pager(server)})):

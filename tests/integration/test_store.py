@@ -163,12 +163,14 @@ async def test_what_is_not_there_is_said(store: Store) -> None:
 
 
 async def test_touch_notes_only_where_the_shard_stands(store: Store) -> None:
-    """A note about another offset is left out and told, and the time found empty never goes back."""
+    """A note about another offset is left out, and said; the time found empty never goes back."""
     await born(store, 0, P, Q)
     await add(store, 0, 10, newest=50)
-    with pytest.raises(OffsetMismatch) as told:
+    with pytest.raises(OffsetMismatch) as other:
         await store.touch(0, [(Q, 4, 100), (P, 10, 100)])
-    assert (told.value.partition, told.value.next_offset) == (Q, 0)
+    assert (other.value.partition, other.value.next_offset, other.value.newest_ms) == (Q, 0, NEVER)
+    with pytest.raises(PartitionMissing, match="unheard/0"):
+        await store.touch(0, [("unheard/0", 4, 100)])
     assert await store.touch(0, [(P, 10, 60)]) == Progress(0, 50)
     assert await store.parts(0) == {P: PartitionState(10, 50, 100), Q: PartitionState(0, NEVER, 0)}
 

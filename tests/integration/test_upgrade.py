@@ -93,4 +93,4 @@ async def test_the_next_version_takes_over(embedded_redis: Any, tmp_path: Path) 
         assert await totals(settings) == wanted_totals
     logs = "".join(path.read_text() for path in tmp_path.glob("*.log"))  # noqa: ASYNC240  # small, on this machine
     assert '"event": "state_unreadable"' in logs
-    assert '"source": "telemetry"' in logs
+    assert '"event": "shard_rebuilt"' in logs

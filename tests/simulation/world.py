@@ -108,6 +108,7 @@ class World:
         self._born = 0
         self._loading: ShardEvaluator | None = None
         self.rebuilt = 0
+        self.damaged = False
         self.workers = [self._fresh() for _ in range(WORKERS)]
 
     def _make_store(self) -> Store:
@@ -285,23 +286,40 @@ class World:
         if keys:
             await self.redis.delete(*keys)
 
+    async def redis_damage(self, shard: int) -> None:
+        """What a shard's checkpoint was is now half of it."""
+        key = self.store.key(shard, "state")
+        state = await self.redis.get(key)
+        if state:
+            await self.redis.set(key, state[: len(state) // 2])
+            self.damaged = True
+
     # The end: everything is read and evaluated, by a fresh worker.
 
     async def settle(self) -> None:
         for shard in range(SHARDS):
             await self.evaluate(0, shard, steal=True, crash_after=None)
         who = self._fresh()
+        self.workers = [who, who]
+        # A shard that turns out to be damaged is made anew, and its telemetry read again.
+        for _ in range(2 if self.damaged else 1):
+            await self._read_up(who)
+            for shard in range(SHARDS):
+                await self.evaluate(0, shard, steal=True, crash_after=None)
+                await self.evaluate(0, shard, steal=False, crash_after=None)
+
+    async def _read_up(self, who: Worker) -> None:
         for _ in range(3 + sum(len(log) for log in self.logs.values())):
             for partition in PARTITIONS:
                 if not who.resumed:
                     await self.resume(who)
                 await self._read(who, partition, 1000)
+            try:
+                await who.ingest.touch(dict.fromkeys(PARTITIONS, 1))
+            except Resync:
+                who.resumed = False
             if who.resumed and all(who.ingest.partitions[p] == len(self.logs[p]) for p in PARTITIONS):
                 break
-        self.workers = [who, who]
-        for shard in range(SHARDS):
-            await self.evaluate(0, shard, steal=True, crash_after=None)
-            await self.evaluate(0, shard, steal=False, crash_after=None)
 
     async def windows(self) -> dict[tuple[SeriesKey, int], tuple[int, ...]]:
         """Counts of every series and minute, as Redis holds them: the last checkpoint and the inboxes behind it."""

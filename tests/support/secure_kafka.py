@@ -17,7 +17,7 @@ from stream.embedded import free_port
 from tests.support.certificates import Authority
 from tests.support.real_kafka import KafkaNode, RealKafkaCluster
 
-USERS: Final = ("producer", "engine", "operator", "stranger")
+USERS: Final = ("producer", "engine", "judge", "page", "delivery", "rollback", "operator", "stranger")
 PASSWORD: Final = "planted-password"
 
 _SCRAM: Final = "org.apache.kafka.common.security.scram.ScramLoginModule required;"

@@ -6,11 +6,14 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jsonschema
 import pytest
 import yaml
 from typer.testing import CliRunner
 
+from dashboard.model import ReadModel
+from dashboard.serve import application
 from stream.cli import app
 from stream.settings import SettingsError, load_settings
 
@@ -18,13 +21,14 @@ ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+PAGE_TOKEN = "page-token-0123456789"
 PROMETHEUS = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text(encoding="utf-8"))
 
 
 def engine_environment(secret: Path) -> dict[str, str]:
     """The engine's variables, with the secret where this test has it."""
     environ: dict[str, str] = SERVICES["midwatch"]["environment"]
-    return {name: str(secret) if value == "/run/secrets/http_token" else value for name, value in environ.items()}
+    return {name: str(secret) if value.startswith("/run/secrets/") else value for name, value in environ.items()}
 
 
 def test_compose_follows_its_specification() -> None:
@@ -47,8 +51,12 @@ def test_services_are_pinned_and_published_on_loopback(name: str) -> None:
 
 
 def test_there_is_no_default_password() -> None:
-    """The one secret comes from the caller's environment, and no variable holds one."""
-    assert COMPOSE["secrets"] == {"http_token": {"environment": "MIDWATCH_HTTP_TOKEN"}}
+    """The secrets come from the caller's environment, one for machines and one for people; no variable holds one."""
+    assert COMPOSE["secrets"] == {
+        "http_token": {"environment": "MIDWATCH_HTTP_TOKEN"},
+        "page_token": {"environment": "MIDWATCH_PAGE_TOKEN"},
+    }
+    assert "page_token" not in SERVICES["prometheus"]["secrets"]
     names = [name for service in SERVICES.values() for name in service.get("environment", {})]
     assert [name for name in names if re.search(r"PASSWORD$|TOKEN$|SECRET$", name)] == []
 
@@ -65,7 +73,38 @@ def test_the_engine_takes_its_variables(tmp_path: Path) -> None:
         load_settings(None, engine_environment(tmp_path / "none"))
 
 
-@pytest.mark.parametrize("name", ["topics", "midwatch"])
+async def test_the_page_is_reached_through_its_published_port_by_token_and_under_loopbacks_names(
+    tmp_path: Path,
+) -> None:
+    """From the host's loopback one logs in with the page's token; published to the network, the page answers nobody.
+
+    The port is the container's own on the host's loopback, and the address that links name. Without what the compose
+    file says of it, the configuration is refused.
+    """
+    secret = tmp_path / "page_token"
+    secret.write_text(PAGE_TOKEN, encoding="utf-8")
+    environ = engine_environment(secret)
+    settings = load_settings(None, {**environ, "MIDWATCH_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9"})
+    page = settings.dashboard
+    assert f"127.0.0.1:{page.port}:{page.port}" in SERVICES["midwatch"]["ports"]
+    assert page.public_url == f"http://localhost:{page.port}"
+    # Docker's own address is what the container sees, whoever asks.
+    through = httpx.ASGITransport(application(ReadModel(settings)), client=("172.18.0.1", 40_000))
+    async with httpx.AsyncClient(transport=through, base_url=page.public_url) as http:
+        asked = await http.get("/", headers={"accept": "text/html"})
+        assert (asked.status_code, asked.headers["location"]) == (303, "/login?next=/")
+        assert (await http.get("/api/v1/me")).status_code == 401
+        assert (await http.post("/login", data={"token": "a wrong one, as long"})).headers["location"].endswith("true")
+        assert (await http.post("/login", data={"token": PAGE_TOKEN})).headers["location"] == "/"
+        assert (await http.get("/api/v1/me")).json()["role"] == "operator"
+        for host in ("192.168.1.20:9460", "midwatch", "0.0.0.0:9460"):
+            assert (await http.get("/login", headers={"host": host})).status_code == 421
+    for without, said in (("PUBLISHED_ON_LOOPBACK", "there is no TLS"), ("OPERATOR_TOKEN_FILE", "there is no token")):
+        with pytest.raises(SettingsError, match=said):
+            load_settings(None, {k: v for k, v in environ.items() if k != f"MIDWATCH_DASHBOARD__{without}"})
+
+
+@pytest.mark.parametrize("name", ["topics", "midwatch", "ingest"])
 def test_the_commands_exist(name: str) -> None:
     """What the containers run are commands of the command line."""
     assert CliRunner().invoke(app, [*SERVICES[name]["command"], "--help"]).exit_code == 0
@@ -78,15 +117,38 @@ def test_addresses_agree(tmp_path: Path) -> None:
     environ = SERVICES["midwatch"]["environment"]
     assert environ["MIDWATCH_KAFKA__BOOTSTRAP_SERVERS"] == advertised["INTERNAL"]
     assert f"{advertised['EXTERNAL'].rpartition(':')[0]}:9092:9092" in SERVICES["kafka"]["ports"]
-    [job] = PROMETHEUS["scrape_configs"]
-    assert job["static_configs"] == [{"targets": [f"midwatch:{load_settings(None, {}).http.port}"]}]
-    assert job["authorization"]["credentials_file"] == environ["MIDWATCH_HTTP__TOKEN_FILE"]
+    assert environ["MIDWATCH_HTTP__TOKEN_FILE"] == SERVICES["ingest"]["environment"]["MIDWATCH_INGEST_HTTP__TOKEN_FILE"]
+    jobs = {job["job_name"]: job for job in PROMETHEUS["scrape_configs"]}
+    assert {job["authorization"]["credentials_file"] for job in jobs.values()} == {environ["MIDWATCH_HTTP__TOKEN_FILE"]}
+    assert {name: _target(job) for name, job in jobs.items()} == _parts()
+    assert "--enable-feature=exemplar-storage" in SERVICES["prometheus"]["command"]
     assert "./deploy/prometheus/prometheus.yml:/etc/prometheus/prometheus.yml:ro" in SERVICES["prometheus"]["volumes"]
 
 
-def test_the_health_check_is_a_program() -> None:
-    """The engine's health check compiles."""
-    command = SERVICES["midwatch"]["healthcheck"]["test"]
+def _target(job: dict[str, Any]) -> str:
+    if "static_configs" in job:
+        [found] = job["static_configs"]
+        return str(found["targets"][0])
+    [found] = job["dns_sd_configs"]
+    return f"{found['names'][0]}:{found['port']}"
+
+
+def _parts() -> dict[str, str]:
+    """Where each part that has metrics listens, by the names of the containers and the code's own ports."""
+    settings = load_settings(None, {})
+    return {
+        "midwatch": f"midwatch:{settings.http.port}",
+        "midwatch-sinks": f"midwatch:{settings.delivery.http_port}",
+        "midwatch-ingest": f"ingest:{settings.ingest_http.port}",
+        "midwatch-judge": f"judge:{settings.sampling.http_port}",
+        "midwatch-rollback": f"rollback:{settings.http.port}",
+    }
+
+
+@pytest.mark.parametrize("name", ["midwatch", "ingest"])
+def test_the_health_check_is_a_program(name: str) -> None:
+    """A container's health check compiles."""
+    command = SERVICES[name]["healthcheck"]["test"]
     assert command[:3] == ["CMD", "python", "-c"]
     compile(command[3], "healthcheck", "exec")
 

@@ -23,19 +23,28 @@ KEYLESS: Final = {"ping", "info", "time", "config|get", "eval", "evalsha"}
 """Commands that go to any node of a cluster, or, scripts, to that of the key behind their text."""
 
 
-def allowed() -> set[str]:
-    """Commands of the rule, those with a subcommand by both words."""
-    return set(re.findall(r"\+([a-z|]+)", (ROOT / "deploy/redis/midwatch.acl").read_text(encoding="utf-8")))
+RULES: Final = ("midwatch", "judge", "page")
+
+
+def allowed(rule: str = "midwatch") -> set[str]:
+    """Commands of a rule, those with a subcommand by both words."""
+    return set(re.findall(r"\+([a-z|]+)", (ROOT / f"deploy/redis/{rule}.acl").read_text(encoding="utf-8")))
 
 
 def in_scripts() -> set[str]:
-    text = "".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
+    return _in_lua("".join(path.read_text(encoding="utf-8") for path in SCRIPTS))
+
+
+def _in_lua(text: str) -> set[str]:
     return {name.lower() for name in re.findall(r"redis\.p?call\(\s*['\"](\w+)", text)}
 
 
 def in_code() -> set[str]:
     """What is called on a client or a pipeline, by the names that they have in the code."""
-    text = "".join(path.read_text(encoding="utf-8") for path in SOURCES)
+    return _called("".join(path.read_text(encoding="utf-8") for path in SOURCES))
+
+
+def _called(text: str) -> set[str]:
     called = re.findall(r"\b(?:_?redis|pipe|pipeline|client)\.([a-z_]+)\(", text)
     known = {name for name in called if hasattr(Redis, name) and name not in NOT_COMMANDS}
     spelled = re.findall(r"\bexecute_command\(\s*\"([A-Z ]+)\"", text)
@@ -60,6 +69,26 @@ def test_a_cluster_knows_where_each_command_goes(name: str) -> None:
     assert name.upper() in KEY_FIRST or name in KEYLESS or name.startswith("cluster|")
 
 
-def test_nothing_dangerous_is_allowed() -> None:
-    """No command empties, dumps, lists or reconfigures the server."""
-    assert not {"flushall", "flushdb", "keys", "scan", "config", "config|set", "acl", "debug", "shutdown"} & allowed()
+DANGEROUS: Final = {"flushall", "flushdb", "keys", "scan", "config", "config|set", "acl", "debug", "shutdown"}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_nothing_dangerous_is_allowed(rule: str) -> None:
+    """No command empties, dumps, lists or reconfigures the server; and no rule was forgotten here."""
+    assert not DANGEROUS & allowed(rule)
+    assert {path.stem for path in (ROOT / "deploy/redis").glob("*.acl")} == set(RULES)
+
+
+def test_the_judge_may_what_its_code_asks() -> None:
+    """Each command of its modules and scripts."""
+    text = "".join(path.read_text(encoding="utf-8") for path in SOURCES if path.is_relative_to(ROOT / "evaluation"))
+    lua = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "evaluation/lua").glob("*.lua"))
+    needed = _called(text) | _in_lua(lua)
+    assert needed <= allowed("judge")
+    assert {"hsetnx", "lpush"} <= needed
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_user_may_ask_where_a_cluster_keeps_what(rule: str) -> None:
+    """Without it no client of a cluster finds a key."""
+    assert "cluster|slots" in allowed(rule)

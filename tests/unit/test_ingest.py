@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -61,6 +61,10 @@ class MemoryStore:
         if shard in self.fail:
             raise self.fail.pop(shard)
         self.notes.append(list(empties))
+        for name, expected, _ in empties:
+            known = self.parts_of[shard][name]
+            if known.next_offset != expected:
+                raise OffsetMismatch(name, known.next_offset, known.newest_ms)
         return Progress(7, 8)
 
     def offsets(self, name: str) -> list[int]:
@@ -342,3 +346,35 @@ async def test_events_are_tallied_by_type(store: MemoryStore) -> None:
     wanted: dict[EventType, int] = {"interaction": 1, "authorization": 1, "evaluation": 1, "deployment": 1}
     assert ingest.tallies.fold.events == wanted
     assert ingest.tallies.read == 5
+
+
+class Packed:
+    """Records that are unpacked as they are needed, in pieces of two."""
+
+    def __init__(self, records: Sequence[LogRecord]) -> None:
+        self._records = records
+
+    def pieces(self, _most: int) -> Iterator[Sequence[LogRecord]]:
+        for start in range(0, len(self._records), 2):
+            yield self._records[start : start + 2]
+
+
+@pytest.mark.parametrize("position", [0, 1, 3])
+@pytest.mark.parametrize("uneven", [False, True])
+async def test_packed_records_are_taken_as_unpacked_ones(position: int, uneven: bool) -> None:
+    """Deltas, letters, offsets and tallies are the same, from any position, and where the shards differ."""
+    records = log("resolve", "escalate", "resolve", "resolve", "resolve")
+    records[3] = LogRecord(3, START_MS, b"{")
+    found = []
+    for packed in (False, True):
+        store = MemoryStore()
+        ingest, letters = make(store)
+        await ingest.resume({A: position})
+        if uneven:
+            store.parts_of[1][A] = PartitionState(4, START_MS)
+            await ingest.resume({A: position})
+        await ingest.process({A: Packed(records) if packed else records})
+        inboxes = [merge(unpack(blob) for _, blob in inbox) for inbox in store.inbox]
+        found.append((inboxes, letters.sent, store.offsets(A), ingest.partitions, ingest.tallies, ingest.newest_ms))
+    assert found[0] == found[1]
+    assert found[0][2] == [5, 5]

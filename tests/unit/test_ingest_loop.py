@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError
 
 from stream import ingest_loop
 from stream.adapters import Decoder, Limits
+from stream.clock import EngineClock
+from stream.core.ticks import NEVER
 from stream.ingest import Ingest
 from stream.ingest_loop import IngestLoop, TopicShrunk, name_of
 from stream.settings import settings_model
 from stream.settings_sections import EngineSettings
-from stream.store import Progress
+from stream.store import PartitionState, Progress
 from tests.simulation.tiny import LogRecord
 from tests.unit.test_ingest import START_MS, MemoryStore, log
 
@@ -92,7 +95,7 @@ async def no_letters(_letters: Sequence[object]) -> None:
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
-    async def nothing_missing(_store: object, _kafka: object) -> list[int]:
+    async def nothing_missing(_store: object, _kafka: object, _starts: object) -> list[int]:
         return []
 
     monkeypatch.setattr(ingest_loop, "ensure_shards", nothing_missing)
@@ -101,12 +104,19 @@ def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
 
 
 def make(
-    store: MemoryStore, logs: Mapping[TopicPartition, list[LogRecord]], clock: str = "stream", wall_ms: int = START_MS
+    store: MemoryStore,
+    logs: Mapping[TopicPartition, list[LogRecord]],
+    clock: str = "stream",
+    wall_ms: int = START_MS,
+    engine_clock: EngineClock | None = None,
 ) -> tuple[IngestLoop, FakeConsumer, asyncio.Event]:
     """A loop that stops when there is nothing left to read."""
     sections: dict[str, Any] = {"engine": EngineSettings(clock=clock, pending_bytes_limit=LIMIT)}  # type: ignore[arg-type]
     ingest = Ingest(store, Decoder(Limits(max_future_ms=None, max_age_ms=None)), no_letters, 20_000)  # type: ignore[arg-type]
-    loop = IngestLoop(settings_model()(**sections), store, ingest, lambda: wall_ms, "test")  # type: ignore[arg-type]
+    clocks: Any = (lambda: wall_ms, "test")
+    if engine_clock is not None:
+        clocks = (engine_clock.now_ms, "test", engine_clock.of_own)
+    loop = IngestLoop(settings_model()(**sections), store, ingest, *clocks)  # type: ignore[arg-type]
     consumer, stop = FakeConsumer(logs), asyncio.Event()
     loop.consumer, consumer.on_empty = consumer, stop.set
     return loop, consumer, stop
@@ -240,6 +250,51 @@ async def test_a_topic_that_was_made_anew_is_refused(store: MemoryStore) -> None
         await loop.on_partitions_assigned([TP0])
 
 
+async def test_a_shard_that_was_born_anew_is_filled_again_although_nothing_new_comes(store: MemoryStore) -> None:
+    """Idle partitions are read again, too: what they said long ago, a deployment perhaps, is in no other place."""
+    loop, consumer, stop = make(store, two_logs(), clock="wall", wall_ms=START_MS + 90_000)
+    consumer.offsets_for_times = _nothing_that_new  # type: ignore[attr-defined]
+    consumer.polled_ms = START_MS + 80_000
+    await loop.ingest.resume(dict.fromkeys((name_of(TP0), name_of(TP1)), 0))
+    consumer.positions = {TP0: 6, TP1: 3}
+    await loop.ingest.process({name_of(tp): records for tp, records in consumer.logs.items()})
+    assert store.interactions() == 9
+    # Another worker found a shard missing, and made it; this one has nothing to commit.
+    store.parts_of[1] = dict.fromkeys(store.parts_of[1], PartitionState(0, NEVER))
+    store.inbox[1] = []
+    kept = store.interactions()
+    assert kept < 9
+    await loop._take({}, 1.0)
+    assert loop.unsettled
+    consumer.fetched.clear()
+    await asyncio.wait_for(loop.run(stop), 10)
+    assert store.interactions() == 9
+
+
+async def test_a_broker_that_goes_away_during_a_resume_is_waited_for(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of its questions the broker does not answer: the worker asks again, and does not end."""
+    monkeypatch.setattr(ingest_loop, "BACK_OFF_SECONDS", (0.0,))
+    loop, consumer, stop = make(store, two_logs())
+    for question in ("end_offsets", "beginning_offsets"):
+        asked = getattr(consumer, question)
+        # Asked twice in a resume: for where a partition starts, and whether it is shorter than what was read of it.
+        failures = [None, KafkaConnectionError("away")]
+
+        async def answer(tps: Iterable[TopicPartition], asked: Any = asked, failures: Any = failures) -> Any:
+            error = failures.pop(0) if failures else None
+            if error is not None:
+                raise error
+            return await asked(tps)
+
+        setattr(consumer, question, answer)
+        await loop.on_partitions_assigned([TP0, TP1])
+        assert failures == []
+    await asyncio.wait_for(loop.run(stop), 10)
+    assert store.interactions() == 9
+
+
 async def test_only_a_partition_read_to_its_end_counts_as_empty(store: MemoryStore) -> None:
     """A partition with records left is not empty; by the wall clock, one without is so as of the poll less its wait."""
     loop, consumer, _ = make(store, two_logs(), clock="wall", wall_ms=START_MS + 90_000)
@@ -250,6 +305,25 @@ async def test_only_a_partition_read_to_its_end_counts_as_empty(store: MemorySto
     consumer.positions = {TP0: 6, TP1: 2}
     assert await loop._empties() == {}
     consumer.polled_ms = START_MS + 80_000
+    wait = loop._settings.kafka.fetch_max_wait_ms
+    assert await loop._empties() == {name_of(TP0): START_MS + 80_000 - wait}
+
+
+@pytest.mark.parametrize("off_ms", [-3_600_000, 3_600_000])
+async def test_a_wrong_clock_of_the_worker_moves_no_event_time(store: MemoryStore, off_ms: int) -> None:
+    """The client notes a poll by the worker's own clock; the partition is empty as of the engine's time nonetheless."""
+    now = START_MS + 90_000
+
+    async def told() -> tuple[int, int]:
+        return now // 1000, now % 1000 * 1000
+
+    clock = EngineClock(told, lambda: now + off_ms, lambda: 0.0)
+    await clock.sync()
+    loop, consumer, _ = make(store, {TP0: log(*["resolve"] * 6)}, clock="wall", engine_clock=clock)
+    consumer.offsets_for_times = _nothing_that_new  # type: ignore[attr-defined]
+    await loop.ingest.resume({name_of(TP0): 0})
+    await loop.ingest.process({name_of(TP0): consumer.logs[TP0]})
+    consumer.positions, consumer.polled_ms = {TP0: 6}, now + off_ms - 10_000
     wait = loop._settings.kafka.fetch_max_wait_ms
     assert await loop._empties() == {name_of(TP0): START_MS + 80_000 - wait}
 

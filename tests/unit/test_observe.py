@@ -410,7 +410,8 @@ async def test_a_contact_gets_on_with_every_answer(stage: Stage) -> None:
 
 def test_a_verdict_is_an_example_of_its_kind(stage: Stage) -> None:
     """A scraper that asks for OpenMetrics gets the last incident of each kind, to look it up."""
-    verdict = SimpleNamespace(status="firing", triage_result="recent_deployments", incident_id="inc_x", muted=None)
+    said = {"status": "firing", "triage_result": "recent_deployments", "incident_id": "inc_x"}
+    verdict = SimpleNamespace(**said, muted=None, findings=())
     tallies = cast("Any", stage.evaluate.tallies)
     tallies.note([SimpleNamespace(tick=TICK, firings=(), verdicts=(verdict,))], Staleness(60_000, lambda: 0))
     assert not tallies.stale

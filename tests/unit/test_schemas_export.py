@@ -11,9 +11,11 @@ import pytest
 
 from schemas.canonical import canonical_json
 from schemas.events import Interaction
-from schemas.export import ANSWER_MODELS, EVENT_MODELS, HEADERS, SAID_BY_HUMANS, asyncapi, documents
+from schemas.export import ANSWER_MODELS, EVENT_MODELS, HEADERS, asyncapi, documents
 from schemas.outputs import DeadLetter, Engine, Heartbeat
-from schemas.words import EVENT_TYPES, INPUT_TOPICS
+from schemas.words import EVENT_TYPES
+from stream.settings_sections import KafkaSettings
+from stream.topics import plan_topics
 
 ROOT = Path(__file__).parents[2] / "schemas"
 TIME = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
@@ -91,15 +93,16 @@ def test_asyncapi_is_whole() -> None:
     """Every topic has a channel and an operation, every reference leads somewhere, every header is described."""
     document = asyncapi()
     topics = {channel["address"] for channel in document["channels"].values()}
-    rows = [*ANSWER_MODELS.values(), *SAID_BY_HUMANS.values()]
-    assert topics == set(INPUT_TOPICS) | {topic for _, topic, _ in rows}
+    assert topics == {plan.name for plan in plan_topics(KafkaSettings())}, "as `midwatch topics create` makes them"
+    directed = {one["channel"]["$ref"] for one in document["operations"].values()}
+    assert directed == {f"#/channels/{name}" for name in document["channels"]}
     for reference in references(document):
         place: Any = document
         for part in reference.removeprefix("#/").split("/"):
             place = place[part]
     directions = {name: one["action"] for name, one in document["operations"].items()}
     assert directions["sendMidwatchVerdicts"] == "send"
-    assert directions["receiveAgentInteractions"] == "receive"
+    assert directions["receiveAgentInteractions"] == directions["receiveOtlpSpans"] == "receive"
     assert directions["receiveMidwatchControls"] == directions["receiveMidwatchFeedback"] == "receive"
     headers = document["components"]["messages"]["verdict"]["headers"]
     assert set(headers["properties"]) == {*HEADERS, "ce_stale"}

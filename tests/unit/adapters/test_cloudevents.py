@@ -124,3 +124,33 @@ def test_what_cannot_be_read_is_rejected(
 def test_any_json_media_type_is_json(media: bytes) -> None:
     """Parameters and suffixes do not matter."""
     assert accepted(encoded(BARE), [*BINARY, ("content-type", media)]) == EXPECTED
+
+
+SDK_DATA = b'{"environment": "production", "system": "claims", "flow": "refund", "outcome": "escalated"}'
+
+
+@pytest.mark.parametrize(
+    ("value", "headers"),
+    [
+        (
+            SDK_DATA,
+            {
+                "ce_type": b"midwatch.interaction", "ce_source": b"/fleet/claims", "ce_id": b"i-1",
+                "ce_time": b"2026-01-05T10:00:00Z", "ce_specversion": b"1.0", "content-type": b"application/json",
+                "ce_subject": b"refund", "ce_partitionkey": b"refund",
+            },
+        ),
+        (
+            b'{"type": "midwatch.interaction", "source": "/fleet/claims", "id": "i-1", "time": "2026-01-05T10:00:00Z", '
+            b'"specversion": "1.0", "datacontenttype": "application/json", "subject": "refund", '
+            b'"partitionkey": "refund", "data": ' + SDK_DATA + b"}",
+            {"content-type": b"application/cloudevents+json"},
+        ),
+    ],
+    ids=["binary", "structured"],
+)  # fmt: skip
+def test_what_the_sdk_writes_is_read(value: bytes, headers: dict[str, bytes]) -> None:
+    """The bytes of cloudevents 2.2.0 for Python, by its to_binary_event and to_structured_event."""
+    event: Any = accepted(value, list(headers.items()))
+    assert (event.id, event.environment, event.system) == ("i-1", "production", "claims")
+    assert (event.flow, event.outcome) == ("refund", "escalated")

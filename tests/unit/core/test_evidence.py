@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.core import evidence as module
-from stream.core.deltas import TagsRecord
+from stream.core.deltas import Delta, TagsRecord, pack, unpack
 from stream.core.evidence import Evidence
 from stream.core.ticks import MINUTE_MS
 from tests.unit.core.builders import START, breaker, deployment, exemplar, key, score
@@ -92,6 +92,15 @@ def test_exemplars_of_a_minute_are_those_of_the_smallest_rank() -> None:
     some = [exemplar(f"{rank}", START, rank) for rank in (5, 1, 4, 2, 3)]
     kept = applied(some).exemplars[key()][START]
     assert [record.rank for record in kept] == [1, 2]
+
+
+def test_exemplars_of_a_series_share_its_names() -> None:
+    """However many were decoded one by one, each with copies of its own: they are most of what an exemplar weighs."""
+    made = [exemplar(f"{minute}", START + minute) for minute in range(3)]
+    copies = [unpack(pack(Delta((), (record,)))).records[0] for record in made]
+    kept = [one for records in applied(copies).exemplars[key()].values() for one in records]
+    assert kept == made
+    assert len({id(name) for one in kept for name in (one.environment, one.system, one.dims)}) == 3
 
 
 def test_exemplars_are_forgotten_with_the_minutes() -> None:

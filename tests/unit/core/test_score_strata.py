@@ -9,6 +9,7 @@ import msgspec
 from stream.core.checkpoint import load, save
 from stream.core.deltas import Delta, ScoreRecord
 from stream.core.gather import Gatherer
+from stream.core.layouts import sealed, tree_of
 from stream.core.machine import ShardMachine
 from stream.core.ticks import MINUTE_MS
 from tests.unit.core.builders import firing, machine
@@ -69,13 +70,13 @@ def test_a_checkpoint_keeps_strata_and_bursts() -> None:
 
 
 def test_a_checkpoint_without_strata_still_loads_and_falls_back_on_plain_means() -> None:
-    """Of the former layout: its scores count as they did until strata have grown beside them."""
+    """Its scores count as they did until strata have grown beside them."""
     made = scored(score("s1", M, 4000), score("s2", M, 2000))
     saved = save(made, all_hours=True)
-    plain = msgspec.msgpack.decode(zlib.decompress(saved.state))
+    plain = tree_of(saved.state)
     del plain["kinds"]["score_stratum"]
     plain["hours"] = [place for place in plain["hours"] if place[0] < 10]
-    state = zlib.compress(msgspec.msgpack.encode(plain))
+    state = sealed(zlib.compress(msgspec.msgpack.encode(plain)))
     again = machine()
     load(again, state, {place: blob for place, blob in saved.hours.items() if place[0] < 10})
     again.step(M + 2, [Delta((), (score("s3", M + 1, 3000),))])

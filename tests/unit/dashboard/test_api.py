@@ -232,7 +232,7 @@ async def test_readers_look_and_operators_act() -> None:
         assert [one[0] for one in acts.done] == list(bodies)
         named = {**bearer(OPERATOR), "x-midwatch-name": "pager-bot"}
         await http.post("/api/v1/incidents/inc_refunds/acknowledge", json={}, headers=named)
-        assert acts.done[-1][1] == "pager-bot"
+        assert acts.done[-1][1] == "pager-bot (shared token)"
 
 
 async def test_a_browser_is_refused_by_a_page_and_a_program_by_a_line() -> None:
@@ -287,11 +287,11 @@ async def test_a_session_is_opened_by_a_form_and_its_cookie_is_strict() -> None:
         assert "samesite=strict" in cookie
         assert OPERATOR not in cookie
         me = (await http.get("/api/v1/me")).json()
-        assert (me["name"], me["role"]) == ("ada", "operator")
+        assert (me["name"], me["role"]) == ("ada (shared token)", "operator")
         path = "/api/v1/incidents/inc_refunds/acknowledge"
         assert (await http.post(path, json={})).status_code == 403
         assert (await http.post(path, json={}, headers={"x-csrf-token": me["csrf"]})).status_code == 200
-        assert acts.done[0][1] == "ada"
+        assert acts.done[0][1] == "ada (shared token)"
         await http.post("/logout", data={"csrf": me["csrf"]})
         assert (await http.get("/api/v1/me")).status_code == 401
 
@@ -318,7 +318,7 @@ async def test_no_token_reaches_the_log(caplog: pytest.LogCaptureFixture) -> Non
             await http.get("/api/v1/me")
     said = json.dumps(logs, default=str) + caplog.text
     assert "login_refused" in said
-    assert '"by": "ada"' in said
+    assert '"by": "ada (shared token)"' in said
     for secret in (OPERATOR, "wrong-token-0123456789", done.headers["set-cookie"].split("=")[1].split(";")[0]):
         assert secret not in said
 

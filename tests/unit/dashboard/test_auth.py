@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from dashboard.auth import SESSION_SECONDS, TRIES, TRY_SECONDS, Caller, Gate, TooManyTries
 from schemas.base import MAX_NAME
@@ -49,12 +51,13 @@ def test_a_login_opens_a_session_of_the_tokens_role(token: str, role: str) -> No
     """The cookie names role and name, holds no token, ends in time and at a restart, and cannot be changed."""
     clock = Clock()
     door = gate(clock, **tokens())
-    cookie = door.log_in("10.0.0.1", token, "bo")
-    assert cookie is not None
-    assert token not in cookie
+    opened = door.log_in("10.0.0.1", token, "bo")
+    assert opened is not None
+    cookie, who = opened
+    assert (who, token not in cookie) == ("bo (shared token)", True)
     known = door.who(Caller("10.0.0.1", {}, cookie))
     assert known is not None
-    assert (known.viewer.name, known.viewer.role, known.by_browser) == ("bo", role, True)
+    assert (known.viewer.name, known.viewer.role, known.by_browser) == (who, role, True)
     assert door.csrf_holds(known.viewer, known.viewer.csrf)
     assert not door.csrf_holds(known.viewer, "")
     assert gate(**tokens()).who(Caller("10.0.0.1", {}, cookie)) is None
@@ -70,8 +73,8 @@ def test_a_bearer_token_needs_no_csrf_token() -> None:
     assert (known.viewer.role, known.viewer.name, known.by_browser) == ("reader", "reader", False)
 
 
-def test_a_bearer_token_may_say_who_acts_and_no_more() -> None:
-    """The name is the audit trail's; it gives no role, is cut, and holds no control characters."""
+def test_a_shared_bearer_token_may_say_who_acts_and_no_more() -> None:
+    """The name is marked as unproven; it gives no role, is cut, and holds no control characters."""
 
     def name(given: str) -> str:
         headers = {"authorization": f"Bearer {READER}", "x-midwatch-name": given}
@@ -80,10 +83,50 @@ def test_a_bearer_token_may_say_who_acts_and_no_more() -> None:
         assert known.viewer.role == "reader"
         return known.viewer.name
 
-    assert name(" pager-bot ") == "pager-bot"
+    assert name(" pager-bot ") == "pager-bot (shared token)"
     assert name("evil\x1b[2J") == "reader"
+    assert name("x" * 5000).endswith("x (shared token)")
     assert len(name("x" * 5000)) == MAX_NAME
     assert gate(**tokens()).who(Caller("10.0.0.1", {"x-midwatch-name": "root"})) is None
+
+
+def test_a_persons_own_token_proves_the_name_and_no_other_is_believed() -> None:
+    """Whatever its holder says at the login or in the header, the trail has the name that the token is bound to.
+
+    Who holds the shared token and says to be that person is told apart from them.
+    """
+    mine, shared = "ada-token-0123456789", "shared-token-0123456789"
+    people = {"ada": {"token_sha256": hashlib.sha256(mine.encode()).hexdigest()}, "eve": {
+        "token_sha256": hashlib.sha256(b"eve-token-0123456789").hexdigest(), "role": "reader"}}  # fmt: skip
+    door = gate(people=people, operator_token=shared, host="0.0.0.0", published_on_loopback=True)
+    opened = door.log_in("10.0.0.1", mine, "somebody else")
+    assert opened is not None
+    known = door.who(Caller("10.0.0.1", {}, opened[0]))
+    assert known is not None
+    assert (known.viewer.name, known.viewer.role) == ("ada", "operator")
+    bearer = door.who(Caller("10.0.0.1", {"authorization": "Bearer eve-token-0123456789", "x-midwatch-name": "ada"}))
+    assert bearer is not None
+    assert (bearer.viewer.name, bearer.viewer.role) == ("eve", "reader")
+    pretended = door.log_in("10.0.0.1", shared, "ada")
+    assert pretended is not None
+    assert pretended[1] == "ada (shared token)"
+    assert door.log_in("10.0.0.1", "", "ada") is None
+    assert door.asks_names
+    assert not gate(people=people, host="0.0.0.0", published_on_loopback=True).asks_names
+
+
+@pytest.mark.parametrize(
+    ("people", "wrong"),
+    [
+        ({"ada (shared token)": {"token_sha256": "a" * 64}}, "pattern"),
+        ({"ada": {"token_sha256": "ada-token-0123456789"}}, "pattern"),
+        ({"ada": {"token_sha256": "a" * 64}, "bo": {"token_sha256": "a" * 64}}, "the same token"),
+    ],
+)
+def test_people_who_cannot_be_told_apart_are_refused(people: dict[str, Any], wrong: str) -> None:
+    """A name cannot look like an unproven one, a token does not stand in the file, and no two share one."""
+    with pytest.raises(ValidationError, match=wrong):
+        DashboardSettings.model_validate({"people": people})
 
 
 def test_guessing_is_slowed_down_for_each_address() -> None:

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from dashboard import panels, panels_money
+from dashboard import panels, panels_money, scores
+from dashboard.cards import card_of
 from dashboard.courses import Buckets
 from dashboard.judge_facts import judge_facts
 from dashboard.methods import LAST, PLACES, Methods
@@ -50,6 +51,7 @@ def counts(minute: int, spiking: bool) -> tuple[Count, ...]:
         one("agent", ("executor",), (20, denied)),
         one("score", ("refund", "escalation_appropriateness"), (1, 4200, 4200**2)),
         one("score_version", ("refund", "escalation_appropriateness", "7"), (1, 4200, 4200**2)),
+        one("score_stratum", ("refund", "escalation_appropriateness", "7", "0"), (1, 4200, 4200**2)),
         one("usage", ("executor", "gpt-4.1-mini", "payg"), (10, 9000, 0, 1000, 5_200)),
         Count(KIND_CODE["budget"], "*", "refunds", ("support",), minute, (10, 5_200)),
     )
@@ -88,7 +90,7 @@ def view() -> ShardView:
 def test_buckets_hold_every_minute_once() -> None:
     """Full hours, then steps from the last full hour that the minutes reach: no gap, no overlap, up to the tick."""
     for tick in (START, START + 1, START + 59, END):
-        buckets = Buckets.until(tick, 3, 5)
+        buckets = Buckets.between(tick - 180, tick, tick, 5)
         ends = [start + length for start, length in zip(buckets.starts, buckets.minutes, strict=True)]
         assert list(buckets.starts[1:]) == ends[:-1]
         assert ends[-1] == tick
@@ -113,6 +115,14 @@ def test_the_escalation_rate_agrees_with_the_counts_and_has_the_detectors_band(v
     rate = float(machine.states["escalation_rate", "flow"]["rate"][0])
     assert last.expected == pytest.approx(rate)
     assert {mark.kind for mark in chart.marks} == {"deployment", "breaker"}
+
+
+def test_an_onset_on_the_signals_leads_to_its_incident(view: ShardView) -> None:
+    """A mark of an incident's beginning bears its id, and is a link on the page."""
+    card = card_of(verdict(onset_at=time_of(END - 30), decided_at=time_of(END - 20)))
+    chart = panels.escalation_chart([view], Filter(), [card])
+    assert chart is not None
+    assert [mark.incident_id for mark in chart.marks if mark.kind == "onset"] == [card.incident_id]
 
 
 def test_what_is_filtered_away_is_not_there(view: ShardView) -> None:
@@ -141,6 +151,14 @@ def test_means_are_weighted_as_the_trends_command_weighs_them_and_say_how_they_w
     # 10 scores of 1 at rate 1, 2 scores of 5 at rate 1/16: (10 * 1 + 32 * 5) / 42.
     assert rows[0].mean == pytest.approx(170 / 42)
     assert panels.score_rows([ShardView(machine, {})], Filter(span="24h", flow="other")) == ()
+    # The chart above the table says the table's number, and draws what the table lists.
+    [chart] = scores.quality_charts([ShardView(machine, {})], Filter(span="24h"))
+    assert f"{rows[0].mean:.2f} of 5 ({rows[0].low:.2f} to {rows[0].high:.2f}) over 12 scores" in chart.summary
+    assert (chart.band, [line.name for line in chart.lines]) == ("interval", ["7", "8"])
+    for line, row in zip(chart.lines, rows[1:], strict=True):
+        [point] = [point for point in line.points if point.value is not None]
+        assert (point.value, point.low, point.high) == (row.mean, row.low, row.high)
+    assert scores.quality_charts([ShardView(machine, {})], Filter(span="24h", flow="other")) == ()
 
 
 def evaluation(version: str, method: str | None) -> bytes:
@@ -194,10 +212,12 @@ def test_denials_and_scores_have_their_lines(view: ShardView) -> None:
     denials = panels.denials_chart([view], Filter())
     assert denials is not None
     assert [line.name for line in denials.lines] == ["executor (refunds)"]
-    [chart] = panels.score_charts([view], Filter(span="24h"))
+    chart = scores.appropriateness_chart([view], Filter(span="24h"))
+    assert chart is not None
     point = chart.lines[0].points[-1]
     assert point.value == pytest.approx(4.2)
     assert point.expected == pytest.approx(4.2)
+    assert (point.low or 0) < 4.2 < (point.high or 0)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +225,7 @@ def test_denials_and_scores_have_their_lines(view: ShardView) -> None:
     [
         ("escalation_rate", {"flow": "refund"}, "Escalation rate"),
         ("authorization_denials", {"agent": "executor"}, "Denied calls"),
-        ("evaluation_drop", {"flow": "refund", "criterion": "escalation_appropriateness"}, "Mean score"),
+        ("evaluation_drop", {"flow": "refund", "criterion": "escalation_appropriateness"}, "Mean of the fair sample"),
         ("silence", {"flow": "refund"}, "Requests an hour"),
     ],
 )
@@ -237,7 +257,9 @@ def test_money_agrees_with_the_counters(view: ShardView) -> None:
     assert budget.spent_usd == pytest.approx(dollars)
     assert budget.forecast_usd is not None
     assert budget.chart is not None
-    assert budget.chart.lines[0].points[-1].value == pytest.approx(dollars, rel=0.02)
+    spent = [point.value or 0.0 for point in budget.chart.lines[0].points]
+    assert spent[-1] == budget.spent_usd
+    assert spent == sorted(spent)
     rows = ptu_rows([view], settings())
     assert all(row.units == 0 and row.payg_usd for row in rows)
 

@@ -36,7 +36,7 @@ async def test_with_a_certificate_the_page_speaks_tls_alone(tmp_path: Path) -> N
             assert (done.status_code, "Secure" in done.headers["set-cookie"]) == (303, True)
             assert "max-age" in done.headers["strict-transport-security"]
             me = (await http.get("/api/v1/me")).json()
-            assert (me["name"], me["role"]) == ("ada", "operator")
+            assert (me["name"], me["role"]) == ("ada (shared token)", "operator")
         async with httpx.AsyncClient(base_url=address) as stranger:
             with pytest.raises(httpx.ConnectError, match="certificate"):
                 await stranger.get("/healthz")

@@ -1,0 +1,199 @@
+"""Records from Kafka, as ingest takes them: through the client's public interface, or whole batches at a time.
+
+aiokafka's `getmany` makes an object of eleven fields for every record, in Python, of which ingest reads four; that
+takes longer than unpacking the batch does. `BatchSource` takes batches, and the records as the client's own compiled
+parser finds them in there. It does so by putting its own loop over record batches in the place of the client's
+(`PartitionRecords._unpack_records`), which are the client's private parts: positions, rebalances, pauses, prefetching
+and errors stay the client's business. Where the installed client is not one whose insides are known, or
+the configuration says so, `RecordSource` is taken, which gives the same records.
+"""
+
+# The client's private parts are what this is about.
+# ruff: noqa: SLF001
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from itertools import islice
+from typing import Any, Final, Literal, Protocol
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
+from aiokafka.errors import CorruptRecordException, KafkaError
+
+from stream.ingest import Record, Records
+
+KNOWN_CLIENTS: Final = ("0.14.",)
+"""Versions of aiokafka whose insides `BatchSource` was written and tested against, by how they begin."""
+
+STRETCH: Final = 1000
+"""Batches are handed on when they hold so many records, or all that a fetch brought."""
+
+FetchChoice = Literal["auto", "records"]
+Fetched = dict[TopicPartition, Records]
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.ingest")
+
+
+class Source(Protocol):
+    """Where ingest takes its records from."""
+
+    async def fetch(self, timeout_ms: int) -> Fetched:
+        """What there is, up to the source's bound, by partition in the order of offsets; nothing if none comes in time.
+
+        Raises:
+            KafkaError: as the client's `getmany` does.
+        """
+        ...
+
+
+class RecordSource:
+    """A consumer's public `getmany`."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, max_records: int) -> None:
+        self._consumer = consumer
+        self._max_records = max_records
+
+    async def fetch(self, timeout_ms: int) -> Fetched:
+        """See `Source`."""
+        return dict(await self._consumer.getmany(timeout_ms=timeout_ms, max_records=self._max_records))
+
+
+class Batches:
+    """Record batches of one partition, in order, checked but still packed. To be read once.
+
+    They are unpacked a piece at a time, so that a record is decoded while it is in the processor's cache.
+    """
+
+    def __init__(self) -> None:
+        self.records = 0
+        self._batches: list[tuple[Any, int]] = []
+
+    def add(self, batch: Any, first: int) -> None:
+        """Take a batch, of which the records from offset `first` on are wanted."""
+        self._batches.append((batch, first))
+        # A batch of a format before 2 does not say where it begins.
+        self.records += batch.next_offset - getattr(batch, "base_offset", batch.next_offset - 1)
+
+    def extend(self, other: Batches) -> None:
+        """Take what comes behind these."""
+        self._batches += other._batches
+        self.records += other.records
+
+    def pieces(self, most: int) -> Iterator[list[Record]]:
+        """The records in the order of offsets, `most` at a time."""
+        waiting: list[Record] = []
+        for batch, first in self._batches:
+            records = islice(batch, None)  # the batch itself must not be asked for an iterator twice
+            while got := list(islice(records, most - len(waiting))):
+                # A compressed batch comes whole, though what was asked for may begin in its middle.
+                waiting += got if got[0].offset >= first else [one for one in got if one.offset >= first]
+                if len(waiting) == most:
+                    yield waiting
+                    waiting = []
+        if waiting:
+            yield waiting
+
+
+class BatchSource:
+    """Takes a started consumer's record batches as they come. From then on its `getmany` gives nothing else.
+
+    `max_records` is kept to within a batch, and counts the offsets of records that compaction removed.
+    """
+
+    def __init__(self, consumer: AIOKafkaConsumer, max_records: int) -> None:
+        self._consumer = consumer
+        self._max_records = max_records
+        self._failed: KafkaError | None = None
+        consumer._fetcher._records = _Arriving(min(STRETCH, max_records))
+
+    async def fetch(self, timeout_ms: int) -> Fetched:
+        """See `Source`."""
+        if self._failed is not None:
+            error, self._failed = self._failed, None
+            raise error
+        found: dict[TopicPartition, Batches] = {}
+        while sum(batches.records for batches in found.values()) < self._max_records:
+            try:
+                # For the client a stretch is a record: it moves the position on by what is in it.
+                got = await self._consumer.getmany(timeout_ms=0 if found else timeout_ms, max_records=1)
+            except KafkaError as error:
+                if not found:
+                    raise
+                self._failed = error  # the client says it once; what came before it counts
+                break
+            if not got:
+                break
+            for tp, (stretch,) in got.items():
+                found.setdefault(tp, Batches()).extend(stretch)
+        return dict(found)
+
+
+class _Arriving(dict[TopicPartition, Any]):
+    """What the client has fetched and not yet given out; every arrival gets the loop over batches below."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def __setitem__(self, tp: TopicPartition, result: Any) -> None:
+        if type(result) is FetchResult:
+            unread = result._partition_records
+            unread._records_iterator = stretches(unread, self._most)
+        super().__setitem__(tp, result)
+
+
+def stretches(unread: PartitionRecords, most: int) -> Iterator[Batches]:
+    """The batches of one fetched partition, `most` records or more at a time; the client's own rules, batch by batch.
+
+    Checksums are verified, control batches and aborted transactions are passed over. `next_fetch_offset` is kept as
+    the client does.
+
+    Raises:
+        CorruptRecordException: a batch is not what its checksum says; all before it has been given out.
+    """
+    waiting = Batches()
+    while unread._records.has_next():
+        batch = unread._records.next_batch()
+        if unread._check_crcs and not batch.validate_crc():
+            if waiting.records:
+                yield waiting
+            raise CorruptRecordException(f"Invalid CRC - {unread._tp}")
+        if not _is_passed_over(unread, batch):
+            waiting.add(batch, unread.next_fetch_offset)
+        # The last offset of a batch stays in its header when compaction removes the record.
+        unread.next_fetch_offset = batch.next_offset
+        if waiting.records >= most:
+            yield waiting
+            waiting = Batches()
+    if waiting.records:
+        yield waiting
+
+
+def _is_passed_over(unread: PartitionRecords, batch: Any) -> bool:
+    """Whether nothing in a batch counts: it is a control batch, or its transaction was aborted."""
+    if unread._isolation_level == READ_COMMITTED and batch.producer_id is not None:
+        unread._consume_aborted_up_to(batch.base_offset)
+        if batch.is_control_batch and unread._contains_abort_marker(batch):
+            unread._aborted_producers.discard(batch.producer_id)
+        if batch.is_transactional and batch.producer_id in unread._aborted_producers:
+            return True
+    return bool(batch.is_control_batch)
+
+
+def is_known(client_version: str) -> bool:
+    """Whether the client's insides are those that `BatchSource` builds on."""
+    return client_version.startswith(KNOWN_CLIENTS)
+
+
+def source_of(consumer: AIOKafkaConsumer, choice: FetchChoice, max_records: int) -> Source:
+    """The source for a consumer that is started and has fetched nothing yet."""
+    if choice == "records":
+        return RecordSource(consumer, max_records)
+    installed = version("aiokafka")
+    if not is_known(installed):
+        log.warning("fetching_by_record", aiokafka=installed, known=KNOWN_CLIENTS)
+        return RecordSource(consumer, max_records)
+    return BatchSource(consumer, max_records)

@@ -26,7 +26,7 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	@touch $(STAMP)
 
 test: $(STAMP) ## Run the tests; with Java and Maven, or redis-server, also against the real ones. ARGS go to pytest.
-	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) $(ARGS)
 
 FUZZ ?= 30
 

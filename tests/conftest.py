@@ -1,9 +1,11 @@
 """What every test gets: an environment without Midwatch's own variables, and servers on request."""
 
 import os
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 SERVERS = frozenset({"browser", "contract", "integration"})
 """Folders whose tests share servers, and whose servers should not compete with one another."""
@@ -23,9 +25,15 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # untyped
     """What starts servers runs in one process, one after the other; the rest beside it, each file in one process."""
-    for item in items:
-        kind = item.path.relative_to(item.config.rootpath).parts[1]
-        item.add_marker(pytest.mark.xdist_group("servers" if kind in SERVERS else item.nodeid.partition("::")[0]))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "servers" if file.split("/")[1] in SERVERS else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    """Ours, whatever `--dist` says."""
+    return Scheduling(config, log)

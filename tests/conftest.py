@@ -10,6 +10,9 @@ from xdist.scheduler import LoadScopeScheduling
 SERVERS = frozenset({"browser", "contract", "integration"})
 """Folders whose tests share servers, and whose servers should not compete with one another."""
 
+LONG = frozenset({"simulation"})
+"""Folders whose tests take so long that each goes to whoever is free."""
+
 pytest_plugins = ("tests.support.fixtures", "tests.support.fortress")
 
 # Generated cases run into real servers, whose speed says nothing about the code; failures print how to repeat them.
@@ -26,11 +29,14 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # untyped
-    """What starts servers runs in one process, one after the other; the rest beside it, each file in one process."""
+    """What starts servers runs in one process, one after the other; the rest beside it, most files each in one."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "servers" if file.split("/")[1] in SERVERS else file
+        folder = file.split("/")[1]
+        if folder in SERVERS:
+            return "servers"
+        return nodeid if folder in LONG else file
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -61,13 +61,15 @@ class Night:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     def steps(self, status: str) -> list[ActionTaken]:
-        """What the subscriber has said with this status."""
+        """What the subscriber has said with this status, once it has."""
 
         async def read() -> list[ActionTaken]:
-            return actions_in(await read_values(ACTIONS_TOPIC, kafka_options(self.settings.kafka)))
+            while True:
+                said = actions_in(await read_values(ACTIONS_TOPIC, kafka_options(self.settings.kafka)))
+                if found := [step for step in said if step.status == status]:
+                    return found
 
-        found = asyncio.run_coroutine_threadsafe(read(), self.loop).result(PATIENCE_SECONDS)
-        return [step for step in found if step.status == status]
+        return asyncio.run_coroutine_threadsafe(read(), self.loop).result(PATIENCE_SECONDS)
 
 
 @contextmanager

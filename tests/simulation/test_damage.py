@@ -15,7 +15,7 @@ SPOKEN = [
     Step("append", (3, ((200, 0, "expire"),))),
     Step("move", (0, False, None)),
 ]
-DAMAGED = [Step("redis_damage", (0,)), Step("redis_damage", (1,))]
+DAMAGED = [Step("damage", (0,)), Step("damage", (1,))]
 
 
 @pytest.mark.parametrize(

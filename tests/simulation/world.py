@@ -268,6 +268,7 @@ class World:
         state = await self.redis.get(self.store.key(shard, "state"))
         if state:
             await self.redis.set(self.store.key(shard, "state"), state[: len(state) // 2])
+            self.damaged = True
 
     async def _keys(self) -> list[bytes]:
         return sorted([key async for key in self.redis.scan_iter(match=f"{{{self.namespace}:*", count=1000)])
@@ -285,14 +286,6 @@ class World:
         keys = await self._keys()
         if keys:
             await self.redis.delete(*keys)
-
-    async def redis_damage(self, shard: int) -> None:
-        """What a shard's checkpoint was is now half of it."""
-        key = self.store.key(shard, "state")
-        state = await self.redis.get(key)
-        if state:
-            await self.redis.set(key, state[: len(state) // 2])
-            self.damaged = True
 
     # The end: everything is read and evaluated, by a fresh worker.
 

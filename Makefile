@@ -30,7 +30,7 @@ test: $(STAMP) ## Run the tests; with Java and Maven, or redis-server, also agai
 
 FUZZ ?= 30
 
-fuzz: $(STAMP) ## Spoilt records and requests, FUZZ=30 times as many as in the tests: some ten minutes.
+fuzz: $(STAMP) ## Spoilt records and requests, FUZZ=30 times as many as in the tests.
 	@MIDWATCH_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/unit/adapters/test_adapters_fuzz.py tests/unit/test_http_fuzz.py $(ARGS)
 
 check: $(STAMP) ## Lint, types, import directions, and the audit of what is locked.

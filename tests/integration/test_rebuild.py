@@ -1,0 +1,106 @@
+"""A shard whose state cannot be read is made anew, from what there is, and nothing that was said is said again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from redis.asyncio import Redis
+
+from schemas.words import HEARTBEATS_TOPIC, SNAPSHOTS_TOPIC
+from stream import restore
+from stream.core.checkpoint import save
+from stream.core.layouts import LayoutError
+from stream.core.ticks import NEVER
+from stream.embedded import EmbeddedRedis
+from stream.evaluate import Fenced
+from stream.rebuild import MOST, Rebuilder
+from stream.snapshots import to_records
+from stream.store import Birth, PartitionState, Store
+from tests.simulation.world import make_machine
+
+SNAPSHOT_TICK = 29_540_100
+COMMITTED = 29_540_160
+START = PartitionState(7, NEVER)
+WHY = LayoutError("the checkpoint cannot be read (by this test)")
+
+
+class Damaged:
+    """One shard that was committed up to a tick, with bytes for a state that nobody can read."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis: Any = redis
+        self.store = Store(redis, "rebuild", 1)
+        self.token = ""
+        self.kafka: dict[str, list[bytes]] = {SNAPSHOTS_TOPIC: [], HEARTBEATS_TOPIC: []}
+
+    async def begin(self) -> None:
+        await self.store.birth(0, Birth(COMMITTED, 0, b"half a st"))
+        await self.store.register(0, {"agent.usage/0": PartitionState(900, NEVER)})
+        self.token = await self.store.acquire(0, "one", 60_000) or ""
+        assert self.token
+
+    def evaluator(self, token: str | None = None) -> Any:
+        return cast("Any", SimpleNamespace(shard=0, committed=COMMITTED, token=token or self.token))
+
+    def with_snapshot(self) -> None:
+        machine = make_machine()
+        machine.step(SNAPSHOT_TICK, [])
+        pieces = to_records(0, 1, 0, save(machine, all_hours=True), {"agent.usage/0": START}, [], namespace="rebuild")
+        self.kafka[SNAPSHOTS_TOPIC] = [piece.value for piece in pieces]
+
+    async def starts(self) -> dict[str, PartitionState]:
+        return {"agent.usage/0": START, "agent.usage/1": START}
+
+    def rebuilder(self) -> Rebuilder:
+        return Rebuilder(self.store, {}, self.starts)
+
+
+@pytest.fixture
+async def damaged(embedded_redis: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Damaged]:
+    redis = Redis.from_url(embedded_redis.url)
+    await redis.flushdb()
+    found = Damaged(redis)
+
+    async def read_values(topic: str, _kafka: object) -> list[bytes]:
+        return found.kafka[topic]
+
+    monkeypatch.setattr(restore, "read_values", read_values)
+    await found.begin()
+    yield found
+    await redis.aclose()
+
+
+@pytest.mark.parametrize(("snapshot", "source", "tick"), [(True, "snapshot", SNAPSHOT_TICK), (False, "telemetry", 0)])
+async def test_it_is_made_from_what_there_is(damaged: Damaged, snapshot: bool, source: str, tick: int) -> None:
+    """Its newest snapshot, else the telemetry; silent up to where it was; the unreadable bytes are kept for a look."""
+    if snapshot:
+        damaged.with_snapshot()
+    assert await damaged.rebuilder().rebuild(damaged.evaluator(), WHY) == source
+    meta = await damaged.store.meta(0)
+    assert meta is not None
+    assert (meta.committed, meta.quiet) == (tick, COMMITTED)
+    assert await damaged.store.parts(0) == {"agent.usage/0": START, "agent.usage/1": START}
+    assert await damaged.redis.get(damaged.store.unreadable(0)) == b"half a st"
+
+
+async def test_a_snapshot_that_is_no_better_is_not_taken_again(damaged: Damaged) -> None:
+    """The second time it is made from the telemetry; then the error itself is raised, or it would go on for ever."""
+    damaged.with_snapshot()
+    rebuilder, found = damaged.rebuilder(), []
+    for _ in range(MOST):
+        found.append(await rebuilder.rebuild(damaged.evaluator(), WHY))
+    assert found == ["snapshot", "telemetry"]
+    with pytest.raises(LayoutError, match="by this test"):
+        await rebuilder.rebuild(damaged.evaluator(), WHY)
+
+
+async def test_a_zombie_makes_nothing_anew(damaged: Damaged) -> None:
+    """Whoever lost the lease leaves the shard as it is."""
+    with pytest.raises(Fenced):
+        await damaged.rebuilder().rebuild(damaged.evaluator("0:zombie"), WHY)
+    meta = await damaged.store.meta(0)
+    assert meta is not None
+    assert meta.committed == COMMITTED

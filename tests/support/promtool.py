@@ -14,4 +14,4 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     program = shutil.which("promtool")
     if program is None:
         unavailable("promtool is not installed (Debian: prometheus)")
-    return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=110, check=False)
+    return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False)

@@ -11,12 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from redis.asyncio import Redis
 
 from schemas.canonical import canonical_json
 from schemas.outputs import DeadLetter, Engine
-from schemas.series import KINDS, SeriesKey
+from schemas.series import SeriesKey
 from schemas.words import CONTROLS_TOPIC
 from stream.adapters import Decoder, Limits, decode_controls
 from stream.adapters.otlp import OtlpReader
@@ -29,6 +28,7 @@ from stream.evaluate import EvaluateSettings, Fenced, ShardEvaluator
 from stream.ingest import Ingest, Resync
 from stream.snapshots import newest, to_records
 from stream.store import Birth, ShardMissing, Store
+from tests.simulation.recount import counts_of
 from tests.simulation.tiny import LogRecord, TinyDetector
 from tests.support.checkpoints import as_layout_1
 from triage.registry import build as build_checks
@@ -333,37 +333,6 @@ class World:
             assert inboxes is not None
             found.update(counts_of(machine, inboxes))
         return found
-
-
-def counts_of(
-    machine: ShardMachine, inboxes: Mapping[int, Sequence[bytes | Delta]]
-) -> dict[tuple[SeriesKey, int], tuple[int, ...]]:
-    """Run everything that waits through the machine, traces to their end; the counts of its ring, without zeros."""
-    from stream.core.deltas import unpack
-
-    deltas = {
-        tick: [blob if isinstance(blob, Delta) else unpack(blob) for blob in blobs] for tick, blobs in inboxes.items()
-    }
-    for _ in machine.run(deltas, max([*deltas, machine.tick])):
-        pass
-    for _ in machine.run({}, machine.traces.last_due() or 0):
-        pass
-    found: dict[tuple[SeriesKey, int], tuple[int, ...]] = {}
-    for kind in KINDS:
-        windows = machine.windows[kind]
-        if not len(windows):
-            continue
-        counts = windows.minutes(120)
-        for row, column in {(int(r), int(c)) for r, c, _ in np.argwhere(counts)}:
-            found[windows.keys[row], windows.tick - 120 + column] = tuple(counts[row, column].tolist())
-        for row, key in enumerate(windows.keys):
-            hourly = windows.hours(24)[row].sum(axis=0) + _this_hour(machine, kind, row)
-            found[key, -1] = tuple(int(v) for v in hourly)
-    return found
-
-
-def _this_hour(machine: ShardMachine, kind: Any, row: int) -> Any:
-    return machine.windows[kind]._hour_of(row, machine.tick // 60)
 
 
 def bodies(outcomes: Sequence[Outcome]) -> list[tuple[str, bytes]]:

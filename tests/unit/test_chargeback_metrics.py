@@ -14,8 +14,9 @@ from costs.tags_spend import SpendTally
 from stream.core.fold import Batch, FoldTallies, PartitionFold
 from stream.metrics import Metrics
 from stream.settings import SettingsError, load_settings
+from tests.support.observed import Stage
 from tests.unit.costs.usage import usage
-from tests.unit.test_observe import Stage, run_everything
+from tests.unit.test_observe import run_everything
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy/prometheus/rules/chargeback.yml"

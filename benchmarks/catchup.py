@@ -24,10 +24,10 @@ from aiokafka import AIOKafkaProducer
 from benchmarks.soak import PARTITIONS, PATIENCE_SECONDS, Worker, make_topics, settings_at
 from benchmarks.soak_load import Load, series_of
 from benchmarks.throughput_servers import servers
+from stream.core.ticks import MINUTE_MS
 from stream.embedded import free_port
 
 POLL_SECONDS: Final = 0.2
-MINUTE_MS: Final = 60_000
 
 
 async def fill(kafka: str, hours: float, load: Load, per_minute: int) -> int:

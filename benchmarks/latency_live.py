@@ -18,17 +18,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from aiokafka.admin import AIOKafkaAdminClient
 from confluent_kafka import Consumer, Producer
 
+from benchmarks.soak import make_topics
 from benchmarks.throughput_servers import Servers
 from schemas.words import VERDICTS_TOPIC
+from stream.core.ticks import rfc3339
 from stream.settings import load_settings
-from stream.topics import create_topics, plan_topics
 
 PARTITIONS: Final = 4
 SYSTEMS: Final = 100
@@ -117,14 +117,13 @@ def _is_bad(system: int, minute: int) -> bool:
 
 
 def _interaction(number: int, time_ms: int, system: int, bad: bool) -> dict[str, Any]:
-    moment = datetime.fromtimestamp(time_ms / 1000, UTC)
     more: dict[str, Any] = {"outcome": "resolved"}
     if bad:
         more = {"outcome": "escalated", "escalation": {"reason": "high_risk"}}
     return {
         "type": "interaction",
         "id": f"i-{number}",
-        "time": moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time_ms % 1000:03d}Z",
+        "time": rfc3339(time_ms),
         "environment": "production",
         "system": f"system-{system:03d}",
         "flow": f"flow-{number % FLOWS}",
@@ -181,7 +180,7 @@ def _worker(at: Servers, folder: Path) -> Iterator[None]:
         "[http]\nport = 0\n[dashboard]\nenabled = false\n",
         encoding="utf-8",
     )
-    asyncio.run(_make_topics(config))
+    asyncio.run(make_topics(load_settings(config, {})))
     with (folder / "worker.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "stream.cli", "run", "--config", str(config)], stdout=log, stderr=log
@@ -200,16 +199,6 @@ def _await_worker(process: subprocess.Popen[bytes], log: Path) -> None:
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"the worker did not start: {log.read_text()[-1000:]}")
         time.sleep(0.1)
-
-
-async def _make_topics(config: Path) -> None:
-    settings = load_settings(config, {})
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap_servers)
-    await admin.start()
-    try:
-        await create_topics(admin, plan_topics(settings.kafka), 1)
-    finally:
-        await admin.close()
 
 
 def tick_to_verdict(at: Servers, rate: float, minutes: int) -> dict[str, Any]:

@@ -42,6 +42,9 @@ MOST_WAITING: Final = 60_000
 
 PARTITIONS: Final = 4
 BATCH: Final = 1500
+STOP_SECONDS: Final = 10.0
+"""Ending in order may take `engine.stop_seconds`, 5, and what a process takes to go."""
+
 PATIENCE_SECONDS: Final = 600.0
 
 
@@ -257,6 +260,8 @@ def main() -> None:
             print(f"{name.replace('_', ' '):32}{value:>14,}" if isinstance(value, int | float) else f"{name}: {value}")
     if figures["lost"]:
         raise SystemExit(f"{figures['lost']} events were lost or counted twice")
+    if figures["exit_code"] or figures["shutdown_seconds"] > STOP_SECONDS:
+        raise SystemExit(f"the worker did not end in order within {STOP_SECONDS:g} s")
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Final
 
 from stream.assembly import machine_factory
 from stream.core.checkpoint import load
 from stream.core.deltas import unpack
+from stream.core.ticks import rfc3339
 from stream.settings import Settings
 from stream.settings_clients import redis_client
 from stream.store import Store
@@ -48,8 +48,7 @@ class Load:
 
     def events(self, count: int, now_ms: int) -> Iterator[bytes]:
         """`count` events of the present."""
-        moment = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{now_ms % 1000:03d}Z"
-        head = f'"time":"{moment}'.encode()
+        head = f'"time":"{rfc3339(now_ms)}'.encode()
         for number in range(self._number, self._number + count):
             place = number % self._series + (self._series if number * 7 % 211 < 7 else 0)
             yield b'{"type":"interaction","id":"s%d",' % number + head + self._parts[place]

@@ -12,10 +12,10 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from schemas.base import JsonObject
+from stream.core.ticks import rfc3339
 
 SIZE: Final = 362
 PARTITIONS: Final = 4
@@ -76,11 +76,10 @@ def _sent(event: JsonObject, place: int, time_ms: int) -> Sent:
 
 
 def _event(kind: str, series: int, number: int, time_ms: int, chance: random.Random) -> JsonObject:
-    moment = datetime.fromtimestamp(time_ms / 1000, UTC)
     event: JsonObject = {
         "type": kind,
         "id": f"{kind[:3]}-{number:012d}",
-        "time": moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time_ms % 1000:03d}Z",
+        "time": rfc3339(time_ms),
         "environment": "production",
         "system": f"system-{series // FLOWS:02d}",
         "trace_id": f"{chance.getrandbits(128):032x}",

@@ -6,6 +6,7 @@ The windows are exactly-once: every batch is committed to Redis together with it
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -62,6 +63,7 @@ async def midwatch(task: Task, batch: int = BATCH) -> Measured:
 
 def _settings(task: Task, batch: int) -> Settings:
     kafka: dict[str, Any] = {"bootstrap_servers": task.bootstrap, "group_id": task.name, "max_batch_records": batch}
+    kafka["fetch"] = os.environ.get("MIDWATCH_KAFKA__FETCH", "auto")
     sections: dict[str, Any] = {
         "kafka": KafkaSettings(**kafka, input_topics=(task.topic,)),
         "redis": RedisSettings(

@@ -164,6 +164,18 @@ async def _weather(chance: random.Random, proxies: list[Proxy], weather: Weather
     return Done(f"{len(hit)} of {len(proxies)}, {seconds:.1f} s")
 
 
+GUST: Final = (4.0, 8.0)
+"""How long bad weather lasts that a client bears, in seconds."""
+
+
+def _delayed(chance: random.Random) -> Weather:
+    return Weather(delay_seconds=chance.uniform(0.05, 0.4))
+
+
+def _throttled(chance: random.Random) -> Weather:
+    return Weather(bytes_per_second=chance.randrange(20_000, 100_000))
+
+
 async def redis_cut(world: World, chance: random.Random) -> Done:
     """Connections to Redis are reset."""
     return await _cut(chance, world.redis_proxies)
@@ -171,7 +183,7 @@ async def redis_cut(world: World, chance: random.Random) -> Done:
 
 async def redis_delay(world: World, chance: random.Random) -> Done:
     """Every packet to and from Redis takes 50 to 400 ms more."""
-    return await _weather(chance, world.redis_proxies, Weather(delay_seconds=chance.uniform(0.05, 0.4)), (4, 8))
+    return await _weather(chance, world.redis_proxies, _delayed(chance), GUST)
 
 
 async def redis_half_open(world: World, chance: random.Random) -> Done:
@@ -181,8 +193,7 @@ async def redis_half_open(world: World, chance: random.Random) -> Done:
 
 async def redis_throttle(world: World, chance: random.Random) -> Done:
     """20 to 100 kB/s on each connection to Redis."""
-    slow = Weather(bytes_per_second=chance.randrange(20_000, 100_000))
-    return await _weather(chance, world.redis_proxies, slow, (4, 8))
+    return await _weather(chance, world.redis_proxies, _throttled(chance), GUST)
 
 
 async def kafka_cut(world: World, chance: random.Random) -> Done:
@@ -192,7 +203,7 @@ async def kafka_cut(world: World, chance: random.Random) -> Done:
 
 async def kafka_delay(world: World, chance: random.Random) -> Done:
     """Every packet to and from the brokers takes 50 to 400 ms more."""
-    return await _weather(chance, world.kafka_proxies, Weather(delay_seconds=chance.uniform(0.05, 0.4)), (4, 8))
+    return await _weather(chance, world.kafka_proxies, _delayed(chance), GUST)
 
 
 async def kafka_half_open(world: World, chance: random.Random) -> Done:
@@ -202,8 +213,7 @@ async def kafka_half_open(world: World, chance: random.Random) -> Done:
 
 async def kafka_throttle(world: World, chance: random.Random) -> Done:
     """20 to 100 kB/s on each connection to the brokers."""
-    slow = Weather(bytes_per_second=chance.randrange(20_000, 100_000))
-    return await _weather(chance, world.kafka_proxies, slow, (4, 8))
+    return await _weather(chance, world.kafka_proxies, _throttled(chance), GUST)
 
 
 async def broker_kill(world: World, chance: random.Random) -> Done:

@@ -105,9 +105,12 @@ class _Run:
             self.deaths.append((number, began, ended, done, holders))
         self.note(f"{began - self.started:7.1f} s  {planned.kind} ({planned.phase}): {done.detail}")
 
-    async def recover(self) -> None:
-        """Wait until every shard has evaluated all that was sent until the last fault ended; note how long it took."""
-        tick = (START_MS + self.load.slice * SLICE_MS - LAG_MS) // MINUTE_MS
+    async def recover(self, lag_ms: int = 0) -> None:
+        """Wait until every shard has evaluated a tick that was still ahead when this began; note how long it took.
+
+        While the load goes on: with `lag_ms`, as when it has yet to begin, a tick further back is enough.
+        """
+        tick = (START_MS + self.load.slice * SLICE_MS - lag_ms) // MINUTE_MS
         took = await self.pulse.reached(tick, RECOVERY_SECONDS)
         if not self.happened:
             return
@@ -129,7 +132,7 @@ async def run(options: Options, folder: Path, note: Note) -> Result:
         for worker in everything.workers:
             await worker.start()
         this = _Run(options, everything, load, pulse, note)
-        await this.recover()
+        await this.recover(LAG_MS)
         this.started = time.time()
         stop = asyncio.Event()
         sending = asyncio.create_task(load.run(stop))
@@ -176,6 +179,7 @@ async def _verify(this: _Run, rested: bool) -> Result:
     happened, zombies, never = _takeovers(this)
     slowest = max((one.taken_over for one in happened if one.taken_over is not None), default=0.0)
     stuck = [f"{one.kind} at {one.began:.0f} s" for one in happened if (one.recovered or 0) >= RECOVERY_SECONDS]
+    exits = [one for worker in this.world.workers for one in worker.exits]
     results = [
         at_least("records sent", counted.records, this.options.events),
         at_least("faults", len(happened), this.options.faults),
@@ -184,9 +188,9 @@ async def _verify(this: _Run, rested: bool) -> Result:
         none_of("effects of zombies", zombies),
         none_of("faults without recovery", stuck + ([] if rested else ["the end"])),
         none_of("shards that nobody took over", never),
+        none_of("workers that ended by themselves", [f"worker {one.worker}: code {one.code}" for one in exits]),
         Check("slowest takeover, s", round(slowest, 1), f"<= {TAKEOVER_SECONDS:.0f}", slowest <= TAKEOVER_SECONDS),
     ]
-    exits = [one for worker in this.world.workers for one in worker.exits]
     facts = {
         "seed": this.options.seed,
         "brokers": this.options.brokers,

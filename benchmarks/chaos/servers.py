@@ -81,7 +81,8 @@ class FragileRedis(RealRedis):
 
     def fill_disk(self) -> None:
         """From now on no file grows: what is appended is refused, as on a full disk."""
-        size = max(path.stat().st_size for path in (self.data_dir / "appendonlydir").iterdir())
+        growing = (self.data_dir / "appendonlydir").glob("*.incr.aof")
+        size = max(path.stat().st_size for path in growing)
         _, hard = resource.prlimit(self.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (size, hard))
 

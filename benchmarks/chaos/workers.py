@@ -134,8 +134,8 @@ class Worker:
 
     def send(self, number: signal.Signals, *, deadly: bool = False) -> None:
         """A signal to the process; `deadly` if its end is then expected."""
-        self._expected |= deadly
         if self._process is not None and self._process.returncode is None:
+            self._expected |= deadly
             self._process.send_signal(number)
 
     def set_clock(self, off_ms: int) -> None:

@@ -35,7 +35,7 @@ def table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], left: 
     """A table whose first `left` columns are words, the others numbers."""
     made = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, title_style="none", pad_edge=False)
     for place, name in enumerate(head):
-        made.add_column(name, justify="left" if place < left else "right")
+        made.add_column(name, justify="left" if place < left else "right", overflow="fold")
     for row in rows:
         made.add_row(*row)
     return made

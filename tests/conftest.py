@@ -22,9 +22,9 @@ settings.load_profile("midwatch")
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No override of the person who runs the tests reaches them."""
+    """No override of the person who runs the tests reaches them, nor the size of the terminal."""
     for name in list(os.environ):
-        if name.startswith("MIDWATCH_") and "__" in name:
+        if (name.startswith("MIDWATCH_") and "__" in name) or name in {"COLUMNS", "LINES"}:
             monkeypatch.delenv(name)
 
 

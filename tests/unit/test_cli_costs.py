@@ -260,8 +260,8 @@ def test_budgets_from_a_log(tmp_path: Path) -> None:
     assert costs("budgets", "--usage", tmp_path / "u.jsonl").exit_code == 2
 
 
-def test_a_budget_that_is_spent_says_when_that_was(tmp_path: Path) -> None:
-    """Ten dollars at 2.25 an hour are gone in the fifth hour, not when somebody looks."""
+def test_a_budget_that_is_spent_says_when_that_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten dollars at 2.25 an hour are gone in the fifth hour, not when somebody looks; nothing is cut for its width."""
     config = tmp_path / "midwatch.toml"
     config.write_text('[budgets.support]\namount_usd = 10\nsystem = "support"\n', encoding="utf-8")
     hours = 200
@@ -273,6 +273,10 @@ def test_a_budget_that_is_spent_says_when_that_was(tmp_path: Path) -> None:
     assert budget["forecast"]["overrun_at"] == f"{START + timedelta(hours=4):%Y-%m-%dT%H:%M}:00.000Z"
     text = costs("budgets", "--usage", tmp_path / "u.jsonl", "-c", config).stdout
     assert f"used up {START:%Y-%m-%d}" in text
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = costs("budgets", "--usage", tmp_path / "u.jsonl", "-c", config).stdout
+    assert "…" not in narrow
+    assert max(map(len, narrow.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,24 @@ class ClusterRedis(RedisCluster):
         """Ask all masters whether they are there; a replica that is away stops nothing."""
         return await super().ping(target_nodes=RedisCluster.PRIMARIES, **kwargs)
 
+    async def time(self, **kwargs: Any) -> Any:
+        """The times of all masters that answer, by their names: redis-py would ask any one of them.
+
+        Raises RedisError or OSError if none answers.
+        """
+        if "target_nodes" in kwargs:
+            return await super().time(**kwargs)
+        await self.learn()
+        masters = self.get_primaries()
+        asked = (self._send(master, ("TIME",), kwargs) for master in masters)
+        names = [master.name for master in masters]
+        answers = dict(zip(names, await asyncio.gather(*asked, return_exceptions=True), strict=True))
+        times = {name: answer for name, answer in answers.items() if not isinstance(answer, BaseException)}
+        for failure in answers.values():
+            if not times and isinstance(failure, BaseException):
+                raise failure
+        return times
+
     async def learn(self) -> None:
         """Know who holds what; ask again if a node has failed since. Raises RedisError."""
         try:

@@ -29,7 +29,7 @@ from stream.store import Advance, Birth, OffsetMismatch, PartitionState, Store
 from tests.integration import traffic
 from tests.support.certificates import Authority
 from tests.support.real_redis import RealRedis
-from tests.support.redis_cluster import PASSWORD, USER, RedisCluster, admin, stop_replication
+from tests.support.redis_cluster import MASTERS, PASSWORD, USER, RedisCluster, admin, stop_replication
 from tests.support.redis_sentinel import MASTER, RedisSentinel
 from tests.support.shards import open_shards
 
@@ -94,6 +94,26 @@ async def test_scripts_reach_every_node_under_the_shipped_rules(redis_cluster: R
     assert await store.living("w1", 1, 10) == 1
     holders = {redis_cluster.master_of(store.key(shard, "meta")).port for shard in range(SHARDS)}
     assert len(holders) > 1
+
+
+async def test_every_master_is_asked_for_the_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them may be wrong, and one may be away; only if none answers there is no time."""
+    client: Any = store.redis
+    masters = {node.name for node in client.get_primaries()}
+    assert len(masters) == MASTERS
+    assert set(await client.time()) == masters
+    send, away = client._send, set(sorted(masters)[:1])
+
+    async def cut(node: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if node.name in away:
+            raise RedisConnectionError(f"{node.name} is away")
+        return await send(node, args, kwargs)
+
+    monkeypatch.setattr(client, "_send", cut)
+    assert set(await client.time()) == masters - away
+    away |= masters
+    with pytest.raises(RedisConnectionError, match="is away"):
+        await client.time()
 
 
 async def test_the_judge_keeps_its_books_in_a_cluster(store: Store) -> None:

@@ -1,8 +1,9 @@
 """Make a shard anew whose state in Redis cannot be read: from its last snapshot in Kafka, else from the telemetry.
 
 It is the way of a wiped Redis (`stream.restore`), for one shard alone, begun by whoever holds its lease. What was said
-is not said again: its ticks are evaluated silently up to the last one that was committed. The unreadable bytes are kept
-under a key of their own, for whoever wants to know what happened. A state of a *newer* layout is sound, and left alone.
+is not said again: its ticks are evaluated silently up to the last one that was committed. The stored state is kept
+under a key of its own, for whoever wants to know what happened; an inbox that could not be read is gone, and what
+was in it is read again. A state of a *newer* layout is sound, and left alone.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Rebuilder:
 
         Raises Fenced, KafkaError, RedisError; the error itself if it comes again and again.
         """
-        shard, tick = evaluator.shard, evaluator.committed
+        # One that was made anew before has committed less than had been said, and is silent up to there.
+        shard, tick = evaluator.shard, max(evaluator.committed, evaluator.quiet)
         self._tries[shard] += 1
         if self._tries[shard] > MOST:
             raise error

@@ -6,9 +6,8 @@
 -- Epochs go on counting, and the lease stays. Offsets and inboxes are removed at the birth.
 -- Returns 1, or 0 if the epoch is not this one.
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
-redis.call('HDEL', KEYS[1], 'born')
-if redis.call('EXISTS', KEYS[2]) == 1 then
-  redis.call('RENAME', KEYS[2], KEYS[3])
+redis.call('HDEL', KEYS[1], 'born', 'snapshot')
+if redis.call('EXISTS', KEYS[2]) == 1 and redis.call('RENAMENX', KEYS[2], KEYS[3]) == 1 then
   redis.call('EXPIRE', KEYS[3], ARGV[2])
 end
 return 1

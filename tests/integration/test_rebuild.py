@@ -42,8 +42,9 @@ class Damaged:
         self.token = await self.store.acquire(0, "one", 60_000) or ""
         assert self.token
 
-    def evaluator(self, token: str | None = None) -> Any:
-        return cast("Any", SimpleNamespace(shard=0, committed=COMMITTED, token=token or self.token))
+    def evaluator(self, token: str | None = None, committed: int = COMMITTED, quiet: int = 0) -> Any:
+        one = SimpleNamespace(shard=0, committed=committed, quiet=quiet, token=token or self.token)
+        return cast("Any", one)
 
     def with_snapshot(self) -> None:
         machine = make_machine()
@@ -90,11 +91,26 @@ async def test_a_snapshot_that_is_no_better_is_not_taken_again(damaged: Damaged)
     """The second time it is made from the telemetry; then the error itself is raised, or it would go on for ever."""
     damaged.with_snapshot()
     rebuilder, found = damaged.rebuilder(), []
-    for _ in range(MOST):
-        found.append(await rebuilder.rebuild(damaged.evaluator(), WHY))
+    for committed, quiet in ((COMMITTED, 0), (SNAPSHOT_TICK, COMMITTED)):
+        found.append(await rebuilder.rebuild(damaged.evaluator(None, committed, quiet), WHY))
     assert found == ["snapshot", "telemetry"]
+    assert len(found) == MOST
+    meta = await damaged.store.meta(0)
+    assert meta is not None
+    assert meta.quiet == COMMITTED, "what had been said before the first time is not said after the second"
+    assert await damaged.redis.get(damaged.store.unreadable(0)) == b"half a st", "not what was made from the snapshot"
     with pytest.raises(LayoutError, match="by this test"):
         await rebuilder.rebuild(damaged.evaluator(), WHY)
+
+
+async def test_whoever_makes_it_nothing_is_said_again(damaged: Damaged) -> None:
+    """Another worker may be the first to make the shard that was set aside, and knows of no tick: Redis does."""
+    await damaged.store.note_snapshot(0, damaged.token, 1_700_000_000_000)
+    assert await damaged.store.forget(0, damaged.token)
+    assert await restore.ensure_shards(damaged.store, {}, damaged.starts) == {0: 0}
+    meta = await damaged.store.meta(0)
+    assert meta is not None
+    assert (meta.committed, meta.quiet, meta.snapshot_ms) == (0, COMMITTED, 0)
 
 
 async def test_a_zombie_makes_nothing_anew(damaged: Damaged) -> None:

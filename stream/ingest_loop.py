@@ -91,16 +91,26 @@ class IngestLoop(ConsumerRebalanceListener):
         return self._stale
 
     async def start(self) -> None:
-        """Make every partition of the input topics known to every shard, then join the group."""
+        """Make the shards that Redis lacks, and every partition of the input topics known to all; then join the group.
+
+        Raises LayoutMismatch, RedisError, KafkaError.
+        """
         kafka = self._settings.kafka
         await self.consumer.start()
         self._source = source_of(self.consumer, kafka.fetch, kafka.max_batch_records)
+        await self._make_shards()
         await self._register_all()
         self.consumer.subscribe(list(source_topics(kafka)), listener=self)
 
     async def stop(self) -> None:
         """Leave the group."""
         await self.consumer.stop()
+
+    async def _make_shards(self) -> None:
+        made = await ensure_shards(self._store, self._kafka, self.every_start)
+        if made:
+            from_snapshots = [shard for shard, tick in made.items() if tick]
+            log.info("shards_made", shards=list(made), from_snapshots=from_snapshots)
 
     async def _register_all(self) -> None:
         starts = await self.every_start()
@@ -151,7 +161,7 @@ class IngestLoop(ConsumerRebalanceListener):
         self._generation += 1
         for delay in _back_off():
             try:
-                await ensure_shards(self._store, self._kafka, self.every_start)
+                await self._make_shards()
                 positions = await self.ingest.resume(await self._starts(partitions))
                 await self._check_ends(partitions, positions)
                 break
@@ -277,7 +287,13 @@ class IngestLoop(ConsumerRebalanceListener):
 
     def _unread(self, tp: TopicPartition) -> bool:
         end = self.consumer.highwater(tp)
-        return end is None or self.ingest.partitions.get(name_of(tp), end) < end
+        position = self._position(tp)
+        return end is None or (position is not None and position < end)
+
+    def _position(self, tp: TopicPartition) -> int | None:
+        """The next record of a partition in hand; the consumer's own place steps over control records at the end."""
+        position = self.ingest.partitions.get(name_of(tp))
+        return None if position is None else max(position, 0 if self._stale else self._read_to.get(tp, 0))
 
     async def _evaluation_is_behind(self, shard: int) -> bool:
         """Whether a shard has ticks to evaluate: then its inbox shrinks without anything being read."""
@@ -304,9 +320,8 @@ class IngestLoop(ConsumerRebalanceListener):
         found: dict[str, int] = {}
         for tp in self.consumer.assignment():
             end = self.consumer.highwater(tp)
-            position = self.ingest.partitions.get(name_of(tp))
+            position = self._position(tp)
             if end is not None and position is not None:
-                position = max(position, self._read_to.get(tp, 0) if not self._stale else 0)
                 found[tp.topic] = found.get(tp.topic, 0) + max(end - position, 0)
         return found
 

@@ -16,6 +16,7 @@ from stream.clock import EngineClock
 from stream.core.ticks import NEVER
 from stream.ingest import Ingest
 from stream.ingest_loop import IngestLoop, TopicShrunk, name_of
+from stream.restore import Starts
 from stream.settings import settings_model
 from stream.settings_sections import EngineSettings
 from stream.store import PartitionState, Progress
@@ -224,6 +225,48 @@ async def test_a_partition_without_more_to_read_does_not_hold_the_others(store: 
     loop.ingest.progress = {0: Progress(LIMIT + 1, 0)}
     await loop._pace()
     assert TP0 not in consumer.paused_now
+
+
+async def test_control_records_at_the_end_are_nothing_to_read(store: MemoryStore) -> None:
+    """The marker of a transaction ends a rarely used topic: the consumer has stepped over it, no record covers it."""
+    loop, consumer, _ = make(store, {TP0: log(*["resolve"] * 8), TP1: log("resolve", "resolve")})
+    await loop.on_partitions_assigned([TP0, TP1])
+    await loop.ingest.process({name_of(TP0): consumer.logs[TP0][:6], name_of(TP1): consumer.logs[TP1][:1]})
+    consumer.positions, consumer.polled_ms = {TP0: 6, TP1: 2}, START_MS
+    await loop._empties()
+    loop.ingest.progress = {0: Progress(LIMIT + 1, 0)}
+    await loop._pace()
+    assert consumer.paused_now == {TP1}
+    assert loop.lag() == {"agent.interactions": 2}
+
+
+async def test_shards_are_made_with_all_partitions_before_the_group_is_joined(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker may take a shard the moment it is there: then it knows every partition that it has to wait for."""
+    loop, consumer, _ = make(store, two_logs())
+    seen: list[object] = []
+
+    async def ensure(_store: object, _kafka: object, starts: Starts) -> dict[int, int]:
+        seen.append(await starts())
+        return {0: 0}
+
+    async def partitions(_topics: object, _kafka: object) -> list[TopicPartition]:
+        return [TP0, TP1]
+
+    async def begin() -> None:
+        seen.append("consumer")
+
+    def subscribe(_topics: object, listener: object) -> None:
+        seen.append("group")
+
+    monkeypatch.setattr(ingest_loop, "ensure_shards", ensure)
+    monkeypatch.setattr(ingest_loop, "partitions_of", partitions)
+    monkeypatch.setattr(ingest_loop, "source_of", lambda *_any: None)
+    monkeypatch.setattr(consumer, "start", begin, raising=False)
+    monkeypatch.setattr(consumer, "subscribe", subscribe, raising=False)
+    await loop.start()
+    assert seen == ["consumer", {name_of(tp): PartitionState(0, NEVER) for tp in (TP0, TP1)}, "group"]
 
 
 async def test_the_pause_follows_the_partition_that_is_behind(store: MemoryStore) -> None:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -18,10 +15,10 @@ from redis.exceptions import RedisError
 from schemas.outputs import Engine, Heartbeat, Verdict
 from stream.core.checkpoint import save
 from stream.core.layouts import LayoutError, NewerLayout
-from stream.core.machine import Outcome
-from stream.core.ticks import MINUTE_MS, time_of
+from stream.core.ticks import time_of
+from stream.due import LEASES, Dues
 from stream.evaluate import Fenced, ShardEvaluator
-from stream.exemplars import exemplar
+from stream.evaluate_tallies import EvaluateTallies
 from stream.snapshots import PieceRecord, to_records
 from stream.standing import CatchUp, Staleness
 from stream.store import Store
@@ -33,11 +30,8 @@ WORKER_TTL_MS: Final = 10_000
 HEARTBEAT_SECONDS: Final = 1.0
 SNAPSHOT_SECONDS: Final = 300.0
 BACK_OFF_SECONDS: Final = 1.0
-HOPELESS_TRIES: Final = 3
-"""Failures of one shard after which the watchdog counts from the first of them."""
-
-LEASES: Final = -1
-"""What stands for the leases where shards are named."""
+HANGS_SECONDS: Final = 10.0
+"""A shard that is worked at for so long without getting a tick on is no longer held against others."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.evaluate")
 
@@ -49,58 +43,6 @@ class _Held:
     beat_at: float = 0.0
     beat_tick: int = 0
     slot: int = 0
-
-
-@dataclass(slots=True)
-class _Due:
-    """What is to be done: since when, up to which tick it came at best, how often it was tried, since when now."""
-
-    since: float
-    tick: int
-    tries: int = 0
-    began: float = 0.0
-    at_work: bool = False
-
-
-@dataclass(slots=True)
-class EvaluateTallies:
-    """Counts for metrics, since the start."""
-
-    ticks: int = 0
-    moves: int = 0
-    """Chunks of ticks that were committed."""
-    fenced: int = 0
-    rebuilt: Counter[str] = field(default_factory=Counter)
-    """Shards that were made anew, by what from."""
-    durations: list[float] = field(default_factory=list)
-    firings: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    muted: Counter[str] = field(default_factory=Counter)
-    stale: Counter[str] = field(default_factory=Counter)
-    """Of the verdicts, those that spoke of the past."""
-    standing: int = 0
-    """Verdicts that were said again, because they still held when the present was reached."""
-    examples: dict[tuple[str, ...], dict[str, str] | None] = field(default_factory=dict)
-    """By the keys of `firings` and `verdicts`, the ids of the last of each kind, to look up: exemplars."""
-
-    def note(self, outcomes: Sequence[Outcome], staleness: Staleness) -> None:
-        """Count what was published."""
-        for outcome in outcomes:
-            if staleness.of(outcome.tick * MINUTE_MS):
-                self.stale.update(v.status for v in outcome.verdicts)
-            self.firings.update((f.detector, f.tier, f.status) for f in outcome.firings)
-            self.verdicts.update((v.status, v.triage_result) for v in outcome.verdicts)
-            self.muted.update(v.status for v in outcome.verdicts if v.muted is not None)
-            for firing in outcome.firings:
-                self.examples[firing.detector, firing.tier, firing.status] = exemplar(firing_id=firing.firing_id)
-            for verdict in outcome.verdicts:
-                self.examples[verdict.status, verdict.triage_result] = _example(verdict)
-
-
-def _example(verdict: Verdict) -> dict[str, str] | None:
-    """The incident, and a trace of it where a finding shows one."""
-    traces = (one.trace_id for finding in verdict.findings for one in finding.exemplars if one.trace_id)
-    return exemplar(incident_id=verdict.incident_id, trace_id=next(traces, None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +79,7 @@ class EvaluateLoop:
         self._wall_ms = wall_ms
         self.trouble = Trouble()
         self._held: dict[int, _Held] = {}
-        self._due: dict[int, _Due] = {}
+        self._dues = Dues()
         self._stopping: Callable[[], bool] = lambda: False
         self._order = _start_order(owner, store.shards)
 
@@ -147,35 +89,8 @@ class EvaluateLoop:
         return {shard: held.evaluator for shard, held in self._held.items()}
 
     def stuck_since(self) -> float | None:
-        """Since when, on the monotonic clock, a shard or the leases do not get on; None if that can be said of none.
-
-        It is said of what is being tried now, since this try; and of what has failed some times, since the first of
-        them: one that failed once may wait long for its next turn. A shard gets on with every tick that it reaches for
-        the first time, if it takes ever so many of them at once.
-        """
-        found = []
-        for shard, due in self._due.items():
-            held = self._held.get(shard)
-            if held is not None and held.evaluator.machine.tick > due.tick:
-                due.since = due.began = time.monotonic()
-                due.tick, due.tries = held.evaluator.machine.tick, 1
-            if due.tries >= HOPELESS_TRIES:
-                found.append(due.since)
-            elif due.at_work:
-                found.append(due.began)
-        return min(found, default=None)
-
-    @contextmanager
-    def _watched(self, what: int, tick: int = 0) -> Iterator[None]:
-        """One try of a shard, or of the leases; if it raises, it stays due."""
-        now = time.monotonic()
-        due = self._due.setdefault(what, _Due(now, tick))
-        due.tries, due.began, due.at_work = due.tries + 1, now, True
-        try:
-            yield
-        finally:
-            due.at_work = False
-        self._due.pop(what, None)
+        """Since when, on the monotonic clock, a shard or the leases do not get on; None if that can be said of none."""
+        return self._dues.stuck_since({shard: held.evaluator.machine.tick for shard, held in self._held.items()})
 
     async def run(self, stop: asyncio.Event) -> None:
         """Evaluate until `stop` is set, then store the state and give the leases up."""
@@ -186,10 +101,12 @@ class EvaluateLoop:
         keeping = asyncio.create_task(self._keep_all(), name="leases")
         try:
             while not stop.is_set():
+                if keeping.done():
+                    keeping.result()
                 try:
                     if loop.time() - leased >= LEASE_ROUND_SECONDS:
                         leased = loop.time()
-                        with self._watched(LEASES):
+                        with self._dues.watched(LEASES):
                             await self._share()
                     moved = await self._round(stop)
                     pause = 0.0 if moved else POLL_SECONDS
@@ -225,32 +142,33 @@ class EvaluateLoop:
     async def _keep(self) -> int:
         """Renew what is held; how many workers live."""
         for shard, held in list(self._held.items()):
-            if self._held.get(shard) is held:
+            # One that hangs is for another worker to try: its lease runs out.
+            if self._held.get(shard) is held and not self._dues.hangs(shard, HANGS_SECONDS):
                 await self._guarded(held.evaluator, held.evaluator.renew, held)
         return max(await self._store.living(self._owner, self._wall_ms(), WORKER_TTL_MS), 1)
 
     async def _share(self) -> None:
         """Renew what is held; take free shards up to a fair share, give back what is beyond it."""
-        fair = -(-self._store.shards // await self._keep())
+        fair = _fair(self._store.shards, await self._keep())
         for shard in self._order:
             if len(self._held) >= fair:
                 break
             if shard not in self._held:
                 evaluator = self._make(shard)
                 evaluator.stopping = self._stopping
-                taken = await self._guarded(evaluator, evaluator.acquire)
-                if not taken:
-                    self._due.pop(shard, None)
-                else:
+                if await self._guarded(evaluator, evaluator.acquire):
                     # Snapshot slots go on in turn over take-overs: the epoch says which is next.
                     slot = int(evaluator.token.partition(":")[0]) % 2
                     self._held[shard] = _Held(evaluator, CatchUp(self._staleness), slot=slot)
                     behind = self._staleness.behind_minutes(evaluator.committed) if evaluator.committed else None
                     log.info("shard_taken", shard=shard, tick=evaluator.committed, minutes_behind=behind)
         for shard in [s for s in reversed(self._order) if s in self._held][: max(len(self._held) - fair, 0)]:
-            given = self._held.pop(shard).evaluator
-            await self._guarded(given, given.release)
-            log.info("shard_given_back", shard=shard)
+            given = self._held.pop(shard, None)
+            # Beside this it may turn out that a shard has passed to another: then there is nothing to give back.
+            if given is not None:
+                await self._guarded(given.evaluator, given.evaluator.release)
+                log.info("shard_given_back", shard=shard)
+        self._dues.keep(self._held)
 
     async def _advance(self, shard: int) -> bool:
         """Move a shard on by a chunk at the most; whether it moved, so that there may be more."""
@@ -258,7 +176,7 @@ class EvaluateLoop:
         if held is None:
             return False
         started, before = asyncio.get_running_loop().time(), held.evaluator.committed
-        with self._watched(shard, before):
+        with self._dues.watched(shard, before):
             ticks = await self._guarded(held.evaluator, held.evaluator.advance)
             if ticks:
                 now = asyncio.get_running_loop().time()
@@ -289,7 +207,9 @@ class EvaluateLoop:
             held.beat_at, held.beat_tick = now, evaluator.committed
             await self._voice.heartbeat(self._heartbeat(shard, evaluator))
         # By the shard's own last one, not by how long it is held: leases may change hands more often than that.
-        if evaluator.machine.tick and self._wall_ms() - evaluator.snapshot_ms >= SNAPSHOT_SECONDS * 1000:
+        # One from the future is from before Redis's clock was put right.
+        age_ms = self._wall_ms() - evaluator.snapshot_ms
+        if evaluator.machine.tick and not 0 <= age_ms < SNAPSHOT_SECONDS * 1000:
             await self._snapshot(shard, held)
 
     def _heartbeat(self, shard: int, evaluator: ShardEvaluator) -> Heartbeat:
@@ -345,11 +265,16 @@ class EvaluateLoop:
         held = [one.evaluator for one in self._held.values()]
         steps = [*(self._guarded(evaluator, evaluator.release) for evaluator in held)]
         for outcome in await asyncio.gather(*steps, self._store.leave(self._owner), return_exceptions=True):
-            if isinstance(outcome, RedisError | OSError | LayoutError):
+            if isinstance(outcome, RedisError | OSError):
                 log.warning("release_failed", error=type(outcome).__name__, detail=str(outcome))
             elif isinstance(outcome, BaseException):
                 raise outcome
         self._held.clear()
+
+
+def _fair(shards: int, workers: int) -> int:
+    """The most shards that one of the workers needs to hold."""
+    return -(-shards // workers)
 
 
 def _start_order(owner: str, shards: int) -> list[int]:

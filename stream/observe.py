@@ -239,10 +239,13 @@ class Observer:
             return self._contacts[part].answers
         if part == "ingest":
             return self._ingest.ingest.tallies.commits["applied"]
-        since = self._evaluate.stuck_since()
-        if since is not None and time.monotonic() - since > AT_WORK_SECONDS:
-            return -round(since * 1000)
-        return self._evaluate.tallies.moves
+        since = self.stuck_since(part)
+        return self._evaluate.tallies.moves if since is None else -round(since * 1000)
+
+    def stuck_since(self, part: str) -> float | None:
+        """Since when, on the monotonic clock, one shard or the leases of a part do not get on, if they should have."""
+        since = self._evaluate.stuck_since() if part == "evaluate" else None
+        return since if since is not None and time.monotonic() - since > AT_WORK_SECONDS else None
 
     def behind(self, part: str) -> bool:
         """Whether a part has work: records to read, or ticks that the watermark has passed; a contact always has.
@@ -253,7 +256,7 @@ class Observer:
             return True
         if part == "ingest":
             return self._ingest.unsettled or (any(self._ingest.lag().values()) and not self._ingest.waiting)
-        return self._evaluate.stuck_since() is not None or self._ticks_behind() > 0
+        return self.stuck_since(part) is not None or self._ticks_behind() > 0
 
     def _ticks_behind(self) -> int:
         """The most ticks that a shard in hand has between its watermark and its evaluation."""

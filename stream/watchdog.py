@@ -55,6 +55,13 @@ def _awaited(task: asyncio.Task[object]) -> str:
     return " > ".join(names)
 
 
+def _described(describe: Callable[[], str]) -> str:
+    try:
+        return describe()
+    except Exception as error:  # noqa: BLE001  # a loop in ruins must not keep the process from ending
+        return f"  (what the tasks wait for could not be found out: {type(error).__name__}: {error})"
+
+
 class EndBound:
     """Ends the process if, once it has begun to end, it has not ended within some seconds.
 
@@ -67,12 +74,14 @@ class EndBound:
         self._timer: threading.Timer | None = None
 
     def begin(self, describe: Callable[[], str]) -> None:
-        """The end begins. `describe` gives the last lines of the message."""
+        """The end begins; once. `describe` gives the last lines of the message."""
+        if self._timer is not None:
+            return
         words = (
             f"midwatch: told to end, and not done within {self._seconds:g} s (engine.stop_seconds): ending now. "
             "Nothing is lost, the next process goes on from what Redis holds"
         )
-        self._timer = threading.Timer(self._seconds, lambda: self._give_up(f"{words}\n{describe()}"))
+        self._timer = threading.Timer(self._seconds, lambda: self._give_up(f"{words}\n{_described(describe)}"))
         self._timer.daemon = True
         self._timer.start()
 
@@ -110,12 +119,18 @@ class Watchdog:
         if start:
             threading.Thread(target=self._watch, name="midwatch-watchdog", daemon=True).start()
 
-    def note(self, progress: int, *, behind: bool) -> None:
-        """Called about once a second: a number that grows with the work done, and whether there is work to do."""
+    def note(self, progress: int, *, behind: bool, since: float | None = None) -> None:
+        """Called about once a second: a number that changes with the work done, and whether there is work to do.
+
+        `since`, by the clock, is when the work began that does not get on, if that is known: it may have been before
+        what this number tells apart.
+        """
         now = self._clock()
         self._noted = now
         if progress != self._progress or not behind:
             self._progress, self._moved = progress, now
+        if behind and since is not None:
+            self._moved = min(self._moved, since)
 
     def check(self) -> None:
         """Give up if it is time to."""
@@ -132,11 +147,7 @@ class Watchdog:
             )
 
     def _end(self, reason: str) -> None:
-        try:
-            description = self._describe()
-        except Exception as error:  # noqa: BLE001  # a loop in ruins must not keep the process from ending
-            description = f"  (what the tasks wait for could not be found out: {type(error).__name__}: {error})"
-        self._give_up(f"midwatch: {reason}\n{description}")
+        self._give_up(f"midwatch: {reason}\n{_described(self._describe)}")
 
     def close(self) -> None:
         """Stop watching."""

@@ -36,7 +36,7 @@ from stream.metrics import Metrics
 from stream.observe import CommitTimer, Observer
 from stream.publish import Publisher
 from stream.rebuild import Rebuilder
-from stream.restore import ensure_shards, partitions_of
+from stream.restore import partitions_of
 from stream.settings import Settings
 from stream.settings_clients import kafka_options, redis_client
 from stream.signal_metrics import SignalCollector
@@ -70,13 +70,18 @@ class Worker:
         self.guard = TimedGuard(self.metrics)
         self._decoder = Decoder(record_limits(settings), settings.adapters.origin(), settings.otlp.reader())
         self._index = index
+        self._where: Callable[[], str] = str
         self._end = EndBound(settings.engine.stop_seconds)
         self._kafka = {**kafka_options(settings.kafka), "client_id": f"{settings.kafka.client_id}-{index}"}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set. Raises what keeps it from starting; from then on it waits and goes on."""
+        running = asyncio.get_running_loop()
+        self._where = partial(where_tasks_stand, running)
         async with AsyncExitStack() as stack:
             stack.callback(self._end.close)
+            stopping = asyncio.create_task(self._bound_end(stop), name="bound-end")
+            stack.callback(stopping.cancel)
             redis = redis_client(self.settings.redis)
             stack.push_async_callback(redis.aclose)
             producer = AIOKafkaProducer(
@@ -86,15 +91,11 @@ class Worker:
             stack.push_async_callback(producer.stop)
             store = Store(redis, self.settings.redis.namespace, self.settings.engine.shards)
             await self._require_topics()
-            made = await ensure_shards(store, self._kafka)
-            if made:
-                from_snapshots = [shard for shard, tick in made.items() if tick]
-                log.info("shards_made", shards=list(made), from_snapshots=from_snapshots)
             clock = EngineClock(redis.time)
             await clock.sync()
             ingest, evaluate = self._parts(store, producer, clock)
-            await ingest.start()
             stack.push_async_callback(ingest.stop)
+            await ingest.start()
             contacts = {
                 "kafka": Contact(producer.client.force_metadata_update, time.monotonic),
                 "redis": Contact(redis.ping, time.monotonic),
@@ -112,7 +113,6 @@ class Worker:
             loops: dict[str, Loop] = {"ingest": ingest.run, "evaluate": evaluate.run}
             places = {"kafka": self.settings.kafka.bootstrap_servers, "redis": self.settings.redis.url}
             troubles = {"ingest": ingest.trouble, "evaluate": evaluate.trouble}
-            running = asyncio.get_running_loop()
             diagnosis = Diagnosis(contacts, places, troubles, lambda: where_tasks_stand(running))
             feedback = FeedbackWatch(self.settings, self.metrics, lambda: 0 in evaluate.shards)
             side: dict[str, Loop] = {"feedback": feedback.run, "clock": clock.keep}
@@ -120,6 +120,11 @@ class Worker:
                 report = Publisher(producer, clock.now_ms).cost_report
                 side["cost-report"] = CostReporter(self.settings, store, self.owner, report, self.metrics).run
             await self._serve(stack, observer, diagnosis, loops, side, stop)
+
+    async def _bound_end(self, stop: asyncio.Event) -> None:
+        """From the stop on, the end is bounded: while the worker starts, too, where a server may not answer."""
+        await stop.wait()
+        self._end.begin(self._where)
 
     async def _require_topics(self) -> None:
         """Refuse to start where a topic is missing: what is read would wait, what is said would be lost."""
@@ -189,6 +194,7 @@ class Worker:
         stop: asyncio.Event,
     ) -> None:
         seconds, contacts = self.settings.engine.stuck_seconds, diagnosis.contacts
+        self._where = partial(diagnosis.of, "end")
         watchdogs = {
             part: Watchdog(seconds, what=PARTS[part], describe=partial(diagnosis.of, part))
             for part in (*contacts, *loops)
@@ -211,7 +217,7 @@ class Worker:
             await _first_failure(list(tasks.values()), stop)
         finally:
             stop.set()
-            self._end.begin(partial(diagnosis.of, "end"))
+            self._end.begin(self._where)
             await asyncio.gather(*tasks.values(), return_exceptions=True)
             log.info("worker_stopped", owner=self.owner)
 
@@ -219,7 +225,8 @@ class Worker:
         while not stop.is_set():
             observer.observe()
             for part, watchdog in watchdogs.items():
-                watchdog.note(observer.progress(part), behind=observer.behind(part))
+                progress, since = observer.progress(part), observer.stuck_since(part)
+                watchdog.note(progress, behind=observer.behind(part), since=since)
             try:
                 await asyncio.wait_for(stop.wait(), OBSERVE_SECONDS)
             except TimeoutError:

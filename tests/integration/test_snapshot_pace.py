@@ -71,6 +71,15 @@ async def test_leases_that_change_hands_do_not_put_snapshots_off(shard: Shard) -
     assert newest(shard.pieces, 1, "pace").keys() == {0}
 
 
+async def test_a_clock_that_was_put_right_does_not_put_snapshots_off(shard: Shard) -> None:
+    """One that was noted in the future is no reason to wait until then."""
+    shard.now_ms += 86_400_000
+    await shard.hold(shard.taken(), 1)
+    shard.now_ms -= 86_400_000
+    await shard.hold(shard.taken(), 1)
+    assert len(shard.pieces) == 2
+
+
 async def test_a_snapshot_that_was_not_stored_is_still_due(shard: Shard) -> None:
     """While the broker is away none counts as made; the next holder makes it."""
     shard.broker_is_away = True

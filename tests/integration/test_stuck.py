@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -93,12 +93,36 @@ async def hung_end(folder: Path) -> str:
         return await case.last_words()
 
 
+async def hung_start(folder: Path) -> str:
+    """It is told to end while it starts, and waits for a Redis that takes connections and says nothing."""
+    folder.mkdir()  # noqa: ASYNC240
+    asked = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer):
+            await reader.read(1)
+            asked.set()
+            await reader.read()
+
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    url = f"redis://127.0.0.1:{silent.sockets[0].getsockname()[1]}/0"
+    with EmbeddedKafkaProcess(auto_create_topics=False) as kafka, EmbeddedRedis() as redis:
+        config = write_config(folder, kafka.bootstrap, url, stop_seconds=1.0, stuck_seconds=600.0)
+        await make_topics(settings_from(config))
+        case = Case(folder, kafka, redis)
+        async with silent, engine(config) as case.process:
+            await asyncio.wait_for(asked.wait(), PATIENCE_SECONDS)
+            case.process.send_signal(signal.SIGTERM)
+            return await case.last_words()
+
+
 async def test_a_stuck_engine_ends_and_says_why(tmp_path: Path) -> None:
     """Each kind of it, side by side: exit code 75, what is stuck and since when, who is silent, what to do."""
-    kinds = (frozen_broker, hung_redis, refused_writes, hung_end)
+    kinds = (frozen_broker, hung_redis, refused_writes, hung_end, hung_start)
     said = dict(zip(kinds, await asyncio.gather(*(kind(tmp_path / kind.__name__) for kind in kinds)), strict=True))
-    assert "told to end, and not done within 1 s" in said[hung_end]
-    for words in (said[kind] for kind in kinds if kind is not hung_end):
+    for ending in (hung_end, hung_start):
+        assert "told to end, and not done within 1 s" in said[ending]
+    for words in (said[kind] for kind in (frozen_broker, hung_redis, refused_writes)):
         assert "is stuck: no progress for" in words
         assert f"exiting with code {EXIT_STUCK}" in words
         assert "kafka at 127.0.0.1:" in words

@@ -12,7 +12,7 @@ from schemas.outputs import Engine
 from stream.adapters import Counters
 from stream.core.machine import ShardMachine
 from stream.core.ticks import MINUTE_MS
-from stream.evaluate_loop import EvaluateTallies
+from stream.evaluate_tallies import EvaluateTallies
 from stream.health import Contact
 from stream.ingest import Tallies
 from stream.metrics import Metrics

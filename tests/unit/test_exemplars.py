@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.exposition import generate_latest
 
 from schemas.outputs import Exemplar, Finding
 from stream.core.machine import Outcome
-from stream.evaluate_loop import EvaluateTallies
+from stream.evaluate_tallies import EvaluateTallies
 from stream.exemplars import MAX_CHARACTERS, exemplar
 from stream.standing import Staleness
 from tests.unit.test_cli_verdicts_text import example

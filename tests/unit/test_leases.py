@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from stream import evaluate_loop
+from stream.evaluate import Fenced
 from stream.evaluate_loop import EvaluateLoop, Voice
 from stream.standing import Staleness
 from tests.simulation.world import ENGINE
@@ -29,10 +31,15 @@ class Turn:
         return True
 
     async def renew(self) -> None:
+        if self.shard in self.bench.passed_on:
+            raise Fenced("it has passed to another")
+        if self.bench.broken is not None:
+            raise self.bench.broken
         self.bench.renewed[self.shard] += 1
         self.bench.look()
 
     async def release(self) -> None:
+        await self.bench.before_release()
         self.bench.released.append(self.shard)
 
     async def advance(self) -> int:
@@ -51,6 +58,10 @@ class Bench:
         self.renewed: Counter[int] = Counter()
         self.turns: list[int] = []
         self.released: list[int] = []
+        self._awaited: list[tuple[Callable[[], bool], asyncio.Event]] = []
+        self.passed_on: set[int] = set()
+        self.broken: Exception | None = None
+        self.workers = 1
         self.enough, self.stop = asyncio.Event(), asyncio.Event()
         store: Any = SimpleNamespace(shards=2, namespace="midwatch", living=self.living, leave=self.living)
         say: Any = self.living
@@ -58,22 +69,89 @@ class Bench:
         self.loop = EvaluateLoop(store, "one", self.make, ENGINE, voice, cast("Any", None), lambda: 0)
 
     async def living(self, *_any: Any) -> int:
-        return 1
+        return self.workers
+
+    async def before_release(self) -> None:
+        """Nothing, unless a test says otherwise."""
 
     def make(self, shard: int) -> Any:
         return Turn(self, shard)
 
     def look(self) -> None:
-        """During the first turn: whether it has lasted long enough."""
-        if self.turns and min(self.renewed[0], self.renewed[1]) >= 3:
-            self.enough.set()
+        """After each renewal: whether what somebody waits for has come."""
+        for condition, event in self._awaited:
+            if condition():
+                event.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what comes about with renewals."""
+        event = asyncio.Event()
+        self._awaited.append((condition, event))
+        await event.wait()
 
 
 async def test_leases_are_kept_while_another_shard_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the first shard catches up, the second one's lease is renewed, so that it comes to its turn."""
     monkeypatch.setattr(evaluate_loop, "LEASE_ROUND_SECONDS", 0.001)
     bench = Bench()
-    await asyncio.wait_for(bench.loop.run(bench.stop), 10)
+    running = asyncio.create_task(bench.loop.run(bench.stop))
+    async with asyncio.timeout(10):
+        await bench.until(lambda: bool(bench.turns) and min(bench.renewed[0], bench.renewed[1]) >= 3)
+        bench.enough.set()
+        await running
     assert sorted(set(bench.turns)) == [0, 1]
     assert sorted(bench.released) == [0, 1]
     assert min(bench.renewed.values()) >= 3
+
+
+async def test_the_lease_of_a_shard_that_hangs_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is for another worker to try, while those that wait for their turn here are kept."""
+    monkeypatch.setattr(evaluate_loop, "LEASE_ROUND_SECONDS", 0.001)
+    monkeypatch.setattr(evaluate_loop, "HANGS_SECONDS", 0.0)
+    bench = Bench()
+    running = asyncio.create_task(bench.loop.run(bench.stop))
+    async with asyncio.timeout(10):
+        await bench.until(lambda: bool(bench.turns) and bench.renewed[1 - bench.turns[0]] >= 3)
+        hanging = bench.turns[0]
+        other = 1 - hanging
+        before = bench.renewed.copy()
+        await bench.until(lambda: bench.renewed[other] >= before[other] + 5)
+        assert bench.renewed[hanging] <= before[hanging] + 1
+        bench.enough.set()
+        await running
+
+
+async def test_a_shard_that_passes_on_while_others_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second worker has come; while one shard is given back to it, the renewal finds that the other is gone too."""
+    bench = Bench()
+    await bench.loop._share()
+    assert sorted(bench.loop.shards) == [0, 1]
+    bench.workers = 3
+
+    async def renewed_beside() -> None:
+        bench.passed_on = {0, 1}
+        await bench.loop._keep()
+
+    monkeypatch.setattr(bench, "before_release", renewed_beside)
+    monkeypatch.setattr(evaluate_loop, "_fair", lambda _shards, _workers: 0)
+    await bench.loop._share()
+    assert bench.loop.shards == {}
+    assert len(bench.released) == 1
+
+
+async def test_a_failure_of_the_renewal_is_not_kept_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect in what runs beside the loop ends it; leases that nobody renews would run out again and again."""
+    monkeypatch.setattr(evaluate_loop, "LEASE_ROUND_SECONDS", 0.001)
+    bench = Bench()
+    bench.enough.set()
+    monkeypatch.setattr(Turn, "advance", _no_ticks)
+    running = asyncio.create_task(bench.loop.run(bench.stop))
+    async with asyncio.timeout(10):
+        await bench.until(lambda: bench.renewed[0] > 0)
+        bench.broken = ZeroDivisionError("a defect")
+        with pytest.raises(ZeroDivisionError):
+            await running
+
+
+async def _no_ticks(_turn: Turn) -> int:
+    return 0

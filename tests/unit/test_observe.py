@@ -305,8 +305,13 @@ def test_progress_is_what_is_committed(stage: Stage) -> None:
     assert progress("ingest") == before
     stage.tallies.commits["applied"] += 1
     assert progress("ingest") > before
-    stage.due.append(time.monotonic() - 60)
+    stage.due.append(time.monotonic())
+    assert not stage.observer.behind("evaluate"), "what has just begun is no work that waits"
+    assert stage.observer.stuck_since("evaluate") is None
+    stage.due[0] -= 60
     assert stage.observer.behind("evaluate")
+    assert stage.observer.stuck_since("evaluate") == stage.due[0]
+    assert stage.observer.stuck_since("ingest") is None
     stuck = progress("evaluate")
     stage.evaluate.tallies.moves += 1
     assert progress("evaluate") == stuck

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.watchdog import EXIT_STUCK, Watchdog, where_tasks_stand
+from stream.watchdog import EXIT_STUCK, EndBound, Watchdog, where_tasks_stand
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,6 +77,46 @@ def test_a_description_that_fails_does_not_save_it() -> None:
     bench.pass_time(12)
     assert "no progress" in bench.said[0]
     assert "set changed size" in bench.said[0]
+
+
+def test_what_is_known_to_have_begun_before_counts_from_there() -> None:
+    """A number that tells a hang apart only later does not give it more time; without work it says nothing."""
+    bench = Bench()
+    for _ in range(9):
+        bench.now += 1
+        bench.dog.note(-3 if bench.now > 6 else int(bench.now), behind=True, since=2.0 if bench.now > 6 else None)
+        bench.dog.check()
+    assert bench.said == []
+    bench.now = 12.5
+    bench.dog.note(-3, behind=False, since=2.0)
+    bench.dog.check()
+    assert bench.said == []
+    bench.dog.note(-3, behind=True, since=2.0)
+    bench.dog.check()
+    assert "no progress for 10 s" in bench.said[0]
+
+
+def test_the_end_is_bounded_once_and_whatever_can_be_said() -> None:
+    """It counts from the first call; a description that fails does not save the process."""
+
+    def describe() -> str:
+        raise RuntimeError("set changed size")
+
+    said: list[str] = []
+    gave_up = threading.Event()
+
+    def give_up(message: str) -> None:
+        said.append(message)
+        gave_up.set()
+
+    end = EndBound(0.01, give_up)
+    end.begin(describe)
+    end.begin(lambda: "a second description")
+    assert gave_up.wait(30)
+    end.close()
+    assert len(said) == 1
+    assert "told to end, and not done within 0.01 s" in said[0]
+    assert "set changed size" in said[0]
 
 
 def test_a_thread_of_its_own_watches() -> None:

@@ -22,7 +22,7 @@ from stream.core.fold import PartitionFold, ShardMap
 from stream.core.machine import QUIET_GAP_TICKS
 from stream.core.shards import shard_of
 from stream.core.ticks import time_of
-from stream.evaluate_loop import EvaluateTallies
+from stream.evaluate_tallies import EvaluateTallies
 from stream.standing import Staleness
 from tests.unit.core.builders import START, Recorder, machine, traffic
 

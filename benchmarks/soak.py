@@ -2,9 +2,10 @@
 
 `python -m benchmarks.soak [--minutes M] [--series 10x] [--json]`. One worker reads as fast as it can: a producer keeps
 some ten thousand records waiting for it, stamped with the present. Resident memory is looked at every five seconds; the
-slope is that of a straight line through what comes after the warm-up, in per cent of its mean in ten minutes. At the
-end the worker gets SIGTERM amid the load; then another one reads the rest, and the windows are counted. Kafka and Redis
-are embedded, or those of `MIDWATCH_KAFKA` and `MIDWATCH_REDIS`.
+slope is that of a straight line through what comes after the warm-up, in per cent of its mean in ten minutes; if
+that is ten minutes or more, a slope above one per cent fails. At the end the worker gets SIGTERM amid the load; then
+another one reads the rest, and the windows are counted. Kafka and Redis are embedded, or those of `MIDWATCH_KAFKA` and
+`MIDWATCH_REDIS`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,10 @@ WARM_UP_SHARE: Final = 0.3
 
 MOST_WAITING: Final = 60_000
 """Records that wait for the worker, at the most: below, more are sent."""
+
+MOST_SLOPE_PERCENT: Final = 1.0
+JUDGED_MINUTES: Final = 10.0
+"""What comes after the warm-up must last so long for its slope to be judged."""
 
 PARTITIONS: Final = 4
 BATCH: Final = 1500
@@ -258,10 +263,22 @@ def main() -> None:
     else:
         for name, value in figures.items():
             print(f"{name.replace('_', ' '):32}{value:>14,}" if isinstance(value, int | float) else f"{name}: {value}")
+    failures = failures_of(figures)
+    if failures:
+        raise SystemExit("; ".join(failures))
+
+
+def failures_of(figures: Mapping[str, Any]) -> list[str]:
+    """What is not as it must be."""
+    found = []
     if figures["lost"]:
-        raise SystemExit(f"{figures['lost']} events were lost or counted twice")
+        found.append(f"{figures['lost']} events were lost or counted twice")
     if figures["exit_code"] or figures["shutdown_seconds"] > STOP_SECONDS:
-        raise SystemExit(f"the worker did not end in order within {STOP_SECONDS:g} s")
+        found.append(f"the worker did not end in order within {STOP_SECONDS:g} s")
+    slope_percent = figures["slope_percent_per_10_minutes"]
+    if figures["minutes"] * (1 - WARM_UP_SHARE) >= JUDGED_MINUTES and slope_percent > MOST_SLOPE_PERCENT:
+        found.append(f"memory grew by {slope_percent} % in ten minutes, and may by {MOST_SLOPE_PERCENT:g} %")
+    return found
 
 
 if __name__ == "__main__":

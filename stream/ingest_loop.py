@@ -168,7 +168,7 @@ class IngestLoop(ConsumerRebalanceListener):
             except (RedisError, OSError, KafkaError, ShardMissing) as error:
                 self.trouble.note(error)
                 log.warning("resume_failed", error=type(error).__name__, detail=str(error), retry_seconds=delay)
-                if await _stopped(self._stopping, delay):
+                if await stopped(self._stopping, delay):
                     return
         for tp in partitions:
             self.consumer.seek(tp, positions[name_of(tp)])
@@ -221,7 +221,7 @@ class IngestLoop(ConsumerRebalanceListener):
         except KafkaError as error:
             self.trouble.note(error)
             log.warning("fetch_failed", error=type(error).__name__, detail=str(error))
-            await _stopped(self._stopping, BACK_OFF_SECONDS[-1])
+            await stopped(self._stopping, BACK_OFF_SECONDS[-1])
             return {}
 
     async def _take(self, batch: Fetched, since_touch: float) -> None:
@@ -235,7 +235,7 @@ class IngestLoop(ConsumerRebalanceListener):
             self.trouble.note(error.__cause__ or error)
             log.warning("resync", detail=str(error))
             self._stale = True
-            await _stopped(self._stopping, BACK_OFF_SECONDS[0] if isinstance(error, Resync) else BACK_OFF_SECONDS[-1])
+            await stopped(self._stopping, BACK_OFF_SECONDS[0] if isinstance(error, Resync) else BACK_OFF_SECONDS[-1])
 
     async def _empties(self) -> dict[str, int]:
         """Partitions that are read to their end, each with the event time up to which it is known to be empty."""
@@ -326,7 +326,7 @@ class IngestLoop(ConsumerRebalanceListener):
         return found
 
 
-async def _stopped(stop: asyncio.Event, seconds: float) -> bool:
+async def stopped(stop: asyncio.Event, seconds: float) -> bool:
     """Wait, but not longer than until the stop; whether it came."""
     try:
         await asyncio.wait_for(stop.wait(), seconds)

@@ -14,6 +14,10 @@ from typing import Any, TypeAlias
 
 import structlog
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError
+from redis.exceptions import AuthenticationError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from costs.tags_spend import SpendTally
 from schemas.outputs import Verdict
@@ -31,7 +35,7 @@ from stream.guard import TimedGuard
 from stream.health import Contact
 from stream.http import serve_http
 from stream.ingest import Ingest
-from stream.ingest_loop import IngestLoop
+from stream.ingest_loop import IngestLoop, stopped
 from stream.metrics import Metrics
 from stream.observe import CommitTimer, Observer
 from stream.publish import Publisher
@@ -49,6 +53,9 @@ from stream.watchdog import EndBound, Watchdog, where_tasks_stand
 
 OBSERVE_SECONDS = 1.0
 PUBLISH_SECONDS = 30.0
+START_PAUSES = (0.5, 1.0, 2.0)
+PASSING = (KafkaConnectionError, RedisConnectionError, RedisTimeoutError, OSError)
+"""What may be over in a moment. A wrong password is among redis-py's connection errors, and is not."""
 
 Loop: TypeAlias = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
@@ -70,12 +77,29 @@ class Worker:
         self.guard = TimedGuard(self.metrics)
         self._decoder = Decoder(record_limits(settings), settings.adapters.origin(), settings.otlp.reader())
         self._index = index
+        self._started = False
         self._where: Callable[[], str] = str
         self._end = EndBound(settings.engine.stop_seconds)
         self._kafka = {**kafka_options(settings.kafka), "client_id": f"{settings.kafka.client_id}-{index}"}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set. Raises what keeps it from starting; from then on it waits and goes on."""
+        """Run until `stop` is set. Raises what keeps it from starting; from then on it waits and goes on.
+
+        A connection that is lost, or not to be had, during the start is tried again a few times within some seconds: a
+        server that starts at the same time is no reason to end, and a wrong address is not waited for either.
+        """
+        for pause in START_PAUSES:
+            try:
+                return await self._run(stop)
+            except PASSING as error:
+                if self._started or isinstance(error, AuthenticationError):
+                    raise
+                log.warning("start_waits", error=type(error).__name__, detail=str(error), retry_seconds=pause)
+            if await stopped(stop, pause) or stop.is_set():
+                return None
+        return await self._run(stop)
+
+    async def _run(self, stop: asyncio.Event) -> None:
         running = asyncio.get_running_loop()
         self._where = partial(where_tasks_stand, running)
         async with AsyncExitStack() as stack:
@@ -193,6 +217,7 @@ class Worker:
         side: Mapping[str, Loop],
         stop: asyncio.Event,
     ) -> None:
+        self._started = True
         seconds, contacts = self.settings.engine.stuck_seconds, diagnosis.contacts
         self._where = partial(diagnosis.of, "end")
         watchdogs = {

@@ -48,7 +48,7 @@ async def test_other_shards_in_redis_are_refused(embedded_redis: EmbeddedRedis, 
 
 
 async def test_a_redis_that_is_away_is_named(tmp_path: Path) -> None:
-    """The first connection decides: a wrong address is an error of the configuration, not a reason to wait."""
+    """The first connections decide: a wrong address is an error of the configuration, not a reason to wait for long."""
     with EmbeddedKafkaProcess() as broker:
         config = write_config(tmp_path, broker.bootstrap, "redis://127.0.0.1:1/0")
         await make_topics(settings_from(config))

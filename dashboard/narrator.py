@@ -21,6 +21,7 @@ import structlog
 from evaluation.build import JudgeConfigError, make_client
 from schemas.canonical import jsonable
 from schemas.outputs import Verdict
+from stream.cancel import cancel
 from stream.settings import Settings
 
 LONGEST: Final = 700
@@ -108,9 +109,7 @@ class Narrator:
 
     async def aclose(self) -> None:
         """End what is asked, and the connection."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel(*self._tasks)
         if self._close is not None:
             await self._close()
 

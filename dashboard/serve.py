@@ -22,6 +22,7 @@ from dashboard.model import ReadModel
 from dashboard.narrator import build_narrator
 from dashboard.pages import build_router
 from stream.assembly import engine_of
+from stream.cancel import cancel
 from stream.logs import configure_logs, secret_values
 from stream.settings import Settings
 from stream.settings_dashboard import DashboardSettings
@@ -93,8 +94,8 @@ async def serving(model: ReadModel, made: socket.socket) -> AsyncIterator[_Serve
         yield server
     finally:
         server.should_exit = True
-        reading.cancel()
-        await asyncio.gather(reading, answering, return_exceptions=True)
+        await cancel(reading)
+        await asyncio.gather(answering, return_exceptions=True)
 
 
 class _Server(uvicorn.Server):

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from dashboard.model import ReadModel
 from dashboard.views import IncidentCard, Overview
+from stream.cancel import cancel
 from stream.settings import Settings
 from stream.verdicts_text import printable
 
@@ -92,8 +93,7 @@ async def open_source(settings: Settings, url: str | None) -> AsyncIterator[Sour
         await _caught_up(model)
         yield model
     finally:
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
+        await cancel(reading)
 
 
 async def _caught_up(model: ReadModel) -> None:

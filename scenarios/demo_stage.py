@@ -24,6 +24,7 @@ from scenarios.fleet import Fleet
 from scenarios.fleet_events import Emitted
 from scenarios.fleet_model import HOUR_MS, MINUTE_MS
 from scenarios.incidents import LIVE_MINUTES
+from stream.cancel import cancel
 from stream.embedded import EmbeddedKafkaProcess, EmbeddedRedis, free_port
 from stream.settings import load_settings
 from stream.settings_judge import JudgeSettings
@@ -87,7 +88,7 @@ class Stage:
                 if ended.done():
                     await ended
         finally:
-            await _cancel(task)
+            await cancel(task)
 
     async def catch_up(self) -> None:
         """Wait until the history is evaluated."""
@@ -123,7 +124,7 @@ class Stage:
             if reached.done():
                 return await reached
         finally:
-            await _cancel(reached)
+            await cancel(reached)
         minute = self.listener.minute
         got = "not every shard gave a sign of life" if minute is None else f"it got to {clock(minute * MINUTE_MS)}"
         raise self.engine.failure(f"The engine stands still on its way to {clock(time_ms)}: {got}.")
@@ -163,7 +164,7 @@ async def open_stage(
             listener(kafka.bootstrap, lambda verdict: print_verdict(console, verdict))
         )
         companions = (asyncio.create_task(ears.run()), asyncio.create_task(engine.watch()))
-        stack.push_async_callback(_cancel, *companions)
+        stack.push_async_callback(cancel, *companions)
         yield Stage(plan, kafka.bootstrap, fleet_player, evaluation, ears, engine, page, console, companions)
 
 
@@ -181,9 +182,3 @@ async def _produce_history(
     took = time.monotonic() - began
     say(console, f"History: {fleet_player.sent:,} events of {plan.history_hours} hours produced in {took:.1f} s")
     say(console, f"History's {evaluation.told()}")
-
-
-async def _cancel(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

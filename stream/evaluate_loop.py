@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from schemas.outputs import Engine, Heartbeat, Verdict
+from stream.cancel import cancel
 from stream.core.checkpoint import save
 from stream.core.layouts import LayoutError, NewerLayout
 from stream.core.ticks import time_of
@@ -119,8 +120,7 @@ class EvaluateLoop:
                     pause = BACK_OFF_SECONDS
                 await _wait(stop, pause)
         finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+            await cancel(keeping)
         await self._release_all()
 
     async def _keep_all(self) -> None:

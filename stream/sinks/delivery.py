@@ -22,6 +22,7 @@ from aiokafka.errors import KafkaError
 from schemas.base import format_time
 from schemas.outputs import Undelivered, Verdict
 from schemas.words import UndeliveredReason
+from stream.cancel import cancel
 from stream.exemplars import exemplar
 from stream.points import Point, nothing
 from stream.sinks.base import DeliveryFailed, Heard, Parcel, Sink, SinkSettings, Step
@@ -92,9 +93,7 @@ class Delivery:
                 part.result()
             await asyncio.wait(parts, timeout=self._settings.timeout_seconds + 5)
         finally:
-            for part in parts:
-                part.cancel()
-            await asyncio.gather(*parts, return_exceptions=True)
+            await cancel(*parts)
 
     async def _read(self, stop: asyncio.Event) -> None:
         while not stop.is_set():

@@ -11,7 +11,8 @@ from detectors.base import Detector
 from detectors.burn_rate import Budget, BurnRate, BurnRateSettings
 from detectors.registry import build
 from schemas.series import COUNTERS, SCORE_UNIT, SeriesKey, SeriesKind
-from stream.core.windows import HourBlock, KindWindows
+from stream.core.hours import HourBlock
+from stream.core.windows import KindWindows
 
 _WARM_HOURS = 8 * 24
 _TICKS = 75

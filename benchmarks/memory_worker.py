@@ -55,7 +55,8 @@ def held_by_part(settings: Settings, checkpoint: Checkpoint) -> dict[str, int]:
     machine = machine_factory(settings)()
     gc.collect()
     tracemalloc.start()
-    load(machine, checkpoint.state, checkpoint.hours)
+    # Hours stay as they came: what came must be the machine's own to be counted.
+    load(machine, checkpoint.state, {place: bytes(bytearray(blob)) for place, blob in checkpoint.hours.items()})
     found = {}
     held = _traced()
     for name, take_out in PARTS.items():

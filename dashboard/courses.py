@@ -24,8 +24,8 @@ from detectors.escalation_rate import EscalationRate
 from detectors.evaluation_drop import EvaluationDrop
 from schemas.series import SCORE_UNIT, SeriesKey, SeriesKind
 from schemas.words import DetectorName
+from stream.core.hours import HourBlock
 from stream.core.ticks import time_of
-from stream.core.windows import HourBlock
 
 HOURS_BACK: Final[dict[Span, int]] = {"3h": 3, "24h": 24, "7d": 168}
 STEP: Final[dict[Span, int]] = {"3h": 5, "24h": 60, "7d": 60}

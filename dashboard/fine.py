@@ -14,8 +14,9 @@ import numpy as np
 
 from detectors.base import MINUTES
 from schemas.series import SeriesKind
+from stream.core.hours import HourBlock
 from stream.core.machine import ShardMachine
-from stream.core.windows import HourBlock, KindWindows
+from stream.core.windows import KindWindows
 
 STEP: Final = 5
 """Minutes of a stretch."""

@@ -21,10 +21,10 @@ from schemas.series import KINDS, SeriesKey, SeriesKind
 from stream.assembly import machine_factory
 from stream.core.checkpoint import hours_in, layout_of, load_blocks, unpack_hour
 from stream.core.deltas import Delta, unpack
+from stream.core.hours import HourBlock
 from stream.core.layouts import LAYOUT
 from stream.core.machine import ShardMachine
 from stream.core.ticks import NEVER, tick_of
-from stream.core.windows import HourBlock
 from stream.settings import Settings
 from stream.store import Store
 from stream.watermark import watermark_ms

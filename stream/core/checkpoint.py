@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from detectors.base import State
 from schemas.series import KINDS, SeriesKey, SeriesKind
 from stream.core.deltas import KIND_CODE, Delta, pack, unpack
+from stream.core.hours import Array, HourBlock, check_block, unpack_block
 from stream.core.layouts import LAYOUT, LayoutError, NewerLayout, hour_of, opened, sealed, tree_of
 from stream.core.machine import ShardMachine
-from stream.core.windows import RING, HourBlock
+from stream.core.windows import OPEN_HOURS, RING
 from triage.incidents import Incidents
 
 __all__ = [
@@ -32,28 +33,19 @@ __all__ = [
 _LEVEL: Final = 1
 """The state is written every few ticks: speed counts."""
 
-_HOUR_LEVEL: Final = 6
-"""An hour is written for an hour and kept for 28 days: size counts."""
-
-
-class _Array(msgspec.Struct, array_like=True):
-    dtype: str
-    shape: tuple[int, ...]
-    data: bytes
-
 
 class _Kind(msgspec.Struct):
     dims: list[tuple[str, str, tuple[str, ...]]]
-    first_minute: _Array
-    last_minute: _Array
-    ring: _Array
+    first_minute: Array
+    last_minute: Array
+    ring: Array
 
 
 class _State(msgspec.Struct):
     tick: int
     last_seen: int
     kinds: dict[str, _Kind]
-    detectors: dict[str, dict[str, _Array]]
+    detectors: dict[str, dict[str, Array]]
     evidence: bytes
     score_ids: dict[str, int]
     incidents: bytes
@@ -81,8 +73,9 @@ def save(machine: ShardMachine, *, all_hours: bool = False) -> Checkpoint:
             _pack_array(windows.last_minute),
             _pack_array(_oldest_first(windows.ring, windows.tick)),
         )
+        windows.hour_blocks.pack_before(machine.tick // 60 - OPEN_HOURS)
         for hour in sorted(windows.hour_blocks if all_hours else windows.dirty_hours & windows.hour_blocks.keys()):
-            hours[KIND_CODE[kind], hour] = _pack_block(windows.hour_blocks[hour])
+            hours[KIND_CODE[kind], hour] = windows.hour_blocks.bytes_of(hour)
     state = _State(
         machine.tick,
         machine.last_seen,
@@ -142,16 +135,26 @@ def _converted(tree: dict[str, Any]) -> _State:
         raise LayoutError(f"the checkpoint cannot be read ({error})") from error
 
 
-Blocks = Mapping[tuple[int, int], HourBlock]
-"""Hours, unpacked, by (kind code, hour)."""
+Blocks = Mapping[tuple[int, int], HourBlock | bytes]
+"""Hours by (kind code, hour), unpacked or as today's layout stores them."""
 
 
 def unpack_hour(blob: bytes, layout: int = LAYOUT) -> HourBlock:
     """One stored hour, of the layout of its state. Raises LayoutError for bytes that are none of ours."""
     try:
-        return _unpack_block(hour_of(blob, layout))
+        return unpack_block(hour_of(blob, layout))
     except (ValueError, TypeError, IndexError, zlib.error, msgspec.MsgspecError) as error:
         raise LayoutError(f"an hour cannot be read ({error})") from error
+
+
+def _checked(blob: bytes, layout: int) -> bytes:
+    """One stored hour in today's layout, still packed. Raises LayoutError now, not when a detector comes to read it."""
+    try:
+        stored = hour_of(blob, layout)
+        check_block(stored)
+    except (ValueError, TypeError, IndexError, zlib.error, msgspec.MsgspecError) as error:
+        raise LayoutError(f"an hour cannot be read ({error})") from error
+    return stored
 
 
 def load(machine: ShardMachine, state: bytes, hours: Mapping[tuple[int, int], bytes]) -> None:
@@ -163,11 +166,11 @@ def load(machine: ShardMachine, state: bytes, hours: Mapping[tuple[int, int], by
     that is not given has expired and counts as empty.
     """
     layout = layout_of(state)
-    load_blocks(machine, state, {place: unpack_hour(blob, layout) for place, blob in hours.items()})
+    load_blocks(machine, state, {place: _checked(blob, layout) for place, blob in hours.items()})
 
 
 def load_blocks(machine: ShardMachine, state: bytes, blocks: Blocks) -> None:
-    """`load` with hours that are unpacked already, for who keeps them from one reading to the next."""
+    """`load` with hours that are read already, for who keeps them from one reading to the next."""
     saved = _read(state)
     try:
         _load(machine, saved, blocks)
@@ -180,7 +183,7 @@ def load_blocks(machine: ShardMachine, state: bytes, blocks: Blocks) -> None:
 
 def _load(machine: ShardMachine, saved: _State, hours: Blocks) -> None:
     machine.tick, machine.last_seen = saved.tick, saved.last_seen
-    blocks: dict[SeriesKind, list[tuple[int, HourBlock]]] = {kind: [] for kind in KINDS}
+    blocks: dict[SeriesKind, list[tuple[int, HourBlock | bytes]]] = {kind: [] for kind in KINDS}
     for code, hour in saved.hours:
         kind_blocks, block = blocks[KINDS[code]], hours.get((code, hour))
         # An hour that is not there has expired: an engine that was off for long comes back without its oldest ones.
@@ -230,36 +233,9 @@ def _by_slot(saved: NDArray[Any], tick: int) -> NDArray[Any]:
     return ring
 
 
-def _pack_array(array: NDArray[Any]) -> _Array:
-    return _Array(array.dtype.str, array.shape, np.ascontiguousarray(array).tobytes())
+def _pack_array(array: NDArray[Any]) -> Array:
+    return Array(array.dtype.str, array.shape, np.ascontiguousarray(array).tobytes())
 
 
-def _unpack_array(packed: _Array) -> NDArray[Any]:
+def _unpack_array(packed: Array) -> NDArray[Any]:
     return np.frombuffer(packed.data, np.dtype(packed.dtype)).reshape(packed.shape).copy()
-
-
-def _pack_block(block: HourBlock) -> bytes:
-    """Rows as differences and counts one counter after another, each as planes of bytes.
-
-    Most numbers are small, so the planes of their high bytes are nearly all zeros and compress to nothing.
-    """
-    gaps = np.diff(block.rows, prepend=0).astype(np.int32)
-    parts = (_pack_planes(gaps), _pack_planes(block.counts.T))
-    return zlib.compress(msgspec.msgpack.encode(parts), _HOUR_LEVEL)
-
-
-def _unpack_block(blob: bytes) -> HourBlock:
-    gaps, counts = msgspec.msgpack.decode(zlib.decompress(blob), type=tuple[_Array, _Array])
-    return HourBlock(np.cumsum(_unpack_planes(gaps)).astype(np.int32), np.ascontiguousarray(_unpack_planes(counts).T))
-
-
-def _pack_planes(array: NDArray[Any]) -> _Array:
-    """The first bytes of all items, then the second bytes, and so on."""
-    items = np.ascontiguousarray(array).view(np.uint8).reshape(-1, array.itemsize)
-    return _Array(array.dtype.str, array.shape, items.T.tobytes())
-
-
-def _unpack_planes(packed: _Array) -> NDArray[Any]:
-    dtype = np.dtype(packed.dtype)
-    planes = np.frombuffer(packed.data, np.uint8).reshape(dtype.itemsize, -1)
-    return np.ascontiguousarray(planes.T).view(dtype).reshape(packed.shape)

@@ -149,6 +149,8 @@ class ShardMachine:
         cases = _CountedGather(Gatherer(self.windows, self.evidence))
         controls = self.evidence.controls.at(tick)
         verdicts = self.incidents.step(tick * MINUTE_MS, firings, cases, self._guard, controls)
+        for windows in self.windows.values():
+            windows.hour_blocks.cool()
         return Outcome(tick, tuple(firings), tuple(verdicts), cases.count)
 
     def run(self, inboxes: Mapping[int, Iterable[Delta]], upto: int) -> Iterator[Outcome]:

@@ -1,7 +1,7 @@
-"""Rolling windows in memory: a ring of minutes and compact blocks of hours, for all series of one kind.
+"""Rolling windows in memory: a ring of minutes and packed blocks of hours, for all series of one kind.
 
 Rows are series, in the order of (tick of first appearance, key). The ring is time-major so that a tick touches one
-stretch of memory; hours are kept sparse, only for series that had events, in the smallest integers that hold them.
+stretch of memory; hours are kept sparse, only for series that had events, and packed (`stream.core.hours`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ from numpy.typing import NDArray
 from detectors.base import HOURS, MINUTES, Counts
 from schemas.series import COUNTERS, SeriesKey, SeriesKind
 from stream.core.deltas import CEILING
+from stream.core.hours import HourBlock, Hours
 
 RING: Final = 128
 """Minutes in the ring: the two hours that a view offers, and room to round up to a power of two."""
+
+OPEN_HOURS: Final = 1
+"""Full hours before the running one that stay unpacked: most of what is late is late by minutes."""
 
 WIDE: Final[frozenset[SeriesKind]] = frozenset({"budget", "usage", "score", "score_version", "score_stratum"})
 """Kinds whose counters can outgrow 32 bits within a minute: micro-dollars, tokens, sums of squared scores."""
@@ -27,39 +31,8 @@ NARROW_CEILING: Final = 2**30 - 1
 """`CEILING` for the minutes of the other kinds, which are kept in 32 bits."""
 
 
-class HourBlock:
-    """Counts of one hour: `rows` [k] ascending, `counts` [k, C]."""
-
-    __slots__ = ("counts", "rows")
-
-    def __init__(self, rows: NDArray[np.int32], counts: NDArray[np.integer]) -> None:
-        self.rows = rows
-        self.counts = counts
-
-    def plus(self, rows: NDArray[np.int64], counts: Counts) -> HourBlock:
-        """This block and further counts (rows may repeat)."""
-        every = np.concatenate([self.rows.astype(np.int64), rows])
-        unique, inverse = np.unique(every, return_inverse=True)
-        total = np.zeros((len(unique), self.counts.shape[1]), np.int64)
-        np.add.at(total, inverse, np.concatenate([self.counts.astype(np.int64), counts]))
-        return HourBlock(unique.astype(np.int32), _narrow(np.minimum(total, CEILING)))
-
-    def keep(self, renumber: NDArray[np.int64]) -> HourBlock:
-        """The block after rows were dropped: `renumber` [S] gives each row's new number, -1 if dropped."""
-        new = renumber[self.rows]
-        return HourBlock(new[new >= 0].astype(np.int32), self.counts[new >= 0])
-
-
 def _read_only(counts: Counts) -> Counts:
     counts.flags.writeable = False
-    return counts
-
-
-def _narrow(counts: Counts) -> NDArray[np.integer]:
-    top = int(counts.max(initial=0))
-    for kind in (np.uint8, np.uint16, np.uint32):
-        if top <= np.iinfo(kind).max:
-            return counts.astype(kind)
     return counts
 
 
@@ -82,7 +55,7 @@ class KindWindows:
         self.first_minute = np.zeros(0, np.int64)
         self.last_minute = np.zeros(0, np.int64)
         self.group = np.zeros(0, np.int64)
-        self.hour_blocks: dict[int, HourBlock] = {}
+        self.hour_blocks = Hours()
         self.dirty_hours: set[int] = set()
         self._systems: dict[tuple[str, str], tuple[int, list[int]]] = {}
 
@@ -96,7 +69,9 @@ class KindWindows:
             self.ring[fresh] = 0
         if tick // 60 != self.tick // 60:
             oldest = tick // 60 - HOURS
-            self.hour_blocks = {hour: block for hour, block in self.hour_blocks.items() if hour >= oldest}
+            for hour in [hour for hour in self.hour_blocks if hour < oldest]:
+                del self.hour_blocks[hour]
+            self.hour_blocks.pack_before(tick // 60 - OPEN_HOURS)
             self.dirty_hours &= self.hour_blocks.keys()
         self.tick = tick
 
@@ -124,7 +99,7 @@ class KindWindows:
         oldest = self.tick // 60 - HOURS
         for hour in np.unique(hours[hours >= oldest]).tolist():
             here = hours == hour
-            block = self.hour_blocks.get(hour) or HourBlock(np.zeros(0, np.int32), np.zeros((0, self.width), np.uint8))
+            block = self.hour_blocks.look(hour) or HourBlock.empty(self.width)
             self.hour_blocks[hour] = block.plus(rows[here], amounts[here])
             self.dirty_hours.add(hour)
 
@@ -148,7 +123,7 @@ class KindWindows:
         dense = np.zeros((len(self.keys), last, self.width), np.int64)
         end = self.tick // 60
         for slot, hour in enumerate(range(end - last, end)):
-            block = self.hour_blocks.get(hour)
+            block = self.hour_blocks.look(hour)
             if block is not None:
                 dense[block.rows, slot] = block.counts
         return _read_only(dense)
@@ -162,9 +137,10 @@ class KindWindows:
             raise ValueError(f"a window view holds 1 to {HOURS} hours, not {spans[0]} to {spans[-1]}")
         sums = np.zeros((len(spans), len(self.keys), self.width), np.int64)
         end = self.tick // 60
-        for hour, block in self.hour_blocks.items():
+        for hour in self.hour_blocks:
             age = end - hour
-            if 0 < age <= spans[-1]:
+            block = self.hour_blocks.look(hour) if 0 < age <= spans[-1] else None
+            if block is not None:
                 place = sums[bisect_left(spans, age)]
                 if len(block.rows) == len(place):
                     place += block.counts
@@ -201,12 +177,8 @@ class KindWindows:
 
     def _hour_of(self, row: int, hour: int) -> Counts:
         block = self.hour_blocks.get(hour)
-        if block is not None:
-            at = int(np.searchsorted(block.rows, row))
-            if at < len(block.rows) and block.rows[at] == row:
-                counts: Counts = block.counts[at].astype(np.int64)
-                return counts
-        return np.zeros(self.width, np.int64)
+        counts = None if block is None else block.of_row(row)
+        return np.zeros(self.width, np.int64) if counts is None else counts
 
     def expired(self) -> NDArray[np.bool_]:
         """[S] whether a series has had no event within the longest window."""
@@ -216,13 +188,16 @@ class KindWindows:
         """Forget the series [S] marked; the rows close up and keep their order."""
         keep = ~gone
         renumber = np.where(keep, np.cumsum(keep) - 1, -1)
+        hours = self.hour_blocks
         self.restore(
             [key for key, kept in zip(self.keys, keep.tolist(), strict=True) if kept],
             self.first_minute[keep],
             self.last_minute[keep],
             self.ring[:, keep],
-            ((hour, block.keep(renumber)) for hour, block in self.hour_blocks.items()),
+            (),
         )
+        for hour, block in hours.looks():
+            self.hour_blocks[hour] = block.keep(renumber)
         self.dirty_hours = set(self.hour_blocks)
 
     def restore(
@@ -231,14 +206,14 @@ class KindWindows:
         first_minute: NDArray[np.int64],
         last_minute: NDArray[np.int64],
         ring: NDArray[np.integer],
-        hour_blocks: Iterable[tuple[int, HourBlock]],
+        hour_blocks: Iterable[tuple[int, HourBlock | bytes]],
     ) -> None:
         """Take over the given content; groups are coded in the order of rows."""
         self.keys = keys
         self.index = {key: row for row, key in enumerate(keys)}
         self.first_minute, self.last_minute = first_minute, last_minute
         self.ring = np.ascontiguousarray(ring.astype(self.dtype))
-        self.hour_blocks = dict(hour_blocks)
+        self.hour_blocks = Hours(hour_blocks)
         self._systems = {}
         self.group = self._codes(keys)
 

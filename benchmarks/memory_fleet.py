@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +69,8 @@ class Fleet:
         """An escalated interaction of a flow."""
         name = self.rng.bytes(16).hex()
         where = (KIND_CODE["flow"], *self.keys[row][1:])
-        return ExemplarRecord(*where, minute, int(self.rng.integers(2**32)), self.rng.bytes(16).hex(), f"int-{name}")
+        identity = f"int-{name}"
+        return ExemplarRecord(*where, minute, crc32(identity.encode()), self.rng.bytes(16).hex(), identity)
 
 
 def run(machine: ShardMachine, fleet: Fleet) -> list[tuple[int, bytes]]:
@@ -96,7 +98,8 @@ def run_quickly(machine: ShardMachine, fleet: Fleet) -> list[tuple[int, bytes]]:
         windows.add(rows, np.full(len(rows), tick - 1), amounts)
         for row, escalated in zip(rows.tolist(), amounts[:, 1].tolist(), strict=True) if minutes == 1 else ():
             for _ in range(min(escalated, EXEMPLARS)):
-                machine.evidence.apply(fleet.exemplar(row, tick - 1))
+                machine.take(fleet.exemplar(row, tick - 1))
+        windows.exemplars.cool()
     machine.tick = machine.last_seen = END - LIVE
     for tick in range(END - LIVE + 1, END + 1):
         machine.step(tick, [fleet.delta(tick - 1, 1)])

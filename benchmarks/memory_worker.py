@@ -12,7 +12,9 @@ import numpy as np
 from stream.assembly import machine_factory
 from stream.core.checkpoint import Checkpoint, load
 from stream.core.evidence import Evidence
+from stream.core.exemplars import Exemplars
 from stream.core.machine import ShardMachine
+from stream.core.minutes import Minutes
 from stream.core.windows import KindWindows
 from stream.settings import Settings
 
@@ -24,11 +26,13 @@ def _hours(machine: ShardMachine) -> None:
 
 def _ring(machine: ShardMachine) -> None:
     for windows in machine.windows.values():
-        windows.ring = np.zeros((0, 0, 0), windows.dtype)
+        windows.ring = Minutes(windows.width, windows.ceiling, np.int64)
 
 
 def _evidence(machine: ShardMachine) -> None:
     machine.evidence = Evidence()
+    for windows in machine.windows.values():
+        windows.exemplars = Exemplars()
 
 
 def _detectors(machine: ShardMachine) -> None:

@@ -97,7 +97,7 @@ def held_spends(machine: ShardMachine, keys: Sequence[SeriesKey]) -> Mapping[Ser
     running = windows.minutes(_RUNNING)[:, _RUNNING - max(machine.tick % 60, 1) :].sum(axis=1)
     found = {}
     for key in keys:
-        row = windows.index.get(key)
+        row = windows.row(key)
         if row is None:
             continue
         spend = found[key] = Spend()

@@ -75,6 +75,7 @@ class AsOf:
 
     def __init__(self, windows: KindWindows, tick: int) -> None:
         self.tick = tick
+        self.exemplars = windows.exemplars
         self._windows = windows
 
     def rows_of(self, environment: str, system: str) -> list[tuple[SeriesKey, int]]:
@@ -82,6 +83,10 @@ class AsOf:
         first = self._windows.first_minute
         rows = self._windows.rows_of(environment, system)
         return [(key, row) for key, row in rows if int(first[row]) < self.tick]
+
+    def row(self, key: SeriesKey) -> int | None:
+        """The row of a series."""
+        return self._windows.row(key)
 
     def span(self, row: int, start: int, end: int) -> tuple[Counts, int]:
         """See `KindWindows.span`."""

@@ -22,7 +22,8 @@ from stream.core.deltas import KIND_CODE, Delta, pack, unpack
 from stream.core.hours import Array, HourBlock, check_block, unpack_block
 from stream.core.layouts import LAYOUT, LayoutError, NewerLayout, hour_of, opened, sealed, tree_of
 from stream.core.machine import ShardMachine
-from stream.core.windows import OPEN_HOURS, RING
+from stream.core.minutes import RING
+from stream.core.windows import OPEN_HOURS
 from triage.incidents import Incidents
 
 __all__ = [
@@ -71,8 +72,9 @@ def save(machine: ShardMachine, *, all_hours: bool = False) -> Checkpoint:
             [(key.environment, key.system, key.dims) for key in windows.keys],
             _pack_array(windows.first_minute),
             _pack_array(windows.last_minute),
-            _pack_array(_oldest_first(windows.ring, windows.tick)),
+            _pack_array(_oldest_first(windows.ring.dense(len(windows)), windows.tick)),
         )
+        windows.ring.cool()
         windows.hour_blocks.pack_before(machine.tick // 60 - OPEN_HOURS)
         for hour in sorted(windows.hour_blocks if all_hours else windows.dirty_hours & windows.hour_blocks.keys()):
             hours[KIND_CODE[kind], hour] = windows.hour_blocks.bytes_of(hour)
@@ -84,7 +86,7 @@ def save(machine: ShardMachine, *, all_hours: bool = False) -> Checkpoint:
             f"{name}/{kind}": {field: _pack_array(array) for field, array in arrays.items()}
             for (name, kind), arrays in machine.states.items()
         },
-        pack(Delta((), tuple(machine.evidence.records()))),
+        pack(Delta((), tuple(machine.records()))),
         dict(sorted(machine.evidence.score_ids.items())),
         msgspec.json.encode(machine.incidents.to_json()),
         sorted((KIND_CODE[kind], hour) for kind, windows in machine.windows.items() for hour in windows.hour_blocks),
@@ -194,9 +196,8 @@ def _load(machine: ShardMachine, saved: _State, hours: Blocks) -> None:
         part = saved.kinds.get(kind)
         if part is None:
             continue
-        keys = [SeriesKey(kind, environment, system, dims) for environment, system, dims in part.dims]
         windows.restore(
-            keys,
+            (SeriesKey(kind, environment, system, dims) for environment, system, dims in part.dims),
             _unpack_array(part.first_minute),
             _unpack_array(part.last_minute),
             _by_slot(_unpack_array(part.ring), saved.tick),
@@ -208,8 +209,10 @@ def _load(machine: ShardMachine, saved: _State, hours: Blocks) -> None:
         if _form(arrays) == _form(machine.states[name, kind]):
             machine.states[name, kind] = arrays
     for record in unpack(saved.evidence).records:
-        machine.evidence.apply(record)
+        machine.take(record)
     machine.evidence.dropped.clear()
+    for windows in machine.windows.values():
+        windows.cool()
     machine.evidence.score_ids = saved.score_ids
     machine.traces.load(saved.traces)
     machine.incidents = Incidents.from_json(

@@ -1,6 +1,7 @@
-"""Evidence that is not a count: deployments, breaker states, exemplars, tags, and which scores were counted already.
+"""Evidence that is not a count: deployments, breaker states, tags, and which scores were counted already.
 
-Beside it the controls, that is silences and acknowledgements (`stream.core.controls`).
+Beside it the controls, that is silences and acknowledgements (`stream.core.controls`). Exemplars are kept by series,
+beside the windows (`stream.core.exemplars`).
 
 Every record has an id or an order of its own, so applying one twice, or two in another order, changes nothing. All of
 it is bounded by the named caps; what a cap cuts off is the oldest, and counted in `dropped`. (Of two records with one
@@ -14,17 +15,12 @@ from collections.abc import Iterable, Mapping, Sized
 from hashlib import blake2b
 from typing import Final, TypeVar
 
-from msgspec.structs import replace
-
 from schemas.events import Deployment
-from schemas.series import SeriesKey
 from stream.core.controls import ControlBook
 from stream.core.deltas import (
-    EXEMPLARS_PER_MINUTE,
     AcknowledgementRecord,
     BreakerRecord,
     DeploymentRecord,
-    ExemplarRecord,
     Record,
     ScoreRecord,
     SilenceRecord,
@@ -40,7 +36,6 @@ DEPLOYMENTS_PER_SYSTEM: Final = 500
 BREAKER_HOURS: Final = 48
 READINGS_PER_BREAKER: Final = 100
 BREAKERS_PER_SYSTEM: Final = 500
-EXEMPLAR_MINUTES: Final = 120
 BURST_SCORES_PER_SYSTEM: Final = 200
 BURST_HOURS: Final = 24
 SCORE_IDS: Final = 500_000
@@ -58,12 +53,11 @@ _Entries = TypeVar("_Entries", bound=Sized)
 
 
 class Evidence:
-    """The evidence of all systems of one shard. Exemplars are bounded by the series that they are applied for."""
+    """The evidence of all systems of one shard."""
 
     def __init__(self) -> None:
         self.deployments: dict[System, dict[str, DeploymentRecord]] = {}
         self.breakers: dict[System, dict[BreakerKey, Readings]] = {}
-        self.exemplars: dict[SeriesKey, dict[int, list[ExemplarRecord]]] = {}
         self.tags: dict[System, TagsRecord] = {}
         self.bursts: dict[System, dict[str, ScoreRecord]] = {}
         self.score_ids: dict[str, int] = {}
@@ -78,15 +72,13 @@ class Evidence:
                 self._apply_deployment(record)
             case BreakerRecord():
                 self._apply_breaker(record)
-            case ExemplarRecord():
-                self._apply_exemplar(record)
             case TagsRecord():
                 self._apply_tags(record)
             case SilenceRecord() | AcknowledgementRecord():
                 self.controls.apply(record)
             case ScoreRecord(purpose="burst"):
                 self._apply_burst(record)
-            case ScoreRecord():
+            case _:  # scores are counted, exemplars are kept beside the windows of their series
                 pass
 
     def _has_room(self, system: System, known: Mapping[System, object], what: str) -> bool:
@@ -114,23 +106,6 @@ class Evidence:
                 breakers[key] = _newest(readings, READINGS_PER_BREAKER)
             if len(breakers) > SLACK * BREAKERS_PER_SYSTEM:
                 self.breakers[system] = self._cut_breakers(breakers)
-
-    def _apply_exemplar(self, record: ExemplarRecord) -> None:
-        series = record.series()
-        minutes = self.exemplars.get(series)
-        if minutes is None:
-            self.exemplars[series] = {record.minute: [record]}
-            return
-        # A series' exemplars share its names: as they come from a decoder, each has copies of its own.
-        like = next(iter(minutes.values()))[0]
-        record = replace(record, environment=like.environment, system=like.system, dims=like.dims)
-        known = minutes.get(record.minute)
-        if known is None:
-            minutes[record.minute] = [record]
-        elif record not in known:
-            known.append(record)
-            known.sort(key=lambda r: (r.rank, r.interaction_id, r.trace_id or ""))
-            del known[EXEMPLARS_PER_MINUTE:]
 
     def _apply_burst(self, record: ScoreRecord) -> None:
         system = (record.environment, record.system)
@@ -170,11 +145,6 @@ class Evidence:
         self.deployments = _filled(deployments)
         self._prune_breakers(oldest, (tick - BREAKER_HOURS * 60) * MINUTE_MS)
         self.tags = {system: record for system, record in self.tags.items() if record.ms >= oldest}
-        exemplars = {
-            series: {m: x for m, x in minutes.items() if m >= tick - EXEMPLAR_MINUTES}
-            for series, minutes in self.exemplars.items()
-        }
-        self.exemplars = _filled(exemplars)
         oldest_burst = (tick - BURST_HOURS * 60) * MINUTE_MS
         self.bursts = _filled({system: self._cut_bursts(known, oldest_burst) for system, known in self.bursts.items()})
         self._prune_scores(tick)
@@ -228,9 +198,6 @@ class Evidence:
         for system in sorted(self.breakers):
             for key in sorted(self.breakers[system]):
                 yield from (self.breakers[system][key][at] for at in sorted(self.breakers[system][key]))
-        for series in sorted(self.exemplars):
-            for minute in sorted(self.exemplars[series]):
-                yield from self.exemplars[series][minute]
         yield from (self.tags[system] for system in sorted(self.tags))
         yield from self.controls.records()
         for system in sorted(self.bursts):

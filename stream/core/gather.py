@@ -19,6 +19,7 @@ from schemas.outputs import Exemplar, Firing
 from schemas.series import SCORE_UNIT, SeriesKey, SeriesKind, rate_of
 from stream.core.deltas import BreakerRecord, DeploymentRecord, ScoreRecord
 from stream.core.evidence import Evidence
+from stream.core.exemplars import SHOWN
 from stream.core.ticks import MINUTE_MS, ms_of
 from stream.core.windows import KindWindows
 from triage.case import (
@@ -40,7 +41,6 @@ REFERENCE_MINUTES: Final = 24 * 60
 DEPLOYMENT_LOOK_BACK_MINUTES: Final = 48 * 60
 AGENTS: Final = 20
 TOP: Final = 5
-EXEMPLARS: Final = 5
 
 LOW_SCORE: Final = 3 * SCORE_UNIT
 """A score below it says that the interaction should not have gone that way."""
@@ -316,22 +316,17 @@ class _OneCase:
         return dict(record.tags) if record else {}
 
     def exemplars(self, kind: SeriesKind, dims: tuple[str, ...] | None = None) -> tuple[Exemplar, ...]:
-        """Up to `EXEMPLARS` of the recent period, of the given series or of the firing's flows."""
-        if dims is not None:
-            keys = [SeriesKey(kind, self.environment, self.system, dims)]
+        """Up to `SHOWN` of the recent period, of the given series or of the firing's flows."""
+        windows = self.windows[kind]
+        if dims is None:
+            rows = [row for _, row in self._rows(kind, by_flow=True)]
         else:
-            keys = [key for key, _ in self._rows(kind, by_flow=True)]
-        found = [
-            record
-            for key in keys
-            for minute, records in self.evidence.exemplars.get(key, {}).items()
-            if self.onset <= minute < self.tick
-            for record in records
-        ]
-        found.sort(key=lambda r: (r.rank, r.interaction_id))
-        return tuple(
-            Exemplar(trace_id=record.trace_id, interaction_id=record.interaction_id) for record in found[:EXEMPLARS]
-        )
+            found_row = windows.row(SeriesKey(kind, self.environment, self.system, dims))
+            rows = [] if found_row is None else [found_row]
+        shown = [one for row in rows for one in windows.exemplars.of(row)]
+        found = [one for one in shown if self.onset <= one.minute < self.tick]
+        found.sort(key=lambda one: (one.rank, one.interaction_id))
+        return tuple(Exemplar(trace_id=one.trace_id, interaction_id=one.interaction_id) for one in found[:SHOWN])
 
 
 def _latest_onset(firing: Firing, tick: int) -> int | None:

@@ -18,8 +18,9 @@ from detectors.arrays import append_rows, take_rows
 from detectors.base import Claim, Detector, State
 from schemas.outputs import Engine, Firing, Verdict
 from schemas.series import KINDS, SeriesKey, SeriesKind
-from stream.core.deltas import KIND_CODE, ControlRecord, Count, Delta, ExemplarRecord, ScoreRecord, merge
+from stream.core.deltas import KIND_CODE, ControlRecord, Count, Delta, ExemplarRecord, Record, ScoreRecord, merge
 from stream.core.evidence import Evidence
+from stream.core.exemplars import EXEMPLAR_MINUTES
 from stream.core.firings import firing_of
 from stream.core.fold import Batch, PartitionFold, ShardMap
 from stream.core.gather import Gatherer
@@ -150,7 +151,7 @@ class ShardMachine:
         controls = self.evidence.controls.at(tick)
         verdicts = self.incidents.step(tick * MINUTE_MS, firings, cases, self._guard, controls)
         for windows in self.windows.values():
-            windows.hour_blocks.cool()
+            windows.cool()
         return Outcome(tick, tuple(firings), tuple(verdicts), cases.count)
 
     def run(self, inboxes: Mapping[int, Iterable[Delta]], upto: int) -> Iterator[Outcome]:
@@ -200,11 +201,28 @@ class ShardMachine:
             if kind in counts:
                 self._add(self.windows[kind], counts[kind])
         for record in delta.records:
-            if isinstance(record, TracePart):
-                continue
-            # A series that was refused gets no exemplars either: the cap on series bounds them.
-            if not isinstance(record, ExemplarRecord) or record.series() in self.windows[KINDS[record.kind]].index:
-                self.evidence.apply(record)
+            if not isinstance(record, TracePart):
+                self.take(record)
+
+    def take(self, record: Record) -> None:
+        """Take a record in as evidence."""
+        if not isinstance(record, ExemplarRecord):
+            self.evidence.apply(record)
+            return
+        windows = self.windows[KINDS[record.kind]]
+        row = windows.names.row(record.environment, record.system, record.dims)
+        # A series that was refused gets no exemplars either: the cap on series bounds them.
+        if row is not None:
+            windows.exemplars.add(row, record.minute, record.rank, record.interaction_id, record.trace_id)
+
+    def records(self) -> Iterator[Record]:
+        """The evidence as records that `take` takes back."""
+        yield from self.evidence.records()
+        for kind, windows in self.windows.items():
+            for row in windows.exemplars.rows():
+                place = (KIND_CODE[kind], *windows.keys[row][1:])
+                for minute, rank, identity, trace in windows.exemplars.of(row):
+                    yield ExemplarRecord(*place, minute, rank, trace, identity)
 
     def _fresh_scores(self, delta: Delta) -> Iterable[Count]:
         """The counts of scores that were not counted before."""
@@ -216,23 +234,31 @@ class ShardMachine:
                     self.tallies.duplicate_scores += 1
 
     def _add(self, windows: KindWindows, counts: list[Count]) -> None:
+        row_of = windows.names.row
+        rows = [row_of(count.environment, count.system, count.dims) for count in counts]
+        if None in rows:
+            self._admit(windows, [count for count, row in zip(counts, rows, strict=True) if row is None])
+            rows = [row_of(count.environment, count.system, count.dims) for count in counts]
+            counts = [count for count, row in zip(counts, rows, strict=True) if row is not None]
+            rows = [row for row in rows if row is not None]
+        if counts:
+            windows.add(
+                np.array(rows, np.int64),
+                np.array([count.minute for count in counts], np.int64),
+                np.array([count.amounts for count in counts], np.int64),
+            )
+
+    def _admit(self, windows: KindWindows, counts: list[Count]) -> None:
+        """Give rows to the series of these counts, as far as the cap lets."""
         first_seen: dict[SeriesKey, int] = {}
         for count in counts:
             key = count.key()
-            if key not in windows.index:
-                first_seen[key] = min(first_seen.get(key, count.minute), count.minute)
+            first_seen[key] = min(first_seen.get(key, count.minute), count.minute)
         room = max(self.limits.series_per_kind - len(windows), 0)
         admitted = sorted(first_seen)[:room]
         if admitted:
             windows.grow(admitted, [first_seen[key] for key in admitted])
         self.tallies.refused_series[windows.kind] += len(first_seen) - len(admitted)
-        known = [count for count in counts if count.key() in windows.index]
-        if known:
-            windows.add(
-                np.array([windows.index[count.key()] for count in known], np.int64),
-                np.array([count.minute for count in known], np.int64),
-                np.array([count.amounts for count in known], np.int64),
-            )
 
     def _detect(self) -> list[Firing]:
         found: list[Firing] = []
@@ -268,6 +294,7 @@ class ShardMachine:
         """Drop series without events in the longest window, and evidence that is too old."""
         self.evidence.prune(self.tick)
         for kind, windows in self.windows.items():
+            windows.exemplars.prune(self.tick - EXEMPLAR_MINUTES)
             gone = windows.expired()
             share = gone.mean() if len(gone) else 0.0
             if share >= DROP_SHARE or (share and self.tick % DAY_TICKS == 0):

@@ -1,7 +1,8 @@
 """Rolling windows in memory: a ring of minutes and packed blocks of hours, for all series of one kind.
 
-Rows are series, in the order of (tick of first appearance, key). The ring is time-major so that a tick touches one
-stretch of memory; hours are kept sparse, only for series that had events, and packed (`stream.core.hours`).
+Rows are series, in the order of (tick of first appearance, key). What holds them is elsewhere: their names
+(`stream.core.names`), minutes (`stream.core.minutes`), hours (`stream.core.hours`) and exemplars
+(`stream.core.exemplars`).
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from numpy.typing import NDArray
 from detectors.base import HOURS, MINUTES, Counts
 from schemas.series import COUNTERS, SeriesKey, SeriesKind
 from stream.core.deltas import CEILING
+from stream.core.exemplars import Exemplars
 from stream.core.hours import HourBlock, Hours
-
-RING: Final = 128
-"""Minutes in the ring: the two hours that a view offers, and room to round up to a power of two."""
+from stream.core.minutes import RING, Minutes, of_rows
+from stream.core.names import Names
 
 OPEN_HOURS: Final = 1
 """Full hours before the running one that stay unpacked: most of what is late is late by minutes."""
@@ -46,27 +47,32 @@ class KindWindows:
     def __init__(self, kind: SeriesKind) -> None:
         self.kind: SeriesKind = kind
         self.tick = 0
-        self.keys: list[SeriesKey] = []
-        self.index: dict[SeriesKey, int] = {}
+        self.names = Names(kind)
+        self.exemplars = Exemplars()
         self.width = len(COUNTERS[kind])
-        self.dtype = np.int64 if kind in WIDE else np.int32
         self.ceiling = CEILING if kind in WIDE else NARROW_CEILING
-        self.ring = np.zeros((RING, 0, self.width), self.dtype)
+        self.ring = Minutes(self.width, self.ceiling, np.int64 if kind in WIDE else np.int32)
         self.first_minute = np.zeros(0, np.int64)
         self.last_minute = np.zeros(0, np.int64)
-        self.group = np.zeros(0, np.int64)
         self.hour_blocks = Hours()
         self.dirty_hours: set[int] = set()
-        self._systems: dict[tuple[str, str], tuple[int, list[int]]] = {}
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.names)
+
+    @property
+    def keys(self) -> Sequence[SeriesKey]:
+        """See `WindowView.keys`."""
+        return self.names
+
+    @property
+    def group(self) -> NDArray[np.int64]:
+        """See `WindowView.group`."""
+        return self.names.group
 
     def advance(self, tick: int) -> None:
         """Move on to `tick`: minutes that leave the ring are forgotten, hours older than the longest window too."""
-        if self.keys:
-            fresh = np.arange(max(self.tick, tick - RING), tick) % RING
-            self.ring[fresh] = 0
+        self.ring.forget(self.tick, tick)
         if tick // 60 != self.tick // 60:
             oldest = tick // 60 - HOURS
             for hour in [hour for hour in self.hour_blocks if hour < oldest]:
@@ -77,22 +83,17 @@ class KindWindows:
 
     def grow(self, keys: Sequence[SeriesKey], minutes: Sequence[int]) -> None:
         """Rows for new series, first seen in the given minutes. The caller sorts."""
-        for key in keys:
-            self.index[key] = len(self.keys)
-            self.keys.append(key)
-        self.group = np.concatenate([self.group, self._codes(keys)])
+        self.names.add(keys)
         first = np.array(minutes, np.int64)
         self.first_minute = np.concatenate([self.first_minute, first])
         self.last_minute = np.concatenate([self.last_minute, first])
-        self.ring = np.concatenate([self.ring, np.zeros((RING, len(keys), self.width), self.dtype)], axis=1)
+        self.ring.cool()
 
     def add(self, rows: NDArray[np.int64], minutes: NDArray[np.int64], amounts: Counts) -> None:
         """Counts [k, C] of rows [k] in minutes [k], all before `tick`. Pairs of row and minute may repeat."""
         amounts = np.minimum(amounts, self.ceiling)
         recent = minutes >= self.tick - RING
-        cells = (minutes[recent] % RING, rows[recent])
-        np.add.at(self.ring, cells, amounts[recent].astype(self.dtype))
-        self.ring[cells] = np.minimum(self.ring[cells], self.ceiling)
+        self.ring.add(rows[recent], minutes[recent], amounts[recent])
         np.minimum.at(self.first_minute, rows, minutes)
         np.maximum.at(self.last_minute, rows, minutes)
         hours = minutes // 60
@@ -107,20 +108,13 @@ class KindWindows:
         """[S, last, C] counts of the minutes `tick - last` to `tick - 1`. Read only."""
         if not 0 < last <= MINUTES:
             raise ValueError(f"a window view holds 1 to {MINUTES} minutes, not {last}")
-        counts = np.empty((last, len(self.keys), self.width), np.int64)
-        start, end = (self.tick - last) % RING, self.tick % RING
-        if start < end:
-            counts[:] = self.ring[start:end]
-        else:
-            counts[: RING - start] = self.ring[start:]
-            counts[RING - start :] = self.ring[:end]
-        return _read_only(counts.transpose(1, 0, 2))
+        return _read_only(self.ring.last(self.tick, last, len(self)))
 
     def hours(self, last: int) -> Counts:
         """[S, last, C] counts of the `last` full hours before the hour of `tick`. Read only."""
         if not 0 < last <= HOURS:
             raise ValueError(f"a window view holds 1 to {HOURS} hours, not {last}")
-        dense = np.zeros((len(self.keys), last, self.width), np.int64)
+        dense = np.zeros((len(self), last, self.width), np.int64)
         end = self.tick // 60
         for slot, hour in enumerate(range(end - last, end)):
             block = self.hour_blocks.look(hour)
@@ -135,7 +129,7 @@ class KindWindows:
         """
         if not 0 < spans[0] <= spans[-1] <= HOURS:
             raise ValueError(f"a window view holds 1 to {HOURS} hours, not {spans[0]} to {spans[-1]}")
-        sums = np.zeros((len(spans), len(self.keys), self.width), np.int64)
+        sums = np.zeros((len(spans), len(self), self.width), np.int64)
         end = self.tick // 60
         for hour in self.hour_blocks:
             age = end - hour
@@ -166,14 +160,12 @@ class KindWindows:
                 total += self._hour_of(row, hour)
         if ring_start < end:
             covered += end - ring_start
-            total += self.ring[np.arange(ring_start, end) % RING, row].sum(axis=0, dtype=np.int64)
+            total += self.minutes_of([row], ring_start, end)[0].sum(axis=0)
         return total, covered
 
     def minutes_of(self, rows: Sequence[int], start: int, end: int) -> Counts:
         """[R, end - start, C] counts of some rows by minute; `start` is no earlier than the ring reaches."""
-        minutes = np.arange(start, min(end, self.tick)) % RING
-        counts: Counts = self.ring[minutes[:, None], np.asarray(rows, np.int64)].transpose(1, 0, 2).astype(np.int64)
-        return counts
+        return of_rows(self.ring.dense(len(self)), rows, np.arange(start, min(end, self.tick)))
 
     def _hour_of(self, row: int, hour: int) -> Counts:
         block = self.hour_blocks.get(hour)
@@ -188,45 +180,40 @@ class KindWindows:
         """Forget the series [S] marked; the rows close up and keep their order."""
         keep = ~gone
         renumber = np.where(keep, np.cumsum(keep) - 1, -1)
-        hours = self.hour_blocks
-        self.restore(
-            [key for key, kept in zip(self.keys, keep.tolist(), strict=True) if kept],
-            self.first_minute[keep],
-            self.last_minute[keep],
-            self.ring[:, keep],
-            (),
-        )
-        for hour, block in hours.looks():
+        names, self.names = self.names, Names(self.kind)
+        self.names.add(key for key, kept in zip(names, keep.tolist(), strict=True) if kept)
+        self.first_minute, self.last_minute = self.first_minute[keep], self.last_minute[keep]
+        self.ring.keep(renumber)
+        self.exemplars.keep(keep)
+        for hour, block in [*self.hour_blocks.looks()]:
             self.hour_blocks[hour] = block.keep(renumber)
         self.dirty_hours = set(self.hour_blocks)
 
     def restore(
         self,
-        keys: list[SeriesKey],
+        keys: Iterable[SeriesKey],
         first_minute: NDArray[np.int64],
         last_minute: NDArray[np.int64],
         ring: NDArray[np.integer],
         hour_blocks: Iterable[tuple[int, HourBlock | bytes]],
     ) -> None:
-        """Take over the given content; groups are coded in the order of rows."""
-        self.keys = keys
-        self.index = {key: row for row, key in enumerate(keys)}
+        """Take over the given content; groups are coded in the order of rows, `ring` is [RING, S, C] by slots."""
+        self.names = Names(self.kind)
+        self.names.add(keys)
         self.first_minute, self.last_minute = first_minute, last_minute
-        self.ring = np.ascontiguousarray(ring.astype(self.dtype))
+        self.ring.restore(ring)
         self.hour_blocks = Hours(hour_blocks)
-        self._systems = {}
-        self.group = self._codes(keys)
+
+    def cool(self) -> None:
+        """Pack what was unpacked to be read or added to. Called at the end of each tick."""
+        self.ring.cool()
+        self.hour_blocks.cool()
+        self.exemplars.cool()
+
+    def row(self, key: SeriesKey) -> int | None:
+        """The row of a series, None if it is not known."""
+        return self.names.row(key.environment, key.system, key.dims)
 
     def rows_of(self, environment: str, system: str) -> list[tuple[SeriesKey, int]]:
         """The series of one system with their rows, in the order of rows."""
-        _, rows = self._systems.get((environment, system), (0, []))
-        return [(self.keys[row], row) for row in rows]
-
-    def _codes(self, keys: Sequence[SeriesKey]) -> NDArray[np.int64]:
-        """The group code of each key, systems numbered by first appearance; notes the keys' rows by system."""
-        codes = []
-        for key in keys:
-            code, rows = self._systems.setdefault((key.environment, key.system), (len(self._systems), []))
-            rows.append(self.index[key])
-            codes.append(code)
-        return np.array(codes, np.int64)
+        return self.names.rows_of(environment, system)

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.core import evidence as module
-from stream.core.deltas import Delta, TagsRecord, pack, unpack
+from stream.core.deltas import TagsRecord
 from stream.core.evidence import Evidence
 from stream.core.ticks import MINUTE_MS
-from tests.unit.core.builders import START, breaker, deployment, exemplar, key, score
+from tests.unit.core.builders import START, breaker, deployment, score
 
 DAY = 1440
 
@@ -37,7 +37,7 @@ def content(evidence: Evidence) -> list[Any]:
 records = st.lists(
     st.builds(
         lambda make, number: make(f"r{number}", START + number),
-        st.sampled_from([lambda i, m: breaker(i, m * MINUTE_MS), exemplar, deployment, tags]),
+        st.sampled_from([lambda i, m: breaker(i, m * MINUTE_MS), deployment, tags]),
         st.integers(0, 4),
     ),
     max_size=12,
@@ -85,30 +85,6 @@ def test_the_newest_score_ids_survive_the_cap(monkeypatch: pytest.MonkeyPatch) -
     evidence.prune(START + 10)
     assert sorted(evidence.score_ids.values()) == [START + 2, START + 3, START + 4]
     assert evidence.dropped["score_id"] == 2
-
-
-def test_exemplars_of_a_minute_are_those_of_the_smallest_rank() -> None:
-    """Two a minute and series, whatever came first."""
-    some = [exemplar(f"{rank}", START, rank) for rank in (5, 1, 4, 2, 3)]
-    kept = applied(some).exemplars[key()][START]
-    assert [record.rank for record in kept] == [1, 2]
-
-
-def test_exemplars_of_a_series_share_its_names() -> None:
-    """However many were decoded one by one, each with copies of its own: they are most of what an exemplar weighs."""
-    made = [exemplar(f"{minute}", START + minute) for minute in range(3)]
-    copies = [unpack(pack(Delta((), (record,)))).records[0] for record in made]
-    kept = [one for records in applied(copies).exemplars[key()].values() for one in records]
-    assert kept == made
-    assert len({id(name) for one in kept for name in (one.environment, one.system, one.dims)}) == 3
-
-
-def test_exemplars_are_forgotten_with_the_minutes() -> None:
-    """And their series with them."""
-    evidence = applied([exemplar("1", START)], START + module.EXEMPLAR_MINUTES)
-    assert evidence.exemplars
-    evidence.prune(START + module.EXEMPLAR_MINUTES + 1)
-    assert not evidence.exemplars
 
 
 def test_the_latest_tags_stand() -> None:

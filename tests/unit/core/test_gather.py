@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from schemas.outputs import Exemplar
 from schemas.series import SeriesKey
 from stream.core.deltas import Delta, Record, TagsRecord
-from stream.core.gather import AGENTS, EXEMPLARS, TOP, Gatherer
+from stream.core.exemplars import SHOWN
+from stream.core.gather import AGENTS, TOP, Gatherer
 from stream.core.machine import ShardMachine
 from stream.core.ticks import MINUTE_MS
 from tests.unit.core.builders import START, breaker, count, deployment, exemplar, firing, key, machine, score
@@ -240,4 +241,4 @@ def test_exemplars_are_recent_and_few() -> None:
     shown = [exemplar(f"r{n}", ONSET + n, rank=9 - n, series=flow) for n in range(8)]
     early = exemplar("early", ONSET - 1, rank=0)
     found = case(*shown, early, count(ONSET, 9, 9), exemplar("g", ONSET, series=key("g")), count(ONSET, 9, 9, name="g"))
-    assert [e.interaction_id for e in found.exemplars] == ["r7", "r6", "r5", "r4", "r3"][:EXEMPLARS]
+    assert [e.interaction_id for e in found.exemplars] == ["r7", "r6", "r5", "r4", "r3"][:SHOWN]

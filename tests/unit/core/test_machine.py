@@ -15,7 +15,7 @@ from schemas.outputs import Verdict
 from schemas.series import COUNTERS, KINDS
 from schemas.words import DetectorName
 from stream.core.checkpoint import save
-from stream.core.deltas import CEILING, Delta
+from stream.core.deltas import CEILING, Delta, ExemplarRecord
 from stream.core.machine import DAY_TICKS, QUIET_GAP_TICKS, Outcome, ShardMachine
 from stream.core.ticks import time_of
 from tests.unit.core.builders import START, Recorder, count, deployment, exemplar, key, machine, score, traffic
@@ -76,7 +76,7 @@ def test_a_refused_series_leaves_no_exemplars() -> None:
     shard = machine(series_per_kind=1)
     records = (exemplar("1", START - 1), exemplar("2", START - 1, series=key("g")))
     shard.step(START, [Delta((count(START - 1, 1, 1), count(START - 1, 1, 1, name="g")), records)])
-    assert list(shard.evidence.exemplars) == [key("f")]
+    assert [record.series() for record in shard.records() if isinstance(record, ExemplarRecord)] == [key("f")]
 
 
 def test_each_kind_has_its_own_cap() -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from detectors.base import HOURS, MINUTES
 from schemas.series import COUNTERS, KINDS, SeriesKey, SeriesKind
 from stream.core.deltas import CEILING
-from stream.core.windows import NARROW_CEILING, RING, WIDE, KindWindows
+from stream.core.minutes import RING
+from stream.core.windows import NARROW_CEILING, WIDE, KindWindows
 from tests.unit.core.builders import START, key
 
 Amounts = tuple[int, ...]
@@ -81,13 +82,13 @@ class Both:
     def add(self, added: list[tuple[SeriesKey, int, Amounts]]) -> None:
         new: dict[SeriesKey, int] = {}
         for series, minute, _ in added:
-            if series not in self.windows.index:
+            if self.windows.row(series) is None:
                 new[series] = min(new.get(series, minute), minute)
         if new:
             self.windows.grow(list(new), list(new.values()))
         if added:
             self.windows.add(
-                np.array([self.windows.index[series] for series, _, _ in added], np.int64),
+                np.array([self.windows.row(series) for series, _, _ in added], np.int64),
                 np.array([minute for _, minute, _ in added], np.int64),
                 np.array([amounts for _, _, amounts in added], np.int64),
             )
@@ -103,7 +104,7 @@ class Both:
     def agree(self) -> None:
         windows, model, tick = self.windows, self.model, self.model.tick
         assert windows.keys == model.keys
-        assert windows.index == {series: row for row, series in enumerate(model.keys)}
+        assert [windows.row(series) for series in model.keys] == list(range(len(model.keys)))
         assert windows.first_minute.tolist() == [model.first[series] for series in model.keys]
         assert windows.last_minute.tolist() == [model.last[series] for series in model.keys]
         assert windows.expired().tolist() == [model.last[series] < tick - HOURS * 60 for series in model.keys]

@@ -31,6 +31,7 @@ what the scan does live. Constants: measured, see docs/detectors.md.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -107,8 +108,13 @@ class Baseline:
         self._local_fade = fade(constants.local_minutes)
         self._moment_fade = fade(constants.moment_days * _DAY, _LONG)
 
-    def learn(self, minutes: Counts, tick: int, group: NDArray[np.int64], frozen: Mask, state: State) -> None:
-        """Bring the baseline to `tick`. `minutes` is [S, 120, >= 2]: interactions and escalations, up to `tick - 1`."""
+    def learn(
+        self, minutes: Callable[[], Counts], tick: int, group: NDArray[np.int64], frozen: Mask, state: State
+    ) -> None:
+        """Bring the baseline to `tick`.
+
+        `minutes` gives [S, 120, >= 2]: interactions and escalations, up to `tick - 1`. It is not asked at every tick.
+        """
         upto = due_until(tick)
         learned = state["learned"]
         due = learned < upto
@@ -117,7 +123,7 @@ class Baseline:
             return
         fleet = self.fleet_rate(state, group)
         if due.any():
-            self._catch_up(minutes, tick, due & ~frozen, fleet, state)
+            self._catch_up(minutes(), tick, due & ~frozen, fleet, state)
             learned[due] = upto
             self._refresh(tick, group, fleet, state, as_rows(due))
         if newborn.any():

@@ -3,18 +3,16 @@
 A case shows the `SHOWN` of smallest rank from its onset on. So an exemplar that as many of smaller rank have followed,
 in its own minute or later, is in no case any more, whatever the onset, and is let go: of a busy flow's two hundred some
 twenty stay, of a quiet one's five all. What is kept does not depend on the order in which exemplars came. (A question
-about a past minute, `midwatch triage --at`, may so be shown fewer.)
+about a past minute, `midwatch triage --at`, may be shown fewer for it.)
 
-Ids are mostly prefixes and hexadecimal digits, which take half as much as bytes; a rank that is the hash of its id, as
-ours are, is not kept.
+Ids are mostly prefixes and hexadecimal digits, which take half as much as bytes.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
-from typing import Final, NamedTuple
-from zlib import crc32
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -71,8 +69,8 @@ def _dashed(digits: str) -> str:
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
-_Packed = list[tuple[int, int | None, str | bytes, str | bytes | None]]
-"""Minutes since the one before, rank where it is not the id's hash, id, trace."""
+_Held = tuple[int, int, str | bytes, str | bytes | None]
+"""Minute, rank, id and trace, the texts as `short` has them."""
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder()
@@ -83,22 +81,30 @@ class Exemplars:
 
     def __init__(self) -> None:
         self._packed: list[bytes | None] = []
-        self._open: dict[int, list[Exemplar]] = {}
+        self._open: dict[int, list[_Held]] = {}
+        self._added: set[int] = set()
 
     def add(self, row: int, minute: int, rank: int, interaction_id: str, trace_id: str | None) -> None:
         """One more; one that is known already changes nothing."""
-        if row not in self._open:
-            self._open[row] = self.of(row)
-        known, found = self._open[row], Exemplar(minute, rank, interaction_id, trace_id)
-        if found not in known:
-            self._open[row] = _needed([*known, found])
+        held = (minute, rank, short(interaction_id), None if trace_id is None else short(trace_id))
+        known = self._open.get(row)
+        if known is None:
+            known = self._open[row] = self._of(row)
+        known.append(held)
+        self._added.add(row)
 
     def of(self, row: int) -> list[Exemplar]:
         """Those of one series, by minute, those of a minute in their order."""
+        return [_long(held) for held in self._of(row)]
+
+    def _of(self, row: int) -> list[_Held]:
+        if row in self._added:
+            self._open[row] = _needed(self._open[row])
+            self._added.remove(row)
         if row in self._open:
             return self._open[row]
         packed = self._packed[row] if row < len(self._packed) else None
-        return [] if packed is None else _unpacked(packed)
+        return [] if packed is None else _unpack(packed)
 
     def rows(self) -> Iterator[int]:
         """Rows that have any, ascending."""
@@ -109,58 +115,66 @@ class Exemplars:
         """Pack what was added to."""
         more = max(self._open, default=-1) + 1 - len(self._packed)
         self._packed += [None] * max(more, 0)
-        for row, known in self._open.items():
+        for row in self._open:
+            known = self._of(row)
             self._packed[row] = _pack(known) if known else None
         self._open.clear()
 
     def prune(self, oldest: int) -> None:
         """Forget those of minutes before `oldest`."""
         for row in self.rows():
-            known = self.of(row)
-            if known[0].minute < oldest:
-                self._open[row] = [one for one in known if one.minute >= oldest]
+            known = self._of(row)
+            if known[0][0] < oldest:
+                self._open[row] = [held for held in known if held[0] >= oldest]
         self.cool()
 
     def keep(self, kept: NDArray[np.bool_]) -> None:
         """Drop the rows [S] that are not marked."""
         self.cool()
-        held = [packed for packed, stays in zip(self._packed, kept.tolist(), strict=False) if stays]
-        self._packed = held
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self.rows())
+        self._packed = [packed for packed, stays in zip(self._packed, kept.tolist(), strict=False) if stays]
 
 
-def _needed(found: list[Exemplar]) -> list[Exemplar]:
-    """Those that some case could still show, at most `EXEMPLARS_PER_MINUTE` of a minute, in order of minutes."""
-    kept: list[Exemplar] = []
-    smallest: list[tuple[int, str, int, str, bool]] = []
+def _long(held: _Held) -> Exemplar:
+    minute, rank, identity, trace = held
+    return Exemplar(minute, rank, long(identity), None if trace is None else long(trace))
+
+
+def _needed(found: list[_Held]) -> list[_Held]:
+    """Those that some case could still show, each once, at most `EXEMPLARS_PER_MINUTE` of a minute, by minutes.
+
+    The newest come first, so that each is compared with those that followed it.
+    """
+    if len({rank for _, rank, _, _ in found}) == len(found):
+        places: list[tuple[Any, _Held]] = [((held[1],), held) for held in found]
+    else:  # the ids decide as well
+        places = [(_long(held).place(), held) for held in set(found)]
+    places.sort(key=lambda one: (-one[1][0], one[0]))
+    kept: list[tuple[Any, _Held]] = []
+    smallest: list[Any] = []
     minute, in_minute = -1, 0
-    for one in sorted(found, key=lambda one: (-one.minute, one.place())):
-        in_minute = in_minute + 1 if one.minute == minute else 1
-        minute = one.minute
-        if in_minute <= EXEMPLARS_PER_MINUTE and bisect_left(smallest, one.place()) < SHOWN:
-            insort(smallest, one.place())
+    for one in places:
+        place, held = one
+        in_minute = in_minute + 1 if held[0] == minute else 1
+        minute = held[0]
+        if in_minute <= EXEMPLARS_PER_MINUTE and bisect_left(smallest, place) < SHOWN:
+            insort(smallest, place)
             kept.append(one)
-    return sorted(kept, key=lambda one: (one.minute, one.place()))
+    kept.sort(key=lambda one: (one[1][0], one[0]))
+    return [held for _, held in kept]
 
 
-def _pack(known: list[Exemplar]) -> bytes:
-    parts: _Packed = []
-    before = 0
+def _pack(known: list[_Held]) -> bytes:
+    """Minutes are kept as the distance from the one before."""
+    before, parts = 0, []
     for minute, rank, identity, trace in known:
-        own_rank = None if rank == crc32(identity.encode()) else rank
-        parts.append((minute - before, own_rank, short(identity), None if trace is None else short(trace)))
+        parts.append((minute - before, rank, identity, trace))
         before = minute
     return _encoder.encode(parts)
 
 
-def _unpacked(packed: bytes) -> list[Exemplar]:
-    parts: _Packed = _decoder.decode(packed)
-    found, minute = [], 0
-    for gap, rank, identity, trace in parts:
+def _unpack(packed: bytes) -> list[_Held]:
+    minute, found = 0, []
+    for gap, rank, identity, trace in _decoder.decode(packed):
         minute += gap
-        name = long(identity)
-        own = crc32(name.encode()) if rank is None else rank
-        found.append(Exemplar(minute, own, name, None if trace is None else long(trace)))
+        found.append((minute, rank, identity, trace))
     return found

@@ -83,15 +83,19 @@ class Minutes:
         return minute[_ROW].astype(np.int64), counts
 
     def last(self, tick: int, last: int, size: int) -> Counts:
-        """[size, last, C] counts of the minutes `tick - last` to `tick - 1`: one counter after another in memory."""
-        dense = np.zeros((self._width, size, last), np.int64)
+        """[size, last, C] counts of the minutes `tick - last` to `tick - 1`.
+
+        In memory they lie minute by minute, whatever they are kept in: sums of what detectors make of them would else
+        not be the same to the last bit.
+        """
+        dense = np.zeros((last, size, self._width), np.int64)
         for place in range(last):
             minute = self._slots[(tick - last + place) % RING]
             if minute is not None:
-                rows = minute[_ROW]
+                rows = minute[_ROW].astype(np.intp)
                 for number in range(self._width):
-                    dense[number, rows, place] = minute[str(number)]
-        return dense.transpose(1, 2, 0)
+                    dense[place, :, number][rows] = minute[str(number)]
+        return dense.transpose(1, 0, 2)
 
     def dense(self, size: int) -> NDArray[np.integer]:
         """[RING, size, C] the ring by slots, minute modulo `RING`. Read only, kept until `cool`."""

@@ -79,8 +79,8 @@ def test_ids_of_digits_take_half() -> None:
     assert len(short("int-3e25960a-79db-49b6-9f12-6d8f8a2c1d55")) == 22
 
 
-def test_a_rank_that_is_no_hash_of_the_id_comes_back() -> None:
-    """The rank is left out only where it follows from the id."""
+def test_every_part_comes_back() -> None:
+    """Minute, rank, id and trace, with a trace or without."""
     found = [(START, crc32(b"own"), "own", None), (START + 1, 7, "other", "t")]
     assert [tuple(one) for one in kept(found).of(3)] == found
 

@@ -13,17 +13,21 @@ itself; the scripts bear a repetition, but a repetition after a pause could be a
 | `{ns:shard}:state` | the last checkpoint |
 | `{ns:shard}:unreadable` | a checkpoint that could not be read, set aside, with expiry |
 | `{ns:shard}:hour:KIND:HOUR` | packed counts of one hour, with expiry |
+| `{ns:shard}:birth:ID:*` | what a large snapshot was sent of before the shard is born of it, with expiry |
 | `{ns}:workers` | sorted set: living workers by when they count as gone |
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
+from itertools import chain
 from typing import Any, Final
+from uuid import uuid4
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from detectors.base import HOURS
 from stream.core.checkpoint import Checkpoint, hours_in
@@ -36,9 +40,9 @@ HOUR_TTL_SECONDS: Final = (HOURS + 10 * 24) * 3600
 UNREADABLE_SECONDS: Final = 28 * 24 * 3600
 SCRIPTS: Final = (
     *("ingest", "touch", "register", "birth", "acquire", "renew", "seal", "commit", "snapshot", "forget"),
-    *("inboxes", "living", "snapped"),
+    *("inboxes", "living", "snapped", "stage"),
 )
-PROBED: Final = frozenset({"ingest", "birth", "seal", "commit", "snapshot", "inboxes"})
+PROBED: Final = frozenset({"ingest", "birth", "seal", "commit", "snapshot", "inboxes", "stage"})
 """Scripts that touch keys which they are not given: `probe.lua` goes before them."""
 
 
@@ -117,6 +121,30 @@ class Birth:
     inboxes: Sequence[tuple[int, bytes]] = ()
 
 
+PIECE_BYTES: Final = 4 * 1024 * 1024
+"""A snapshot beyond this is sent in pieces of about so much: each is answered well within a client's time-out."""
+
+STAGED_SECONDS: Final = 600
+"""How long pieces wait for the last one."""
+
+
+def pieces_of(birth: Birth) -> list[list[tuple[str, bytes]]]:
+    """A large snapshot as pieces of (name, blob), by the names of the keys that they become; none of a small one."""
+    state = [birth.state[start : start + PIECE_BYTES] for start in range(0, len(birth.state), PIECE_BYTES)]
+    items = [("state", part) for part in state]
+    items += [(f"hour:{kind}:{hour}", blob) for (kind, hour), blob in (birth.hours or {}).items()]
+    items += [(f"in:{tick}", blob) for tick, blob in birth.inboxes]
+    pieces: list[list[tuple[str, bytes]]] = [[]]
+    room = PIECE_BYTES
+    for name, blob in items:
+        if pieces[-1] and len(blob) > room:
+            pieces.append([])
+            room = PIECE_BYTES
+        pieces[-1].append((name, blob))
+        room -= len(blob)
+    return pieces if len(pieces) > 1 else []
+
+
 def _text(value: Any) -> str:
     """A reply as text; the client is set to give bytes."""
     return value.decode() if isinstance(value, bytes) else str(value)
@@ -186,19 +214,33 @@ class Store:
         return _part_states(raw.items())
 
     async def birth(self, shard: int, birth: Birth) -> bool:
-        """Bring a shard into being; False if it is there already."""
+        """Bring a shard into being; False if it is there already.
+
+        A large snapshot is sent in pieces beforehand, which the last script makes the shard's. Raises RedisError.
+        """
+        names = self.key(shard, f"birth:{uuid4().hex}:names")
+        staged: set[str] = set()
+        for piece in pieces_of(birth):
+            staged.update(name for name, _ in piece)
+            args = [names.removesuffix("names"), STAGED_SECONDS, *chain.from_iterable(piece)]
+            if not await self._run("stage", [self.key(shard, "meta"), names], args):
+                return False
+        if staged:
+            birth = replace(birth, state=b"", hours=None, inboxes=())
         fields: list[Any] = []
         for name, part in (birth.parts or {}).items():
             fields += [f"{name}#next", part.next_offset, f"{name}#newest", part.newest_ms]
-        args: list[Any] = [LAYOUT, self.shards, birth.tick, birth.quiet, birth.state]
-        args += [self.key(shard, "in:"), self.key(shard, "hour:"), HOUR_TTL_SECONDS, len(fields) // 2, *fields]
-        hours = birth.hours or {}
-        args.append(len(hours))
-        for (kind, hour), blob in hours.items():
+        args = [LAYOUT, self.shards, birth.tick, birth.quiet, birth.state]
+        args += [self.key(shard, "in:"), self.key(shard, "hour:"), HOUR_TTL_SECONDS, len(staged)]
+        args += [len(fields) // 2, *fields, len(birth.hours or {})]
+        for (kind, hour), blob in (birth.hours or {}).items():
             args += [f"{kind}:{hour}", blob]
         for tick, blob in birth.inboxes:
             args += [tick, blob]
-        return bool(await self._run("birth", self._keys(shard, "meta", "parts", "inbytes", "state"), args))
+        made = await self._run("birth", [*self._keys(shard, "meta", "parts", "inbytes", "state"), names], args)
+        if made < 0:
+            raise RedisError(f"what was sent of shard {shard}'s snapshot is no longer in Redis: it is to be sent again")
+        return bool(made)
 
     async def register(self, shard: int, starts: Mapping[str, PartitionState]) -> None:
         """Make source partitions known; those that are keep their place."""

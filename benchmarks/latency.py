@@ -1,8 +1,8 @@
 """How late Midwatch is: tick to verdict under load, one evaluation of many series, a start with many series.
 
-`python -m benchmarks.latency [--rate N] [--minutes N] [--series N...] [--skip-live] [--json]`. The first is measured on
-a real worker with a real Kafka where there is one (`MIDWATCH_KAFKA`, or Java), the others in this process, in processor
-seconds, against an embedded Redis.
+`python -m benchmarks.latency [--rate N] [--minutes N] [--series N...] [--shards N] [--skip-live] [--json]`. The first
+is measured on a real worker with a real Kafka where there is one (`MIDWATCH_KAFKA`, or Java), the others in this
+process, in processor seconds, against an embedded Redis.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from benchmarks.latency_live import LATENESS_MS, tick_to_verdict
-from benchmarks.latency_series import evaluation
+from benchmarks.latency_series import SHARDS, evaluation
 from benchmarks.throughput_servers import servers
 
 RATE: Final = 5_000
@@ -57,7 +57,7 @@ def show_live(found: dict[str, Any]) -> None:
 
 def show_series(found: dict[str, Any]) -> None:
     """Print what one size found."""
-    print(f"{found['series']:,} series in one shard")
+    print(f"{found['series']:,} series in {found['shards']} shards")
     print(f"  one evaluation   {found['tick_cpu_median']:.3f} CPU-s, worst of ten {found['tick_cpu_worst']:.3f}")
     print(f"  one checkpoint   {found['checkpoint_cpu']:.3f} CPU-s")
     parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in found["start_cpu"].items())
@@ -70,6 +70,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=RATE, help=f"events a second, {RATE:,} if not given")
     parser.add_argument("--minutes", type=int, default=MINUTES, help="minutes of event time under load")
     parser.add_argument("--series", type=int, nargs="*", default=list(SERIES), help="sizes of the evaluations")
+    parser.add_argument("--shards", type=int, default=SHARDS, help=f"shards that they are in, {SHARDS} if not given")
     parser.add_argument("--skip-live", action="store_true", help="evaluations and starts only")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     chosen = parser.parse_args()
@@ -81,7 +82,7 @@ def main() -> None:
     found["evaluations"] = []
     with servers(embedded=True) as at:
         for series in chosen.series:
-            found["evaluations"].append(evaluation(series, at.redis))
+            found["evaluations"].append(evaluation(series, at.redis, chosen.shards))
             if not chosen.json:
                 show_series(found["evaluations"][-1])
                 sys.stdout.flush()

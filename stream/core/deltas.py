@@ -189,5 +189,10 @@ def merge(deltas: Iterable[Delta]) -> Delta:
             else:
                 for index, amount in enumerate(count.amounts):
                     known[index] += amount
-    counts = tuple(Count(*place, tuple([min(amount, CEILING) for amount in sums[place]])) for place in sorted(sums))
+    counts = tuple([Count(*place, _held(sums[place])) for place in sorted(sums)])
     return Delta(counts, tuple(sorted(records, key=_encoder.encode)))
+
+
+def _held(amounts: list[int]) -> tuple[int, ...]:
+    """The amounts, none beyond `CEILING`."""
+    return tuple(amounts) if max(amounts, default=0) <= CEILING else tuple([min(amount, CEILING) for amount in amounts])

@@ -10,8 +10,9 @@ Ids are mostly prefixes and hexadecimal digits, which take half as much as bytes
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import insort
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -28,7 +29,7 @@ SHOWN: Final = 5
 
 _HEX: Final = "0123456789abcdef"
 _LEAST: Final = 12
-"""Digits from which on packing pays."""
+"""Digits from which on packing pays: those of a UUID's last group."""
 
 
 class Exemplar(NamedTuple):
@@ -46,12 +47,14 @@ class Exemplar(NamedTuple):
 
 def short(text: str) -> str | bytes:
     """A text with its trailing hexadecimal digits, or UUID, as bytes; the text itself where it has none."""
-    digits = len(text) - len(text.rstrip(_HEX))
+    stem = text.rstrip(_HEX)
+    digits = len(text) - len(stem)
     if digits < _LEAST or "\0" in text:
         return text
-    plain = text[-36:].replace("-", "")
-    if len(plain) == 32 and not plain.strip(_HEX) and _dashed(plain) == text[-36:]:
-        return text[:-36].encode() + b"\0u" + bytes.fromhex(plain)
+    if digits == _LEAST and stem.endswith("-"):
+        plain = text[-36:].replace("-", "")
+        if len(plain) == 32 and not plain.strip(_HEX) and _dashed(plain) == text[-36:]:
+            return text[:-36].encode() + b"\0u" + bytes.fromhex(plain)
     digits -= digits % 2
     return text[:-digits].encode() + b"\0h" + bytes.fromhex(text[-digits:])
 
@@ -72,6 +75,8 @@ def _dashed(digits: str) -> str:
 _Held = tuple[int, int, str | bytes, str | bytes | None]
 """Minute, rank, id and trace, the texts as `short` has them."""
 
+_MINUTE: Final = itemgetter(0)
+_RANK: Final = itemgetter(1)
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder()
 
@@ -145,22 +150,26 @@ def _needed(found: list[_Held]) -> list[_Held]:
     The newest come first, so that each is compared with those that followed it.
     """
     if len({rank for _, rank, _, _ in found}) == len(found):
-        places: list[tuple[Any, _Held]] = [((held[1],), held) for held in found]
+        places: dict[_Held, Any] = {}
+        found.sort(key=_RANK)
     else:  # the ids decide as well
-        places = [(_long(held).place(), held) for held in set(found)]
-    places.sort(key=lambda one: (-one[1][0], one[0]))
-    kept: list[tuple[Any, _Held]] = []
+        places = {held: _long(held).place() for held in found}
+        found = sorted(places, key=places.__getitem__)
+    found.sort(key=_MINUTE, reverse=True)
+    kept: list[_Held] = []
     smallest: list[Any] = []
     minute, in_minute = -1, 0
-    for one in places:
-        place, held = one
+    for held in found:
         in_minute = in_minute + 1 if held[0] == minute else 1
         minute = held[0]
-        if in_minute <= EXEMPLARS_PER_MINUTE and bisect_left(smallest, place) < SHOWN:
+        place = places[held] if places else held[1]
+        if in_minute <= EXEMPLARS_PER_MINUTE and (len(smallest) < SHOWN or place < smallest[-1]):
             insort(smallest, place)
-            kept.append(one)
-    kept.sort(key=lambda one: (one[1][0], one[0]))
-    return [held for _, held in kept]
+            del smallest[SHOWN:]
+            kept.append(held)
+    kept.sort(key=places.__getitem__ if places else _RANK)
+    kept.sort(key=_MINUTE)
+    return kept
 
 
 def _pack(known: list[_Held]) -> bytes:

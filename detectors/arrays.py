@@ -141,6 +141,14 @@ class ArrayView:
             raise ValueError(f"a view holds 1 to {MINUTES} minutes, not {last}")
         return self._window(self._counts, self._tick - self._start, last)
 
+    def minutes_at(self, rows: NDArray[np.intp], last: int) -> Counts:
+        """See `WindowView.minutes_at`."""
+        return np.asarray(self.minutes(last)[rows])
+
+    def minute_sums(self, last: int, counter: int) -> Counts:
+        """See `WindowView.minute_sums`."""
+        return np.asarray(self.minutes(last)[:, :, counter].sum(axis=1))
+
     def hours(self, last: int) -> Counts:
         """See `WindowView.hours`."""
         if not 0 < last <= HOURS:

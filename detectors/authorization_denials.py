@@ -90,7 +90,8 @@ class AuthorizationDenials(RateScan):
         if due.any():
             takes = due & ~frozen
             learning.fade_unseen(state, view.tick, takes, {"calls": _HALF_LIFE, "denials": _HALF_LIFE})
-            for _, rows, chunk in learning.steps(view.minutes(120), view.tick, takes, state["learned"]):
+            minutes = view.minutes(learning.reach(view.tick, takes, state["learned"]))
+            for _, rows, chunk in learning.steps(minutes, view.tick, takes, state["learned"]):
                 n, x = chunk[:, 0].astype(np.float64), chunk[:, 1].astype(np.float64)
                 expected = self._rate(state, rows) * n
                 for name, moment in zip(("clump_d", "clump_e"), learning.clump_moments(x, expected), strict=True):

@@ -69,6 +69,14 @@ class WindowView(Protocol):
         """[S, last, C] counts of the minutes `tick - last` to `tick - 1`; `last` is at most `MINUTES`. Read only."""
         ...
 
+    def minutes_at(self, rows: NDArray[np.intp], last: int) -> Counts:
+        """[R, last, C] the same of these rows only. Read only."""
+        ...
+
+    def minute_sums(self, last: int, counter: int) -> Counts:
+        """[S] sums of one counter over the same minutes, for a fraction of the cost; then `minutes_at` a few."""
+        ...
+
     def hours(self, last: int) -> Counts:
         """[S, last, C] counts of the `last` full hours before the hour of `tick`. Read only.
 

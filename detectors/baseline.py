@@ -49,6 +49,7 @@ from detectors.learning import (
     due_until,
     fade,
     fade_unseen,
+    reach,
     steps,
 )
 
@@ -109,11 +110,11 @@ class Baseline:
         self._moment_fade = fade(constants.moment_days * _DAY, _LONG)
 
     def learn(
-        self, minutes: Callable[[], Counts], tick: int, group: NDArray[np.int64], frozen: Mask, state: State
+        self, minutes: Callable[[int], Counts], tick: int, group: NDArray[np.int64], frozen: Mask, state: State
     ) -> None:
         """Bring the baseline to `tick`.
 
-        `minutes` gives [S, 120, >= 2]: interactions and escalations, up to `tick - 1`. It is not asked at every tick.
+        `minutes` gives the last so many up to `tick - 1`, at most 120, as [S, last, >= 2]: interactions, escalations.
         """
         upto = due_until(tick)
         learned = state["learned"]
@@ -123,7 +124,9 @@ class Baseline:
             return
         fleet = self.fleet_rate(state, group)
         if due.any():
-            self._catch_up(minutes(), tick, due & ~frozen, fleet, state)
+            takes = due & ~frozen
+            last = reach(tick, takes, learned, tick - upto + _LONG)
+            self._catch_up(minutes(last), tick, takes, fleet, state)
             learned[due] = upto
             self._refresh(tick, group, fleet, state, as_rows(due))
         if newborn.any():

@@ -96,7 +96,7 @@ class EscalationRate(RateScan):
         return self._baseline.usual(state, view.group, minute)
 
     def _learn(self, view: WindowView, frozen: Mask, state: State) -> None:
-        self._baseline.learn(lambda: view.minutes(120), view.tick, view.group, frozen, state)
+        self._baseline.learn(view.minutes, view.tick, view.group, frozen, state)
         if self._settings.rule == "ratio" and view.tick % 60 == 0:
             day = view.hours(_DAY_HOURS)[:, :, :2].sum(axis=1)
             state["day_n"][~frozen] = np.minimum(day[~frozen, 0], np.iinfo(np.int32).max)

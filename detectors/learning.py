@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.base import Counts, Floats, State
+from detectors.base import MINUTES, Counts, Floats, State
 
 LAG: Final = 30
 """Minutes by which a baseline trails, so that an incident does not raise the bar for itself."""
@@ -38,10 +38,18 @@ def as_rows(mask: Mask) -> Rows:
     return slice(None) if mask.all() else np.flatnonzero(mask)
 
 
+def reach(tick: int, takes: Mask, learned: NDArray[np.int32], least: int = 0) -> int:
+    """How many minutes up to `tick - 1` `steps` looks at, to learn what the rows `takes` have not; `least` at least."""
+    upto = due_until(tick)
+    first = max(upto - REACH, int(learned[takes].min(initial=upto)))
+    return min(max(tick - first // STEP * STEP, least), MINUTES)
+
+
 def steps(minutes: Counts, tick: int, takes: Mask, learned: NDArray[np.int32]) -> Iterator[tuple[int, Rows, Counts]]:
     """The steps that the rows `takes` have not learned yet, oldest first: (first minute, rows, [R, 2] counts).
 
-    `minutes` [S, 120, >= 2] ends at minute `tick - 1`; `learned` [S] is the minute up to which each row has learned.
+    `minutes` [S, >= `reach`, >= 2] ends at minute `tick - 1`; `learned` [S] is the minute up to which each row has
+    learned.
     """
     if not takes.any():
         return

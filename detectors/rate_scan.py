@@ -95,7 +95,9 @@ class RateScan(ABC):
         """See `Sighted.sight`. Observed and threshold are of the last half hour, the score of the best window."""
         reading = self._read(view, state)
         score = reading.score[reading.rows == row]
-        seen = Seen.of(view.minutes(_HALF_HOUR)[row, :, :2], _HALF_HOUR, self._expected_rate(state, row))
+        seen = Seen.of(
+            view.minutes_at(np.array([row]), _HALF_HOUR)[0, :, :2], _HALF_HOUR, self._expected_rate(state, row)
+        )
         return Sight(
             observed=seen.rate if seen.total else None,
             baseline=seen.expected_rate,
@@ -115,19 +117,20 @@ class RateScan(ABC):
 
     def _read(self, view: WindowView, state: State) -> Reading:
         """The best window of every series that has enough events in any of them."""
-        minutes = view.minutes(self._scan.windows[-1])
-        count = window_sums(minutes[:, :, 1], self._matrix)
-        rows = np.flatnonzero(count[:, -1] >= self._scan.min_count)
+        longest = self._scan.windows[-1]
+        rows = np.flatnonzero(view.minute_sums(longest, 1) >= self._scan.min_count)
         if rows.size == 0:
             return Reading(rows, np.empty(0), np.empty(0, dtype=np.int64))
-        expected = window_sums(minutes[rows, :, 0], self._matrix) * state["rate"][rows].astype(np.float64)[:, None]
+        minutes = view.minutes_at(rows, longest)
+        count = window_sums(minutes[:, :, 1], self._matrix)
+        expected = window_sums(minutes[:, :, 0], self._matrix) * state["rate"][rows].astype(np.float64)[:, None]
         # Minutes before the last recovery belong to a firing that has ended, and do not open another.
         allowed = view.tick - state["closed"][rows].astype(np.int64)
         doubt, flutter = state["doubt"][rows].astype(np.float64), state["flutter"][rows].astype(np.float64)
         if self.least_minutes > 1:
-            count[rows] *= self._lasts(minutes[rows])
+            count *= self._lasts(minutes)
         clump = np.maximum(state["clump"][rows].astype(np.float64), 1.0)
-        reading = self._scan.read(count[rows], expected, allowed, doubt, flutter, clump)
+        reading = self._scan.read(count, expected, allowed, doubt, flutter, clump)
         return Reading(rows[reading.rows], reading.score, reading.window)
 
     def _lasts(self, minutes: Counts) -> Mask:
@@ -156,7 +159,7 @@ class RateScan(ABC):
         rows = lifecycle.open_rows(state)
         if rows.size == 0:
             return quiet
-        minutes = view.minutes(self.recovery_windows[-1])[rows]
+        minutes = view.minutes_at(rows, self.recovery_windows[-1])
         expected = window_sums(minutes[:, :, 0], self._recovery) * state["rate"][rows].astype(np.float64)[:, None]
         enough = expected >= _ENOUGH
         column = np.where(enough.any(axis=1), enough.argmax(axis=1), len(self.recovery_windows) - 1)
@@ -166,7 +169,7 @@ class RateScan(ABC):
         return quiet
 
     def _claim(self, view: WindowView, state: State, row: int, change: str, tier: int, window: int) -> Claim:
-        minutes = view.minutes(MINUTES)[row, :, :2]
+        minutes = view.minutes_at(np.array([row]), MINUTES)[0, :, :2]
         rate = self._expected_rate(state, row)
         seen = Seen.of(minutes, window, rate)
         score = self._score(state, row, seen.count, seen.total, window)

@@ -109,7 +109,7 @@ class Silence:
         waits = view.tick - 1 - int(view.last_minute[row]) < self._settings.min_gap_minutes
         young = int(state["hours_known"][row]) < self._settings.min_history_hours
         return Sight(
-            observed=float(view.minutes(_SIGHT)[row, :, 0].sum()) / _SIGHT,
+            observed=float(view.minutes_at(np.array([row]), _SIGHT)[0, :, 0].sum()) / _SIGHT,
             baseline=float(self._rate(state, view.tick)[row]),
             threshold=None,
             unit="interactions a minute",

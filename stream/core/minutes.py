@@ -30,8 +30,8 @@ def _layout(row: str, counters: tuple[str, ...]) -> np.dtype[Any]:
 
 
 def _least(top: int) -> str:
-    """The smallest unsigned integers that hold `top`."""
-    return np.min_scalar_type(top).str
+    """The smallest integers that hold 0 to `top`, of those that can be added to 64-bit ones."""
+    return np.dtype(np.int64).str if top > np.iinfo(np.uint32).max else np.min_scalar_type(top).str
 
 
 def _minute(rows: NDArray[np.int64], counts: Counts) -> Minute | None:
@@ -96,6 +96,29 @@ class Minutes:
                 for number in range(self._width):
                     dense[place, :, number][rows] = minute[str(number)]
         return dense.transpose(1, 0, 2)
+
+    def at(self, tick: int, last: int, wanted: NDArray[np.intp], size: int) -> Counts:
+        """[R, last, C] the same of the rows `wanted` [R], of `size`."""
+        place_of = np.full(size, -1, np.intp)
+        place_of[wanted] = np.arange(len(wanted))
+        dense = np.zeros((last, len(wanted), self._width), np.int64)
+        for place in range(last):
+            minute = self._slots[(tick - last + place) % RING]
+            if minute is not None:
+                to = place_of[minute[_ROW]]
+                asked = to >= 0
+                for number in range(self._width):
+                    dense[place, :, number][to[asked]] = minute[str(number)][asked]
+        return dense.transpose(1, 0, 2)
+
+    def sums(self, tick: int, last: int, counter: int, size: int) -> Counts:
+        """[size] sums of one counter over the minutes `tick - last` to `tick - 1`."""
+        total = np.zeros(size, np.int64)
+        for place in range(last):
+            minute = self._slots[(tick - last + place) % RING]
+            if minute is not None:
+                total[minute[_ROW]] += minute[str(counter)]
+        return total
 
     def dense(self, size: int) -> NDArray[np.integer]:
         """[RING, size, C] the ring by slots, minute modulo `RING`. Read only, kept until `cool`."""

@@ -37,6 +37,11 @@ def _read_only(counts: Counts) -> Counts:
     return counts
 
 
+def _check_minutes(last: int) -> None:
+    if not 0 < last <= MINUTES:
+        raise ValueError(f"a window view holds 1 to {MINUTES} minutes, not {last}")
+
+
 class KindWindows:
     """The windows of all series of one kind, as of tick `tick`. Is a `detectors.base.WindowView`.
 
@@ -106,9 +111,18 @@ class KindWindows:
 
     def minutes(self, last: int) -> Counts:
         """[S, last, C] counts of the minutes `tick - last` to `tick - 1`. Read only."""
-        if not 0 < last <= MINUTES:
-            raise ValueError(f"a window view holds 1 to {MINUTES} minutes, not {last}")
+        _check_minutes(last)
         return _read_only(self.ring.last(self.tick, last, len(self)))
+
+    def minutes_at(self, rows: NDArray[np.intp], last: int) -> Counts:
+        """[R, last, C] the same of these rows only. Read only."""
+        _check_minutes(last)
+        return _read_only(self.ring.at(self.tick, last, rows, len(self)))
+
+    def minute_sums(self, last: int, counter: int) -> Counts:
+        """[S] sums of one counter over the minutes `tick - last` to `tick - 1`."""
+        _check_minutes(last)
+        return self.ring.sums(self.tick, last, counter, len(self))
 
     def hours(self, last: int) -> Counts:
         """[S, last, C] counts of the `last` full hours before the hour of `tick`. Read only."""

@@ -272,6 +272,12 @@ class Plain:
     def minutes(self, last: int) -> Counts:
         return self._pick(self._inner.minutes(last), 0)
 
+    def minutes_at(self, rows: NDArray[np.intp], last: int) -> Counts:
+        return self.minutes(last)[rows]
+
+    def minute_sums(self, last: int, counter: int) -> Counts:
+        return np.asarray(self.minutes(last)[:, :, counter].sum(axis=1))
+
     def hours(self, last: int) -> Counts:
         return self._pick(self._inner.hours(last), 0)
 

@@ -51,6 +51,14 @@ class PlainWindows:
         assert 0 < last <= MINUTES
         return self.ring[np.arange(self.tick - last, self.tick) % RING].transpose(1, 0, 2)
 
+    def minutes_at(self, rows: NDArray[np.intp], last: int) -> Counts:
+        """See `WindowView.minutes_at`."""
+        return self.minutes(last)[rows]
+
+    def minute_sums(self, last: int, counter: int) -> Counts:
+        """See `WindowView.minute_sums`."""
+        return np.asarray(self.minutes(last)[:, :, counter].sum(axis=1))
+
     def hours(self, last: int) -> Counts:
         """See `WindowView.hours`."""
         assert 0 < last <= HOURS

@@ -36,7 +36,8 @@ def plain(block: HourBlock | None) -> dict[int, list[int]] | None:
 @given(acts=acts)
 def test_packed_hours_equal_a_dictionary(acts) -> None:
     """Added to, packed, read and stored in any order, every hour holds what a dictionary of sums holds."""
-    held, model = Hours(), {}
+    held = Hours()
+    model: dict[int, dict[int, list[int]]] = {}
     for what, hour, found in acts:
         if what == "add":
             block = held.look(hour) or HourBlock.empty(WIDTH)

@@ -109,6 +109,9 @@ class Both:
         assert windows.last_minute.tolist() == [model.last[series] for series in model.keys]
         assert windows.expired().tolist() == [model.last[series] < tick - HOURS * 60 for series in model.keys]
         minutes, hours = windows.minutes(MINUTES), windows.hours(HOURS)
+        for last in (1, 60, MINUTES):
+            assert np.array_equal(windows.minutes_at(np.arange(len(model.keys))[::-2], last), minutes[::-2, -last:])
+            assert np.array_equal(windows.minute_sums(last, windows.width - 1), minutes[:, -last:, -1].sum(axis=1))
         for column, span in enumerate(spans := (1, 24, HOURS)):
             assert np.array_equal(windows.hour_sums(spans)[:, column], hours[:, HOURS - span :].sum(axis=1))
         for row, series in enumerate(model.keys):

@@ -48,14 +48,14 @@ def amounts(kind: SeriesKind, trials: NDArray[np.int64], share: float, rng: np.r
 
 
 def traffic(kind: SeriesKind, rng: np.random.Generator) -> Iterator[tuple[int, Any, Any, Any]]:
-    """What becomes visible at each tick: (tick, rows, minutes, amounts). An incident of some rows, one that stops, late ones."""
+    """(tick, rows, minutes, amounts) of what becomes visible: an incident of some rows, one that stops, late ones."""
     usual, share = 40.0 * rng.lognormal(0.0, 1.5, SERIES), 0.001 if kind == "agent" else 0.04
     usual[0] = 3000.0
     for tick in range(BEGIN - PAST_HOURS * 60 + 60, BEGIN + 1, 60):
         rows = np.flatnonzero(trials := rng.poisson(usual))
         yield tick, rows, np.full(len(rows), tick - 1), amounts(kind, trials[rows], share, rng)
     sick = rng.random(SERIES) < 0.3
-    for tick in range(BEGIN + 1, BEGIN + TICKS):
+    for tick in (tick for tick in range(BEGIN + 1, BEGIN + TICKS) if tick % 41):
         trials = rng.poisson(usual / 60)
         trials[0] *= tick < BEGIN + 10
         for chosen, part in ((sick, 0.5 if 20 < tick - BEGIN < 70 else share), (~sick, share)):

@@ -107,7 +107,10 @@ class ShardEvaluator:
         self.committed, self.quiet, self._checkpoint = meta.committed, meta.quiet, meta.checkpoint
         self.snapshot_ms = meta.snapshot_ms
         if meta.checkpoint:
-            load(self.machine, *await self.store.load(self.shard))
+            stored = await self.store.open(self.shard)
+            if stored is None:
+                raise LayoutError(f"the checkpoint of shard {self.shard} is not in Redis")
+            load(self.machine, *stored)
         done = self._checkpoint
         while done < self.committed:
             upto = min(self.committed, done + CHUNK_TICKS) if done else self.committed

@@ -30,7 +30,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from detectors.base import HOURS
-from stream.core.checkpoint import Checkpoint, hours_in
+from stream.core.checkpoint import Checkpoint, Opened, hours_in, read
 from stream.core.layouts import LAYOUT, OLDEST
 from stream.core.ticks import NEVER
 from stream.redis_scripts import Script
@@ -370,11 +370,19 @@ class Store:
     async def load(self, shard: int) -> tuple[bytes, dict[tuple[int, int], bytes]]:
         """The last checkpoint (empty if there is none) and its hours. Raises LayoutError."""
         state: Any = await self.redis.get(self.key(shard, "state"))
+        return (state, await self._hours(shard, hours_in(state))) if state else (b"", {})
+
+    async def open(self, shard: int) -> tuple[Opened, dict[tuple[int, int], bytes]] | None:
+        """The same, with the checkpoint read, once; None if there is none. Raises LayoutError."""
+        state: Any = await self.redis.get(self.key(shard, "state"))
         if not state:
-            return b"", {}
-        places = hours_in(state)
+            return None
+        opened = read(state)
+        return opened, await self._hours(shard, opened.hours)
+
+    async def _hours(self, shard: int, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
         names = [self.key(shard, f"hour:{kind}:{hour}") for kind, hour in places]
         blobs: list[Any] = []
         for start in range(0, len(names), 1000):
             blobs += await self.redis.mget(names[start : start + 1000])
-        return state, {place: blob for place, blob in zip(places, blobs, strict=True) if blob is not None}
+        return {place: blob for place, blob in zip(places, blobs, strict=True) if blob is not None}

@@ -20,15 +20,16 @@ from detectors.base import State
 from schemas.series import KINDS, SeriesKey, SeriesKind
 from stream.core.deltas import KIND_CODE, Delta, pack, unpack
 from stream.core.hours import Array, HourBlock, check_block, unpack_block
-from stream.core.layouts import LAYOUT, LayoutError, NewerLayout, hour_of, opened, sealed, tree_of
+from stream.core.layouts import LAYOUT, LayoutError, NewerLayout, hour_of, sealed, tree_of
+from stream.core.layouts import opened as opened_layout
 from stream.core.machine import ShardMachine
 from stream.core.minutes import RING
 from stream.core.windows import OPEN_HOURS
 from triage.incidents import Incidents
 
 __all__ = [
-    "Checkpoint", "LayoutError", "NewerLayout", "hours_in", "layout_of", "load", "load_blocks", "mark_clean",
-    "readable", "save", "unpack_hour",
+    "Checkpoint", "LayoutError", "NewerLayout", "Opened", "hours_in", "layout_of", "load", "load_blocks", "mark_clean",
+    "read", "readable", "save", "unpack_hour",
 ]  # fmt: skip
 
 _LEVEL: Final = 1
@@ -101,9 +102,27 @@ def mark_clean(machine: ShardMachine) -> None:
         windows.dirty_hours.clear()
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A saved state that is read already, for who asks for its hours and then loads it."""
+
+    layout: int
+    saved: _State
+
+    @property
+    def hours(self) -> list[tuple[int, int]]:
+        """See `hours_in`."""
+        return self.saved.hours
+
+
+def read(state: bytes) -> Opened:
+    """A saved state without its hours. Raises LayoutError."""
+    return Opened(layout_of(state), _read(state))
+
+
 def hours_in(state: bytes) -> list[tuple[int, int]]:
     """The hours, by (kind code, hour), that belong to a saved state. Raises LayoutError."""
-    return _read(state).hours
+    return read(state).hours
 
 
 def readable(state: bytes) -> bool:
@@ -117,11 +136,11 @@ def readable(state: bytes) -> bool:
 
 def layout_of(state: bytes) -> int:
     """The layout of a saved state, and of the hours that belong to it. Raises LayoutError."""
-    return opened(state)[0]
+    return opened_layout(state)[0]
 
 
 def _read(state: bytes) -> _State:
-    layout, body = opened(state)
+    layout, body = opened_layout(state)
     if layout < LAYOUT:
         return _converted(tree_of(state))
     try:
@@ -159,7 +178,7 @@ def _checked(blob: bytes, layout: int) -> bytes:
     return stored
 
 
-def load(machine: ShardMachine, state: bytes, hours: Mapping[tuple[int, int], bytes]) -> None:
+def load(machine: ShardMachine, state: bytes | Opened, hours: Mapping[tuple[int, int], bytes]) -> None:
     """Bring a fresh machine to the state that was saved.
 
     A detector that was not there, or whose memory had another form, starts with a fresh one. An older layout is brought
@@ -167,16 +186,17 @@ def load(machine: ShardMachine, state: bytes, hours: Mapping[tuple[int, int], by
     for that of a newer version, LayoutError for bytes that are none of ours; the machine is then of no use. An hour
     that is not given has expired and counts as empty.
     """
-    layout = layout_of(state)
-    load_blocks(machine, state, {place: _checked(blob, layout) for place, blob in hours.items()})
+    opened = read(state) if isinstance(state, bytes) else state
+    load_blocks(machine, opened, {place: _checked(blob, opened.layout) for place, blob in hours.items()})
 
 
-def load_blocks(machine: ShardMachine, state: bytes, blocks: Blocks) -> None:
+def load_blocks(machine: ShardMachine, state: bytes | Opened, blocks: Blocks) -> None:
     """`load` with hours that are read already, for who keeps them from one reading to the next."""
-    saved = _read(state)
+    opened = read(state) if isinstance(state, bytes) else state
+    saved = opened.saved
     try:
         _load(machine, saved, blocks)
-        if layout_of(state) < LAYOUT:
+        if opened.layout < LAYOUT:
             for windows in machine.windows.values():
                 windows.dirty_hours.update(windows.hour_blocks)
     except (ValueError, TypeError, IndexError, KeyError, zlib.error, msgspec.MsgspecError) as error:

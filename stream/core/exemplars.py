@@ -149,6 +149,8 @@ def _needed(found: list[_Held]) -> list[_Held]:
 
     The newest come first, so that each is compared with those that followed it.
     """
+    if len(found) == 1:
+        return found
     if len({rank for _, rank, _, _ in found}) == len(found):
         places: dict[_Held, Any] = {}
         found.sort(key=_RANK)

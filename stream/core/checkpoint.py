@@ -23,7 +23,6 @@ from stream.core.hours import Array, HourBlock, check_block, unpack_block
 from stream.core.layouts import LAYOUT, LayoutError, NewerLayout, hour_of, sealed, tree_of
 from stream.core.layouts import opened as opened_layout
 from stream.core.machine import ShardMachine
-from stream.core.minutes import RING
 from stream.core.windows import OPEN_HOURS
 from triage.incidents import Incidents
 
@@ -73,7 +72,7 @@ def save(machine: ShardMachine, *, all_hours: bool = False) -> Checkpoint:
             [(key.environment, key.system, key.dims) for key in windows.keys],
             _pack_array(windows.first_minute),
             _pack_array(windows.last_minute),
-            _pack_array(_oldest_first(windows.ring.dense(len(windows)), windows.tick)),
+            _pack_array(windows.ring_by_series()),
         )
         windows.ring.cool()
         windows.hour_blocks.pack_before(machine.tick // 60 - OPEN_HOURS)
@@ -220,7 +219,7 @@ def _load(machine: ShardMachine, saved: _State, hours: Blocks) -> None:
             (SeriesKey(kind, environment, system, dims) for environment, system, dims in part.dims),
             _unpack_array(part.first_minute),
             _unpack_array(part.last_minute),
-            _by_slot(_unpack_array(part.ring), saved.tick),
+            _unpack_array(part.ring).transpose(2, 0, 1),
             blocks[kind],
         )
     for name, kind in machine.states:
@@ -243,17 +242,6 @@ def _load(machine: ShardMachine, saved: _State, hours: Blocks) -> None:
 def _form(state: State) -> dict[str, tuple[int, ...]]:
     """What tells one form of a detector's memory from another: names, and shapes but for the rows."""
     return {name: array.shape[1:] for name, array in state.items()}
-
-
-def _oldest_first(ring: NDArray[Any], tick: int) -> NDArray[Any]:
-    """The ring in time order, series-major: equal counts stand together and compress well."""
-    return ring[np.arange(tick - RING, tick) % RING].transpose(1, 2, 0)
-
-
-def _by_slot(saved: NDArray[Any], tick: int) -> NDArray[Any]:
-    ring = np.empty((RING, *saved.shape[:2]), saved.dtype)
-    ring[np.arange(tick - RING, tick) % RING] = saved.transpose(2, 0, 1)
-    return ring
 
 
 def _pack_array(array: NDArray[Any]) -> Array:

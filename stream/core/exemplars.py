@@ -118,6 +118,8 @@ class Exemplars:
 
     def cool(self) -> None:
         """Pack what was added to."""
+        if not self._open:
+            return
         more = max(self._open, default=-1) + 1 - len(self._packed)
         self._packed += [None] * max(more, 0)
         for row in self._open:

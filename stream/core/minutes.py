@@ -1,14 +1,14 @@
-"""The last minutes of all series of one kind: a ring of sparse blocks, one a minute.
+"""The last minutes of all series of one kind, sparse: one entry for each row and minute that had an event.
 
-Most series have no event in most minutes, so a minute holds the rows that had one, each counter in the smallest
-integers that hold its largest count there; a count that outgrows them makes its minute wider. Whoever asks for single
-series again and again, as the gathering of a case does, gets the ring as one dense array, kept until `cool`.
+Most series have no event in most minutes. Entries stand in the order of minutes, and within a minute of rows; rows and
+each counter are in the smallest integers that hold the largest of them, and become wider when one outgrows them.
+Whoever asks for single series again and again, as the gathering of a case does, gets all as one dense array, kept until
+`cool`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -17,141 +17,144 @@ from numpy.typing import NDArray
 from detectors.base import Counts
 
 RING: Final = 128
-"""Minutes in the ring: the two hours that a view offers, and room to round up to a power of two."""
+"""Minutes that are kept: the two hours that a view offers, and some more."""
 
-_ROW: Final = "row"
-Minute = NDArray[Any]
-"""One minute: a structured array [k], rows ascending, with a field for the row and one, by its number, a counter."""
-
-
-@cache
-def _layout(row: str, counters: tuple[str, ...]) -> np.dtype[Any]:
-    return np.dtype([(_ROW, row), *((str(number), dtype) for number, dtype in enumerate(counters))])
-
-
-def _least(top: int) -> str:
-    """The smallest integers that hold 0 to `top`, of those that can be added to 64-bit ones."""
-    return np.dtype(np.int64).str if top > np.iinfo(np.uint32).max else np.min_scalar_type(top).str
-
-
-def _minute(rows: NDArray[np.int64], counts: Counts) -> Minute | None:
-    """The block of ascending `rows` [k] and their `counts` [k, C]; None for no rows."""
-    if not len(rows):
-        return None
-    made = np.empty(len(rows), _layout(_least(int(rows[-1])), tuple(map(_least, counts.max(axis=0).tolist()))))
-    made[_ROW] = rows
-    for number, column in enumerate(counts.T):
-        made[str(number)] = column
-    return made
+Column = NDArray[Any]
 
 
 class Minutes:
-    """Counts of `width` counters by row, in each of the `RING` minutes before a tick; none goes beyond `ceiling`."""
+    """Counts of `width` counters by row in each of the `RING` minutes before `tick`; none goes beyond `ceiling`."""
 
     def __init__(self, width: int, ceiling: int, dtype: type[np.integer]) -> None:
-        self._width = width
+        self.tick = 0
         self._ceiling = ceiling
         self._dtype = dtype
-        self._slots: list[Minute | None] = [None] * RING
+        self._starts = np.zeros(RING + 1, np.int64)
+        self._rows: Column = np.zeros(0, np.uint8)
+        self._columns: list[Column] = [np.zeros(0, np.uint8) for _ in range(width)]
         self._warm: NDArray[np.integer] | None = None
 
-    def forget(self, start: int, end: int) -> None:
-        """Empty the minutes from `start` to `end - 1`."""
-        for minute in range(max(start, end - RING), end):
-            self._slots[minute % RING] = None
-        self._warm = None
+    def advance(self, tick: int) -> None:
+        """Move on to `tick`: what is older than the ring is forgotten."""
+        gone = min(tick - self.tick, RING)
+        if gone <= 0:
+            return
+        # Now and then integers become narrow again: one busy minute is not to count for good.
+        again = tick // RING != self.tick // RING
+        self.tick, self._warm = tick, None
+        if not len(self._rows):
+            return
+        cut = int(self._starts[gone])
+        left = len(self._rows) - cut
+        self._starts = np.concatenate([self._starts[gone:] - cut, np.full(gone, left)])
+        if cut or again:
+            self._rows, *self._columns = (
+                _narrow(column[cut:]) if again else column[cut:].copy() for column in (self._rows, *self._columns)
+            )
 
     def add(self, rows: NDArray[np.int64], minutes: NDArray[np.int64], amounts: Counts) -> None:
-        """Counts [k, C] of rows [k] in minutes [k]. Pairs of row and minute may repeat."""
+        """Counts [k, C] of rows [k] in minutes [k] of the ring. Pairs of row and minute may repeat."""
         for minute in np.unique(minutes).tolist():
             here = minutes == minute
-            slot = minute % RING
-            known_rows, known = self._columns(self._slots[slot])
-            unique, inverse = np.unique(np.concatenate([known_rows, rows[here]]), return_inverse=True)
-            total = np.zeros((len(unique), self._width), np.int64)
-            np.add.at(total, inverse, np.concatenate([known, amounts[here]]))
-            self._slots[slot] = _minute(unique, np.minimum(total, self._ceiling))
+            place = minute - self.tick + RING
+            start, end = self._starts[place : place + 2].tolist()
+            every = np.concatenate([self._rows[start:end].astype(np.int64), rows[here]])
+            unique, inverse = np.unique(every, return_inverse=True)
+            total = np.zeros((len(unique), len(self._columns)), np.int64)
+            np.add.at(total, inverse, np.concatenate([self._counts(start, end), amounts[here]]))
+            total = np.minimum(total, self._ceiling)
+            self._rows, *self._columns = (
+                np.concatenate([old[:start], _narrow(new), old[end:]])
+                for old, new in zip((self._rows, *self._columns), (unique, *total.T), strict=True)
+            )
+            self._starts[place + 1 :] += len(unique) - (end - start)
         self._warm = None
 
-    def _columns(self, minute: Minute | None) -> tuple[NDArray[np.int64], Counts]:
-        """Rows [k] and counts [k, C] of a block."""
-        if minute is None:
-            return np.zeros(0, np.int64), np.zeros((0, self._width), np.int64)
-        counts = np.empty((len(minute), self._width), np.int64)
-        for number in range(self._width):
-            counts[:, number] = minute[str(number)]
-        return minute[_ROW].astype(np.int64), counts
+    def _counts(self, start: int, end: int) -> Counts:
+        """[k, C] the counters of the entries from `start` to `end - 1`."""
+        return np.stack([column[start:end].astype(np.int64) for column in self._columns], axis=1)
 
-    def last(self, tick: int, last: int, size: int) -> Counts:
-        """[size, last, C] counts of the minutes `tick - last` to `tick - 1`.
+    def _since(self, last: int) -> tuple[int, NDArray[np.intp], NDArray[np.intp]]:
+        """The first entry of the last so many minutes; of each entry from it on the minute, from 0 on, and the row."""
+        starts = self._starts[RING - last :]
+        begin = int(starts[0])
+        return begin, np.repeat(np.arange(last), np.diff(starts)), self._rows[begin:].astype(np.intp)
+
+    def last(self, last: int, size: int) -> Counts:
+        """[size, last, C] counts of the last so many minutes.
 
         In memory they lie minute by minute, whatever they are kept in: sums of what detectors make of them would else
         not be the same to the last bit.
         """
-        dense = np.zeros((last, size, self._width), np.int64)
-        for place in range(last):
-            minute = self._slots[(tick - last + place) % RING]
-            if minute is not None:
-                rows = minute[_ROW].astype(np.intp)
-                for number in range(self._width):
-                    dense[place, :, number][rows] = minute[str(number)]
+        begin, minutes, rows = self._since(last)
+        dense = np.zeros((last, size, len(self._columns)), np.int64)
+        for number, column in enumerate(self._columns):
+            dense[minutes, rows, number] = column[begin:]
         return dense.transpose(1, 0, 2)
 
-    def at(self, tick: int, last: int, wanted: NDArray[np.intp], size: int) -> Counts:
+    def at(self, wanted: NDArray[np.intp], last: int, size: int) -> Counts:
         """[R, last, C] the same of the rows `wanted` [R], of `size`."""
+        begin, minutes, rows = self._since(last)
         place_of = np.full(size, -1, np.intp)
         place_of[wanted] = np.arange(len(wanted))
-        dense = np.zeros((last, len(wanted), self._width), np.int64)
-        for place in range(last):
-            minute = self._slots[(tick - last + place) % RING]
-            if minute is not None:
-                to = place_of[minute[_ROW]]
-                asked = to >= 0
-                for number in range(self._width):
-                    dense[place, :, number][to[asked]] = minute[str(number)][asked]
+        places = place_of[rows]
+        asked = np.flatnonzero(places >= 0)
+        cells = minutes[asked], places[asked]
+        dense = np.zeros((last, len(wanted), len(self._columns)), np.int64)
+        for number, column in enumerate(self._columns):
+            dense[(*cells, number)] = column[begin:][asked]
         return dense.transpose(1, 0, 2)
 
-    def sums(self, tick: int, last: int, counter: int, size: int) -> Counts:
-        """[size] sums of one counter over the minutes `tick - last` to `tick - 1`."""
+    def sums(self, last: int, counter: int, size: int) -> Counts:
+        """[size] sums of one counter over the last so many minutes."""
+        begin = int(self._starts[RING - last])
+        amounts = self._columns[counter][begin:]
+        spoke = np.flatnonzero(amounts)
         total = np.zeros(size, np.int64)
-        for place in range(last):
-            minute = self._slots[(tick - last + place) % RING]
-            if minute is not None:
-                total[minute[_ROW]] += minute[str(counter)]
+        np.add.at(total, self._rows[begin:][spoke].astype(np.intp), amounts[spoke].astype(np.int64))
         return total
 
     def dense(self, size: int) -> NDArray[np.integer]:
-        """[RING, size, C] the ring by slots, minute modulo `RING`. Read only, kept until `cool`."""
+        """[RING, size, C] all minutes, oldest first. Read only, kept until `cool`."""
         if self._warm is None:
-            self._warm = np.zeros((RING, size, self._width), self._dtype)
-            for slot, minute in enumerate(self._slots):
-                if minute is not None:
-                    rows, counts = self._columns(minute)
-                    self._warm[slot, rows] = counts
+            _, minutes, rows = self._since(RING)
+            self._warm = np.zeros((RING, size, len(self._columns)), self._dtype)
+            for number, column in enumerate(self._columns):
+                self._warm[minutes, rows, number] = column
             self._warm.flags.writeable = False
         return self._warm
 
+    def of_rows(self, rows: Sequence[int], start: int, end: int, size: int) -> Counts:
+        """[R, end - start, C] counts of some rows by minute, from minute `start` to `end - 1`, for who asks often."""
+        first = self.tick - RING
+        chosen = self.dense(size)[start - first : end - first, np.asarray(rows, np.intp)]
+        counts: Counts = chosen.transpose(1, 0, 2).astype(np.int64)
+        return counts
+
     def cool(self) -> None:
-        """Let the dense ring go."""
+        """Let the dense array go."""
         self._warm = None
 
-    def restore(self, dense: NDArray[np.integer]) -> None:
-        """Take over a dense ring."""
-        for slot, counts in enumerate(dense):
-            rows = np.flatnonzero(counts.any(axis=1))
-            self._slots[slot] = _minute(rows.astype(np.int64), counts[rows].astype(np.int64))
-        self._warm = None
+    def restore(self, dense: NDArray[np.integer], tick: int) -> None:
+        """Take over all minutes before `tick` [RING, S, C], oldest first."""
+        spoke = dense.any(axis=2)
+        minutes, rows = np.nonzero(spoke)
+        counts = dense[minutes, rows].astype(np.int64)
+        self.tick, self._warm = tick, None
+        self._starts = np.concatenate([[0], np.cumsum(spoke.sum(axis=1))])
+        self._rows, *self._columns = (_narrow(column) for column in (rows, *counts.T))
 
     def keep(self, renumber: NDArray[np.int64]) -> None:
         """Drop rows: `renumber` [S] gives each row's new number, -1 if dropped."""
-        for slot, minute in enumerate(self._slots):
-            rows, counts = self._columns(minute)
-            new = renumber[rows]
-            self._slots[slot] = _minute(new[new >= 0], counts[new >= 0])
+        new = renumber[self._rows]
+        stays = new >= 0
+        self._starts = np.concatenate([[0], np.cumsum(stays)])[self._starts]
+        self._rows = _narrow(new[stays])
+        self._columns = [_narrow(column[stays]) for column in self._columns]
         self._warm = None
 
 
-def of_rows(dense: NDArray[np.integer], rows: Sequence[int], minutes: NDArray[np.int64]) -> Counts:
-    """[R, M, C] counts of some rows of a dense ring by minute."""
-    counts: Counts = dense[(minutes % RING)[:, None], np.asarray(rows, np.int64)].transpose(1, 0, 2).astype(np.int64)
-    return counts
+def _narrow(column: Column) -> Column:
+    """The numbers, none below zero, in the smallest integers that hold them all and can be added to 64-bit ones."""
+    top = int(column.max(initial=0))
+    return column.astype(np.int64 if top > np.iinfo(np.uint32).max else np.min_scalar_type(top))

@@ -19,7 +19,7 @@ from schemas.series import COUNTERS, SeriesKey, SeriesKind
 from stream.core.deltas import CEILING
 from stream.core.exemplars import Exemplars
 from stream.core.hours import HourBlock, Hours
-from stream.core.minutes import RING, Minutes, of_rows
+from stream.core.minutes import RING, Minutes
 from stream.core.names import Names
 
 OPEN_HOURS: Final = 1
@@ -77,7 +77,7 @@ class KindWindows:
 
     def advance(self, tick: int) -> None:
         """Move on to `tick`: minutes that leave the ring are forgotten, hours older than the longest window too."""
-        self.ring.forget(self.tick, tick)
+        self.ring.advance(tick)
         if tick // 60 != self.tick // 60:
             oldest = tick // 60 - HOURS
             for hour in [hour for hour in self.hour_blocks if hour < oldest]:
@@ -97,8 +97,8 @@ class KindWindows:
     def add(self, rows: NDArray[np.int64], minutes: NDArray[np.int64], amounts: Counts) -> None:
         """Counts [k, C] of rows [k] in minutes [k], all before `tick`. Pairs of row and minute may repeat."""
         amounts = np.minimum(amounts, self.ceiling)
-        recent = minutes >= self.tick - RING
-        self.ring.add(rows[recent], minutes[recent], amounts[recent])
+        recent = (minutes >= self.tick - RING) & (minutes < self.tick)
+        self._minutes().add(rows[recent], minutes[recent], amounts[recent])
         np.minimum.at(self.first_minute, rows, minutes)
         np.maximum.at(self.last_minute, rows, minutes)
         hours = minutes // 60
@@ -112,17 +112,17 @@ class KindWindows:
     def minutes(self, last: int) -> Counts:
         """[S, last, C] counts of the minutes `tick - last` to `tick - 1`. Read only."""
         _check_minutes(last)
-        return _read_only(self.ring.last(self.tick, last, len(self)))
+        return _read_only(self._minutes().last(last, len(self)))
 
     def minutes_at(self, rows: NDArray[np.intp], last: int) -> Counts:
         """[R, last, C] the same of these rows only. Read only."""
         _check_minutes(last)
-        return _read_only(self.ring.at(self.tick, last, rows, len(self)))
+        return _read_only(self._minutes().at(rows, last, len(self)))
 
     def minute_sums(self, last: int, counter: int) -> Counts:
         """[S] sums of one counter over the minutes `tick - last` to `tick - 1`."""
         _check_minutes(last)
-        return self.ring.sums(self.tick, last, counter, len(self))
+        return self._minutes().sums(last, counter, len(self))
 
     def hours(self, last: int) -> Counts:
         """[S, last, C] counts of the `last` full hours before the hour of `tick`. Read only."""
@@ -179,7 +179,16 @@ class KindWindows:
 
     def minutes_of(self, rows: Sequence[int], start: int, end: int) -> Counts:
         """[R, end - start, C] counts of some rows by minute; `start` is no earlier than the ring reaches."""
-        return of_rows(self.ring.dense(len(self)), rows, np.arange(start, min(end, self.tick)))
+        return self._minutes().of_rows(rows, start, min(end, self.tick), len(self))
+
+    def _minutes(self) -> Minutes:
+        """The ring, as of the tick."""
+        self.ring.advance(self.tick)
+        return self.ring
+
+    def ring_by_series(self) -> NDArray[np.integer]:
+        """[S, C, RING] the ring in time order: equal counts stand together and compress well."""
+        return self._minutes().dense(len(self)).transpose(1, 2, 0)
 
     def _hour_of(self, row: int, hour: int) -> Counts:
         block = self.hour_blocks.get(hour)
@@ -211,11 +220,11 @@ class KindWindows:
         ring: NDArray[np.integer],
         hour_blocks: Iterable[tuple[int, HourBlock | bytes]],
     ) -> None:
-        """Take over the given content; groups are coded in the order of rows, `ring` is [RING, S, C] by slots."""
+        """Take over the given content; groups are coded in the order of rows, `ring` is [RING, S, C], oldest first."""
         self.names = Names(self.kind)
         self.names.add(keys)
         self.first_minute, self.last_minute = first_minute, last_minute
-        self.ring.restore(ring)
+        self.ring.restore(ring, self.tick)
         self.hour_blocks = Hours(hour_blocks)
 
     def cool(self) -> None:

@@ -104,5 +104,5 @@ def test_detectors_say_the_same_of_packed_and_of_plain_windows(detector: Detecto
             packed.cool()
         if tick == BEGIN + 35:
             packed.hour_blocks = Hours((hour, packed.hour_blocks.bytes_of(hour)) for hour in packed.hour_blocks)
-            packed.ring.restore(packed.ring.dense(SERIES))
+            packed.ring.restore(packed.ring.dense(SERIES), tick)
     assert claims

@@ -61,7 +61,7 @@ class _Kept:
     machine: ShardMachine | None = None
     detectors: tuple[Detector, ...] = ()
     blocks: dict[tuple[int, int], HourBlock] = field(default_factory=dict)
-    keys: dict[SeriesKind, list[SeriesKey]] = field(default_factory=dict)
+    keys: dict[SeriesKind, Sequence[SeriesKey]] = field(default_factory=dict)
     fine: Fine = field(default_factory=Fine)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -144,7 +144,7 @@ class Shards:
             kept.blocks, kept.keys, kept.fine = {}, {}, Fine()  # the next look reads every hour again
             return
         kept.blocks, machine, kept.detectors = loaded
-        kept.machine, kept.keys = machine, {kind: list(windows.keys) for kind, windows in machine.windows.items()}
+        kept.machine, kept.keys = machine, {kind: windows.keys for kind, windows in machine.windows.items()}
         kept.tick, kept.checkpoint = latest, meta.checkpoint
         await asyncio.to_thread(kept.fine.keep, machine)
 
@@ -175,7 +175,7 @@ class Shards:
         hours: Mapping[tuple[int, int], bytes | HourBlock],
         blobs: Sequence[bytes],
         latest: int,
-        keys: Mapping[SeriesKind, list[SeriesKey]],
+        keys: Mapping[SeriesKind, Sequence[SeriesKey]],
     ) -> tuple[dict[tuple[int, int], HourBlock], ShardMachine, tuple[Detector, ...]]:
         machine = self._make()
         layout = layout_of(state) if state else LAYOUT
@@ -193,7 +193,7 @@ class Shards:
         return blocks, machine, detectors
 
 
-def _check_rows(machine: ShardMachine, keys: Mapping[SeriesKind, list[SeriesKey]]) -> None:
+def _check_rows(machine: ShardMachine, keys: Mapping[SeriesKind, Sequence[SeriesKey]]) -> None:
     """Refuse kept hours where the engine has dropped series since, so that rows bear other numbers."""
     for kind, before in keys.items():
         if kind in SHOWN_KINDS and machine.windows[kind].keys[: len(before)] != before:

@@ -115,7 +115,7 @@ class EngineSettings(Section):
         20_000,
         ge=1,
         le=1_000_000,
-        description="Series of one kind in a shard, each about 2.5 kB in Redis, 12 kB in the worker; more are refused.",
+        description="Series of one kind in a shard, each about 2.5 kB in Redis, 3 kB in the worker; more are refused.",
     )
     stuck_seconds: float = Field(60.0, ge=5, le=3600, description="No progress for this long while behind: exit.")
     stop_seconds: float = Field(5.0, ge=1, le=600, description="Longest that ending in order may take.")

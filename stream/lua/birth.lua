@@ -5,7 +5,7 @@
 --
 -- ARGV  1 layout  2 number of shards  3 tick that the snapshot was taken at, 0 for none  4 tick up to which nothing is
 --       to be emitted  5 state blob, empty for none  6 prefix of the inbox keys  7 prefix of the hour keys
---       8 expiry of hours, seconds  9 number of staged names (stage.lua): they become the shard's by being renamed
+--       8 expiry of hours, seconds  9 number of staged names (stage.lua): they become the shard's
 --       10 number of fields of parts F, then F x (field, value)
 --       then the number of hours H, then H x (suffix, blob), then pairs (tick, packed delta)
 -- Returns 1 if the shard was made, 0 if it was there, -1 if not all is there that was staged: then nothing is written.
@@ -46,12 +46,21 @@ while at < #ARGV do
 end
 for i = 1, #staged, 2 do
   local name = staged[i]
-  local key = string.sub(meta, 1, -5) .. name
-  redis.call('RENAME', string.sub(KEYS[5], 1, -6) .. name, key)
-  if string.sub(name, 1, 5) == 'hour:' then redis.call('EXPIRE', key, ARGV[8]) else redis.call('PERSIST', key) end
-  if string.sub(name, 1, 3) == 'in:' then
-    redis.call('HINCRBY', inbytes, string.sub(name, 4), staged[i + 1])
-    pending = pending + tonumber(staged[i + 1])
+  local laid, key = string.sub(KEYS[5], 1, -6) .. name, string.sub(meta, 1, -5) .. name
+  if string.sub(name, 1, 5) == 'hour:' then
+    redis.call('DEL', key)
+    redis.call('RENAMENX', laid, key)
+    redis.call('EXPIRE', key, ARGV[8])
+  else
+    local blobs = redis.call('LRANGE', laid, 0, -1)
+    redis.call('DEL', laid)
+    if name == 'state' then
+      redis.call('SET', state, table.concat(blobs))
+    else
+      for _, blob in ipairs(blobs) do redis.call('RPUSH', key, blob) end
+      redis.call('HINCRBY', inbytes, string.sub(name, 4), staged[i + 1])
+      pending = pending + tonumber(staged[i + 1])
+    end
   end
 end
 redis.call('DEL', KEYS[5])

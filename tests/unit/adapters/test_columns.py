@@ -126,3 +126,18 @@ def test_every_layout_is_read_as_a_column(ending: str) -> None:
     assert column is not None
     assert column.dtype == np.int64
     assert column.tolist() == [TimeReader().read(text) for text in found]
+
+
+@pytest.mark.parametrize("place", range(len("2026-01-05T02:00:07.250Z")))
+def test_one_wrong_character_anywhere_is_noticed(place: int) -> None:
+    """Whatever ASCII character stands at a place of one time among others, it counts as it does by itself."""
+    good = "2026-01-05T02:00:07.250Z"
+    reader, alone = TimeReader(), TimeReader()
+    for character in map(chr, range(32, 127)):
+        text = good[:place] + character + good[place + 1 :]
+        try:
+            wanted = alone.read(text)
+        except ValueError:
+            wanted = INVALID
+        known = alone.read(good)
+        assert reader.read_many([good] * 9 + [text] + [good] * 9).tolist() == [known] * 9 + [wanted] + [known] * 9

@@ -21,7 +21,6 @@ from costs.prices import LIST, PriceBook
 from schemas.outputs import DeadLetter
 from schemas.words import CONTROLS_TOPIC
 from stream.adapters import Decoder, KafkaRecord, Rejection, dead_letter, decode_controls
-from stream.core.deltas import Delta, pack
 from stream.core.fold import Batch, FoldTallies, PartitionFold, ShardMap
 from stream.core.ticks import NEVER
 from stream.points import Point, nothing
@@ -224,7 +223,7 @@ class Ingest:
             self.tallies.by_topic[name.rpartition("/")[0]] += read
         if not advances:
             return
-        deltas = batch.spread(self._shard)
+        deltas = batch.packed(self._shard)
         for kind, number in batch.events.items():
             self.tallies.fold.events[kind] += number
         if letters:
@@ -234,7 +233,7 @@ class Ingest:
         self._point("committed")
 
     async def _commit_shards(
-        self, shards: Sequence[int], advances: Sequence[Advance], deltas: Mapping[int, Mapping[int, Delta]]
+        self, shards: Sequence[int], advances: Sequence[Advance], deltas: Mapping[int, Mapping[int, bytes]]
     ) -> None:
         outcomes = await asyncio.gather(
             *(self._commit_shard(shard, advances, deltas.get(shard, {})) for shard in shards), return_exceptions=True
@@ -255,10 +254,9 @@ class Ingest:
                 for shard in shards:
                     part.shard_next[shard] = advance.next_offset
 
-    async def _commit_shard(self, shard: int, advances: Sequence[Advance], deltas: Mapping[int, Delta]) -> None:
-        packed = [(tick, pack(delta)) for tick, delta in deltas.items()]
+    async def _commit_shard(self, shard: int, advances: Sequence[Advance], deltas: Mapping[int, bytes]) -> None:
         self._point(f"before_shard_{shard}")
-        self.progress[shard] = await self._store.ingest(shard, advances, packed)
+        self.progress[shard] = await self._store.ingest(shard, advances, list(deltas.items()))
         self._point(f"after_shard_{shard}")
 
     def _fold(

@@ -1,28 +1,30 @@
 """What one batch of events gained, by the tick at which it becomes visible and the minute that it counts in.
 
-A fold counts into the cells of a `Place`; `Batch.spread` turns that into one delta for each shard and tick.
+A fold counts into the cells of a `Place`, system by system; `Batch.packed` turns that into one packed delta for each
+shard and tick. Both are the hot path: at many systems a batch has nearly as many cells as events.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final, Protocol, TypeVar
 from zlib import crc32
 
-from msgspec import Struct
+from msgspec import Struct, msgpack
 
 from schemas.series import SeriesKey
 from schemas.words import ControlType, EventType
 from stream.adapters.native import NativeEvent
 from stream.core.controls import is_for_all
 from stream.core.deltas import (
+    CEILING,
     EXEMPLARS_PER_MINUTE,
     KIND_CODE,
     AcknowledgementRecord,
     BreakerRecord,
-    Count,
     Delta,
     DeploymentRecord,
     ExemplarRecord,
@@ -30,6 +32,8 @@ from stream.core.deltas import (
     ScoreRecord,
     SilenceRecord,
     TagsRecord,
+    join_packed,
+    unpack,
 )
 from stream.core.spans import SpanFact, TracedSpan, TracePart
 from stream.core.ticks import NEVER
@@ -60,50 +64,73 @@ Shown = tuple[int, str, str | None]
 
 _K = TypeVar("_K")
 
+_encode: Final = msgpack.Encoder().encode
+
 
 class Tagged(Struct, gc=False):
-    """The newest tagged event of something."""
+    """The tags of the newest tagged event of something, with that event's time and identity.
 
-    tagged: NativeEvent | TracedSpan | None = None
+    The event itself is not kept: it is let go while it is in the processor's cache.
+    """
+
     tagged_ms: int = NEVER
+    tagged_id: str = ""
+    tags: Mapping[str, str] | None = None
 
-    def note_tags(self, event: NativeEvent | TracedSpan, ms: int) -> None:
-        """Keep the tagged event that is the newest; of two at the same time, the one of the greater id."""
-        newer = ms > self.tagged_ms
-        if newer or self.tagged is None or (ms == self.tagged_ms and _identity(event) > _identity(self.tagged)):
-            self.tagged, self.tagged_ms = event, ms
+    def note_tags(self, ms: int, identity: str, tags: Mapping[str, str]) -> None:
+        """Keep the tags that are the newest; of two at the same time, those of the greater id."""
+        if self.tags is None or (ms, identity, _sorted(tags)) > self.order:
+            self.tagged_ms, self.tagged_id, self.tags = ms, identity, tags
+
+    @property
+    def order(self) -> tuple[int, str, tuple[tuple[str, str], ...]]:
+        """The greater, the newer."""
+        return self.tagged_ms, self.tagged_id, _sorted(self.tags)
 
 
-# The cells know their newest tagged event too: to ask for their system's at every event would cost as much as counting.
+class OddFlow(Struct, gc=False):
+    """Interactions of one version of a flow that were not plainly resolved: for which reasons, and exemplars."""
 
-
-class FlowCell(Tagged, gc=False):
-    """What one version of a flow gained in one place; of its escalations, how many for which reason, and exemplars."""
-
-    interactions: int = 0
     escalations: int = 0
     failures: int = 0
     reasons: dict[str, int] | None = None
     shown: list[Shown] | None = None
 
 
-class AgentCell(Tagged, gc=False):
-    """What one agent gained in one place; of its denials, how many by action and principal, and exemplars."""
+class Denials(Struct, gc=False):
+    """What was denied to one agent, by action and principal, and exemplars."""
 
-    requests: int = 0
-    denials: int = 0
+    number: int = 0
     denied: dict[tuple[str, str], int] | None = None
     shown: list[Shown] | None = None
 
 
-class UsageCell(Tagged, gc=False):
-    """What one agent's use of one model gained in one place; `cost` in micro-dollars."""
+class UsageCell(Struct, gc=False):
+    """What one agent's use of one model gained; `cost` in micro-dollars."""
 
     requests: int = 0
     input_tokens: int = 0
     cached_input_tokens: int = 0
     output_tokens: int = 0
     cost: int = 0
+
+
+class SystemCells(Tagged, gc=False):
+    """What one system gained in one place, and its newest tags there.
+
+    Most systems have few events in a batch: what not all of them need is made when it is needed.
+
+    Attributes:
+        numbers: interactions by (flow, version), and authorizations by agent.
+        odd: more of interactions that escalated or failed, by (flow, version).
+        denials: more of authorizations that were denied, by agent.
+        usage: by agent, model and pricing.
+    """
+
+    numbers: dict[str | tuple[str, str | None], int] = {}
+    odd: dict[tuple[str, str | None], OddFlow] | None = None
+    denials: dict[str, Denials] | None = None
+    usage: dict[tuple[str | None, str, str | None], UsageCell] | None = None
 
 
 class Shards(Protocol):
@@ -137,73 +164,71 @@ class Trace:
 
 @dataclass(slots=True)
 class Place:
-    """What is visible from `tick` on and counts in `minute`. Keys of cells begin with environment and system."""
+    """What is visible from `tick` on and counts in `minute`."""
 
     tick: int
     minute: int
-    flows: dict[tuple[str, str, str, str | None], FlowCell] = field(default_factory=dict)
-    agents: dict[tuple[str, str, str], AgentCell] = field(default_factory=dict)
-    usage: dict[tuple[str, str, str | None, str, str | None], UsageCell] = field(default_factory=dict)
+    systems: dict[tuple[str, str], SystemCells] = field(default_factory=dict)
     series: dict[Series, list[int]] = field(default_factory=dict)
-    tags: dict[tuple[str, str], Tagged] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     exemplars: dict[Series, list[Shown]] = field(default_factory=dict)
     traces: dict[tuple[str, str, bytes], Trace] = field(default_factory=dict)
 
     def note_tags(self, event: NativeEvent | TracedSpan, ms: int) -> None:
-        """The tags of an event that no cell holds."""
+        """Offer the tags of an event to its system."""
         where = (event.environment, event.system)
-        known = self.tags.get(where)
+        known = self.systems.get(where)
         if known is None:
-            known = self.tags[where] = Tagged()
-        known.note_tags(event, ms)
+            known = self.systems[where] = SystemCells()
+        if event.tags:
+            known.note_tags(ms, identity_of(event), event.tags)
 
-    def counts(self) -> Iterator[tuple[tuple[str, str], Iterable[Count], Tagged | None]]:
-        """Of whom, the counts, and the newest tagged event; a system comes as often as it has cells."""
-        minute, series = self.minute, self._in_series()
-        flows: dict[tuple[str, str, str], list[int]] = {}
-        for (environment, system, flow, version), cell in self.flows.items():
-            amounts = (cell.interactions, cell.escalations, cell.failures)
-            add_to(flows, (environment, system, flow), amounts)
-            counts: tuple[Count, ...] = ()
-            if version is not None:
-                counts = (Count(_FLOW_VERSION, environment, system, (flow, version), minute, amounts[:2]),)
-            yield (environment, system), counts, cell
-        for (environment, system, flow), summed in flows.items():
-            yield (environment, system), (Count(_FLOW, environment, system, (flow,), minute, tuple(summed)),), None
-        for (environment, system, agent), asked in self.agents.items():
-            count = Count(_AGENT, environment, system, (agent,), minute, (asked.requests, asked.denials))
-            yield (environment, system), (count,), asked
-        for (environment, system, caller, model, pricing), used in self.usage.items():
-            dims = (caller or UNNAMED, model, pricing or "payg")
-            tokens = (used.input_tokens, used.cached_input_tokens, used.output_tokens)
-            count = Count(_USAGE, environment, system, dims, minute, (used.requests, *tokens, used.cost))
-            yield (environment, system), (count,), used
-        for key, summed in series.items():
-            yield key[1:3], (Count(*key, minute, tuple(summed)),), None
-        for where, tagged in self.tags.items():
-            yield where, (), tagged
+    def pack_into(self, bins: Bins, newest: Mapping[tuple[str, str], Tagged] | None) -> None:
+        """Put everything into the bins of its tick.
+
+        `newest` is whose tags count, where several minutes count at this tick; None where this is the only one.
+        """
+        minute, tick = self.minute, self.tick
+        for where, cells in self.systems.items():
+            found = bins.of(where, tick)
+            _pack_numbers(where, cells, minute, found.counts)
+            if cells.usage is not None:
+                environment, system = where
+                for (caller, model, pricing), used in cells.usage.items():
+                    dims = (caller or UNNAMED, model, pricing or "payg")
+                    found.counts.append(_encode((_USAGE, environment, system, dims, minute, _amounts(used))))
+            if cells.tags is not None and (newest is None or newest[where] is cells):
+                found.records.append(
+                    _encode(TagsRecord(cells.tagged_id, cells.tagged_ms, *where, _sorted(cells.tags)))
+                )
+        for series, summed in self._in_series().items():
+            capped = tuple([min(amount, CEILING) for amount in summed])
+            bins.of(series[1:3], tick).counts.append(_encode((*series, minute, capped)))
+        for exemplar in self._exemplar_records():
+            bins.of((exemplar.environment, exemplar.system), tick).records.append(_encode(exemplar))
 
     def _in_series(self) -> dict[Series, list[int]]:
         """`series`, and what cells hold of series of their own."""
         series = {key: list(amounts) for key, amounts in self.series.items()}
-        for (environment, system, flow, _), cell in self.flows.items():
-            for reason, number in (cell.reasons or {}).items():
-                add_to(series, (_FLOW_REASON, environment, system, (flow, reason)), (number,))
-        for (environment, system, agent), asked in self.agents.items():
-            for who, number in (asked.denied or {}).items():
-                add_to(series, (_DENIAL, environment, system, (agent, *who)), (number,))
+        for where, cells in self.systems.items():
+            for (flow, _), odd in (cells.odd or {}).items():
+                for reason, number in (odd.reasons or {}).items():
+                    add_to(series, (_FLOW_REASON, *where, (flow, reason)), (number,))
+            for agent, denials in (cells.denials or {}).items():
+                for who, number in (denials.denied or {}).items():
+                    add_to(series, (_DENIAL, *where, (agent, *who)), (number,))
         return series
 
-    def exemplar_records(self) -> Iterator[ExemplarRecord]:
+    def _exemplar_records(self) -> Iterator[ExemplarRecord]:
         """The exemplars of every series, of the versions of a flow together."""
         found = {series: list(shown) for series, shown in self.exemplars.items()}
-        for (environment, system, flow, _), cell in self.flows.items():
-            if cell.shown:
-                found.setdefault((_FLOW, environment, system, (flow,)), []).extend(cell.shown)
-        for (environment, system, agent), asked in self.agents.items():
-            if asked.shown:
-                found.setdefault((_AGENT, environment, system, (agent,)), []).extend(asked.shown)
+        for where, cells in self.systems.items():
+            for (flow, _), odd in (cells.odd or {}).items():
+                if odd.shown:
+                    found.setdefault((_FLOW, *where, (flow,)), []).extend(odd.shown)
+            for agent, denials in (cells.denials or {}).items():
+                if denials.shown:
+                    found.setdefault((_AGENT, *where, (agent,)), []).extend(denials.shown)
         for series, shown in found.items():
             for rank, identity, trace_id in sorted(set(shown), key=_by_rank)[:EXEMPLARS_PER_MINUTE]:
                 yield ExemplarRecord(*series, self.minute, rank, trace_id, identity)
@@ -220,7 +245,7 @@ class Place:
 
 
 class Batch:
-    """What one batch gained so far; `spread` gives it out by shard and tick."""
+    """What one batch gained so far; `packed` gives it out by shard and tick."""
 
     def __init__(self) -> None:
         self._places: dict[tuple[int, int], Place] = {}
@@ -230,9 +255,10 @@ class Batch:
         """Events taken in, by type."""
         found: Counter[str] = Counter()
         for place in self._places.values():
-            found["interaction"] += sum(cell.interactions for cell in place.flows.values())
-            found["authorization"] += sum(cell.requests for cell in place.agents.values())
-            found["usage"] += sum(cell.requests for cell in place.usage.values())
+            for cells in place.systems.values():
+                for key, number in cells.numbers.items():
+                    found["interaction" if type(key) is tuple else "authorization"] += number
+                found["usage"] += sum(cell.requests for cell in (cells.usage or {}).values())
             found.update(_RECORDED[type(record)] for record in place.records)
             found["span"] += sum(len(trace.spans) for trace in place.traces.values())
         return +found
@@ -244,57 +270,109 @@ class Batch:
             place = self._places[tick, minute] = Place(tick, minute)
         return place
 
-    def spread(self, shard: Shards) -> dict[int, dict[int, Delta]]:
-        """Everything by shard and tick. What is about every system goes into every shard."""
-        gathered: dict[int, dict[int, _Bin]] = {}
-
-        def bin_in(number: int, tick: int) -> _Bin:
-            return gathered.setdefault(number, {}).setdefault(tick, _Bin())
-
+    def packed(self, shard: Shards) -> dict[int, dict[int, bytes]]:
+        """Everything by shard and tick, each a packed delta. What is about every system goes into every shard."""
+        bins = Bins(shard)
+        newest = self._newest()
         for place in self._places.values():
+            place.pack_into(bins, newest.get(place.tick))
             for number, part in place.parts(shard):
-                bin_in(number, place.tick).records.append(part)
-            bins: dict[tuple[str, str], _Bin] = {}
-            for where, counts, tagged in place.counts():
-                known = bins.get(where)
-                if known is None:
-                    known = bins[where] = bin_in(shard(*where), place.tick)
-                known.take(where, counts, tagged)
-            for exemplar in place.exemplar_records():
-                bins[exemplar.environment, exemplar.system].records.append(exemplar)
+                bins.at(number, place.tick).records.append(_encode(part))
             for record in place.records:
-                everywhere = is_for_all(record)
+                packed, everywhere = _encode(record), is_for_all(record)
                 for number in range(shard.shards) if everywhere else (shard(record.environment, record.system),):
-                    bin_in(number, place.tick).records.append(record)
+                    bins.at(number, place.tick).records.append(packed)
+        return bins.packed()
+
+    def spread(self, shard: Shards) -> dict[int, dict[int, Delta]]:
+        """The same, unpacked."""
         return {
-            number: {tick: found.delta() for tick, found in sorted(ticks.items())}
-            for number, ticks in sorted(gathered.items())
+            number: {tick: unpack(blob) for tick, blob in ticks.items()} for number, ticks in self.packed(shard).items()
         }
+
+    def _newest(self) -> dict[int, dict[tuple[str, str], Tagged]]:
+        """Whose tags are the newest of each system's, of all minutes, at the ticks in which several minutes count."""
+        places: dict[int, list[Place]] = {}
+        for place in self._places.values():
+            places.setdefault(place.tick, []).append(place)
+        found: dict[int, dict[tuple[str, str], Tagged]] = {}
+        for tick, several in places.items():
+            if len(several) == 1:
+                continue
+            newest = found[tick] = {}
+            for where, cells in chain.from_iterable(place.systems.items() for place in several):
+                known = newest.get(where)
+                if cells.tags is not None and (known is None or cells.order > known.order):
+                    newest[where] = cells
+        return found
 
 
 @dataclass(slots=True)
-class _Bin:
-    """What one shard gains at one tick. Tags of a system are those of its newest event, whatever minute that is in."""
+class Bin:
+    """What one shard gains at one tick: counts and records, packed."""
 
-    counts: list[Count] = field(default_factory=list)
-    records: list[Record] = field(default_factory=list)
-    systems: dict[tuple[str, str], Tagged] = field(default_factory=dict)
+    counts: list[bytes] = field(default_factory=list)
+    records: list[bytes] = field(default_factory=list)
 
-    def take(self, where: tuple[str, str], counts: Iterable[Count], tagged: Tagged | None) -> None:
-        self.counts.extend(counts)
-        if tagged is not None and tagged.tagged is not None:
-            known = self.systems.get(where)
-            if known is None:
-                known = self.systems[where] = Tagged()
-            known.note_tags(tagged.tagged, tagged.tagged_ms)
 
-    def delta(self) -> Delta:
-        tags = [
-            TagsRecord(identity_of(tagged), system.tagged_ms, *where, _tags(tagged))
-            for where, system in self.systems.items()
-            if (tagged := system.tagged) is not None
-        ]
-        return Delta(tuple(self.counts), (*self.records, *tags))
+class Bins:
+    """What every shard gains at every tick."""
+
+    def __init__(self, shard: Shards) -> None:
+        self._shard = shard
+        self._bins: dict[tuple[int, int], Bin] = {}
+
+    def of(self, where: tuple[str, str], tick: int) -> Bin:
+        """The bin of a system, by environment and name."""
+        return self.at(self._shard(*where), tick)
+
+    def at(self, shard: int, tick: int) -> Bin:
+        """The bin of a shard."""
+        found = self._bins.get((shard, tick))
+        if found is None:
+            found = self._bins[shard, tick] = Bin()
+        return found
+
+    def packed(self) -> dict[int, dict[int, bytes]]:
+        """All of them, in order."""
+        found: dict[int, dict[int, bytes]] = {}
+        for shard, tick in sorted(self._bins):
+            one = self._bins[shard, tick]
+            found.setdefault(shard, {})[tick] = join_packed(one.counts, one.records)
+        return found
+
+
+def _pack_numbers(where: tuple[str, str], cells: SystemCells, minute: int, counts: list[bytes]) -> None:
+    """A system's authorizations by agent, and its interactions: by version and, of all versions together, by flow."""
+    environment, system = where
+    odds, denials = cells.odd, cells.denials
+    flows: dict[str, tuple[int, int, int]] = {}
+    for key, number in cells.numbers.items():
+        if type(key) is not tuple:
+            denied = 0 if denials is None or key not in denials else denials[key].number
+            counts.append(_encode((_AGENT, environment, system, (key,), minute, (number, denied))))
+            continue
+        escalations = failures = 0
+        if odds is not None:
+            odd = odds.get(key)
+            if odd is not None:
+                escalations, failures = odd.escalations, odd.failures
+        flow, version = key
+        if version is not None:
+            counts.append(_encode((_FLOW_VERSION, environment, system, key, minute, (number, escalations))))
+        known = flows.get(flow)
+        if known is None:
+            flows[flow] = (number, escalations, failures)
+        else:
+            flows[flow] = (known[0] + number, known[1] + escalations, known[2] + failures)
+    for flow, amounts in flows.items():
+        counts.append(_encode((_FLOW, environment, system, (flow,), minute, amounts)))
+
+
+def _amounts(used: UsageCell) -> tuple[int, ...]:
+    """A use's amounts, cut off at what any reader takes: events may claim more than fits 64 bits."""
+    amounts = (used.requests, used.input_tokens, used.cached_input_tokens, used.output_tokens, used.cost)
+    return amounts if max(amounts) <= CEILING else tuple([min(amount, CEILING) for amount in amounts])
 
 
 def add_to(cells: dict[_K, list[int]], key: _K, amounts: Sequence[int]) -> None:
@@ -307,13 +385,11 @@ def add_to(cells: dict[_K, list[int]], key: _K, amounts: Sequence[int]) -> None:
             cell[index] += amount
 
 
-def _tags(event: NativeEvent | TracedSpan) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((event.tags or {}).items()))
-
-
-def _identity(event: NativeEvent | TracedSpan) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """Which of two tagged events of the same time counts as the newer one."""
-    return identity_of(event), _tags(event)
+def _sorted(tags: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    """Tags in their order."""
+    if not tags:
+        return ()
+    return tuple(tags.items() if len(tags) == 1 else sorted(tags.items()))
 
 
 def identity_of(event: NativeEvent | TracedSpan) -> str:

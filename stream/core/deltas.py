@@ -7,7 +7,7 @@ merging batches in any order gives the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -164,6 +164,22 @@ def pack(delta: Delta) -> bytes:
         return _encoder.encode(delta)
     except OverflowError:  # an amount beyond 64 bits
         return _encoder.encode(merge((delta,)))
+
+
+_LONG: Final = 16
+_LONGER: Final = 65_536
+
+
+def _array_head(length: int) -> bytes:
+    """How msgpack begins an array."""
+    if length < _LONG:
+        return bytes((0x90 | length,))
+    return b"\xdc" + length.to_bytes(2, "big") if length < _LONGER else b"\xdd" + length.to_bytes(4, "big")
+
+
+def join_packed(counts: Sequence[bytes], records: Sequence[bytes]) -> bytes:
+    """What `pack` gives for counts and records that are packed already, each by itself."""
+    return b"".join((_array_head(2), _array_head(len(counts)), *counts, _array_head(len(records)), *records))
 
 
 def unpack(blob: bytes) -> Delta:

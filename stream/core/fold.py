@@ -3,7 +3,7 @@
 One `PartitionFold` follows one source partition, in the order of its offsets, and knows the partition's own watermark.
 Batches may be cut anywhere: the sums are the same. The loop over events is the hot path of the engine: where an event
 counts is worked out for all of them at once, and what is common (interactions, decisions, model calls) counts into
-cells by the event's own names, which become series only once a batch.
+cells of its system by the event's own names, which become series only once a batch.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from stream.adapters.native import (
     NativeEvent,
     Usage,
 )
-from stream.core.batch import UNNAMED, AgentCell, Batch, FlowCell, Place, Trace, UsageCell, add_to, show
+from stream.core.batch import UNNAMED, Batch, Denials, OddFlow, Place, SystemCells, Trace, UsageCell, add_to, show
 from stream.core.controls import Control, record_of
 from stream.core.deltas import KIND_CODE, BreakerRecord, DeploymentRecord, ScoreRecord
 from stream.core.shards import shard_of
@@ -130,46 +130,59 @@ class PartitionFold:
     ) -> None:
         """Count events of one place.
 
-        The lines about tags are repeated on purpose: Python is quick to read an attribute only where it always finds
-        the same type, and one line for all types of events would take twice as long.
+        The lines about systems and tags are repeated on purpose: Python is quick to read an attribute only where it
+        always finds the same type, and one line for all types of events would take twice as long.
         """
-        flows, agents, usage = place.flows, place.agents, self._usage
+        systems, usage = place.systems, self._usage
         for event, ms in zip(events, times, strict=True):
             if type(event) is Interaction:
-                flow = (event.environment, event.system, event.flow, event.version)
-                cell = flows.get(flow)
-                if cell is None:
-                    cell = flows[flow] = FlowCell()
-                cell.interactions += 1
-                outcome = event.outcome
-                if outcome == "escalated":
-                    cell.escalations += 1
-                    _escalation(cell, event)
-                elif outcome == "failed":
-                    cell.failures += 1
+                where = (event.environment, event.system)
+                cells = systems.get(where)
+                if cells is None:
+                    cells = systems[where] = SystemCells()
+                flow = (event.flow, event.version)
+                numbers = cells.numbers
+                numbers[flow] = numbers.get(flow, 0) + 1
+                if event.outcome != "resolved":
+                    _odd(cells, flow, event)
                 if event.steps:
                     _steps(place, event)
-                if event.tags:
-                    if ms > cell.tagged_ms:
-                        cell.tagged, cell.tagged_ms = event, ms
-                    elif ms == cell.tagged_ms:
-                        cell.note_tags(event, ms)
+                if ms >= cells.tagged_ms:
+                    tags = event.tags
+                    if tags:
+                        if ms > cells.tagged_ms:
+                            cells.tagged_ms, cells.tagged_id, cells.tags = ms, event.id, tags
+                        else:
+                            cells.note_tags(ms, event.id, tags)
             elif type(event) is Usage:
-                usage(place, event, ms)
+                where = (event.environment, event.system)
+                cells = systems.get(where)
+                if cells is None:
+                    cells = systems[where] = SystemCells()
+                usage(place, cells, event, ms)
+                if ms >= cells.tagged_ms:
+                    tags = event.tags
+                    if tags:
+                        if ms > cells.tagged_ms:
+                            cells.tagged_ms, cells.tagged_id, cells.tags = ms, event.id, tags
+                        else:
+                            cells.note_tags(ms, event.id, tags)
             elif type(event) is Authorization:
-                agent = (event.environment, event.system, event.agent)
-                asked = agents.get(agent)
-                if asked is None:
-                    asked = agents[agent] = AgentCell()
-                asked.requests += 1
+                where = (event.environment, event.system)
+                cells = systems.get(where)
+                if cells is None:
+                    cells = systems[where] = SystemCells()
+                agent, numbers = event.agent, cells.numbers
+                numbers[agent] = numbers.get(agent, 0) + 1
                 if event.decision == "deny":
-                    asked.denials += 1
-                    _denial(asked, event)
-                if event.tags:
-                    if ms > asked.tagged_ms:
-                        asked.tagged, asked.tagged_ms = event, ms
-                    elif ms == asked.tagged_ms:
-                        asked.note_tags(event, ms)
+                    _denial(cells, event)
+                if ms >= cells.tagged_ms:
+                    tags = event.tags
+                    if tags:
+                        if ms > cells.tagged_ms:
+                            cells.tagged_ms, cells.tagged_id, cells.tags = ms, event.id, tags
+                        else:
+                            cells.note_tags(ms, event.id, tags)
             else:
                 self._take[type(event)](place, event, ms)
                 if event.tags:
@@ -201,23 +214,22 @@ class PartitionFold:
             fact = structs.replace(fact, tokens=(read, cached, written, price or 0))
         trace.spans.append(fact)
 
-    def _usage(self, place: Place, event: Usage, ms: int) -> None:
+    def _usage(self, place: Place, cells: SystemCells, event: Usage, ms: int) -> None:
         told = event.cost_usd
         cost = self._cost(event, ms) if told is None or event.pricing == "ptu" else usd_to_micro(told)
-        key = (event.environment, event.system, event.agent, event.model, event.pricing)
-        cell = place.usage.get(key)
+        key = (event.agent, event.model, event.pricing)
+        known = cells.usage
+        if known is None:
+            known = cells.usage = {}
+        cell = known.get(key)
         if cell is None:
-            cell = place.usage[key] = UsageCell()
+            cell = known[key] = UsageCell()
         cell.requests += 1
         cell.input_tokens += event.input_tokens
-        cell.cached_input_tokens += event.cached_input_tokens or 0
+        if event.cached_input_tokens:
+            cell.cached_input_tokens += event.cached_input_tokens
         cell.output_tokens += event.output_tokens
         cell.cost += cost
-        if event.tags:
-            if ms > cell.tagged_ms:
-                cell.tagged, cell.tagged_ms = event, ms
-            elif ms == cell.tagged_ms:
-                cell.note_tags(event, ms)
         if cost and self.tallies.spend is not None:
             self.tallies.spend.note(event.environment, event.system, event.tags, cost, ms // DAY_MS)
         for budget, series in self._budgets:
@@ -242,16 +254,29 @@ def _edges(ticks: NDArray[np.int64], minutes: NDArray[np.int64]) -> list[int]:
     return [0, *changes.tolist(), len(ticks)]
 
 
-def _escalation(cell: FlowCell, event: Interaction) -> None:
+def _odd(cells: SystemCells, flow: tuple[str, str | None], event: Interaction) -> None:
+    """Note an interaction that was not plainly resolved."""
+    if event.outcome not in ("escalated", "failed"):
+        return
+    odds = cells.odd
+    if odds is None:
+        odds = cells.odd = {}
+    odd = odds.get(flow)
+    if odd is None:
+        odd = odds[flow] = OddFlow()
+    if event.outcome == "failed":
+        odd.failures += 1
+        return
+    odd.escalations += 1
     if event.escalation is not None:
-        reasons = cell.reasons
+        reasons = odd.reasons
         if reasons is None:
-            reasons = cell.reasons = {}
+            reasons = odd.reasons = {}
         reason = event.escalation.reason
         reasons[reason] = reasons.get(reason, 0) + 1
-    if cell.shown is None:
-        cell.shown = []
-    show(cell.shown, event.id, event.trace_id)
+    if odd.shown is None:
+        odd.shown = []
+    show(odd.shown, event.id, event.trace_id)
 
 
 def _steps(place: Place, event: Interaction) -> None:
@@ -264,15 +289,22 @@ def _steps(place: Place, event: Interaction) -> None:
                 show(place.exemplars.setdefault(series, []), event.id, event.trace_id)
 
 
-def _denial(cell: AgentCell, event: Authorization) -> None:
-    denied = cell.denied
+def _denial(cells: SystemCells, event: Authorization) -> None:
+    known = cells.denials
+    if known is None:
+        known = cells.denials = {}
+    denials = known.get(event.agent)
+    if denials is None:
+        denials = known[event.agent] = Denials()
+    denials.number += 1
+    denied = denials.denied
     if denied is None:
-        denied = cell.denied = {}
+        denied = denials.denied = {}
     what = (event.action, event.principal or UNNAMED)
     denied[what] = denied.get(what, 0) + 1
-    if cell.shown is None:
-        cell.shown = []
-    show(cell.shown, event.interaction_id or event.id, event.trace_id)
+    if denials.shown is None:
+        denials.shown = []
+    show(denials.shown, event.interaction_id or event.id, event.trace_id)
 
 
 def _evaluation(place: Place, event: Evaluation, ms: int) -> None:

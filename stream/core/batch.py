@@ -7,30 +7,33 @@ shard and tick. Both are the hot path: at many systems a batch has nearly as man
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Final, Protocol, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 from zlib import crc32
 
 from msgspec import Struct, msgpack
 
 from schemas.series import SeriesKey
 from schemas.words import ControlType, EventType
-from stream.adapters.native import NativeEvent
+from stream.adapters.native import (
+    Authorization,
+    CircuitBreaker,
+    Deployment,
+    Evaluation,
+    Interaction,
+    NativeEvent,
+    Usage,
+)
 from stream.core.controls import is_for_all
 from stream.core.deltas import (
     CEILING,
     EXEMPLARS_PER_MINUTE,
     KIND_CODE,
-    AcknowledgementRecord,
-    BreakerRecord,
     Delta,
-    DeploymentRecord,
     ExemplarRecord,
     Record,
-    ScoreRecord,
-    SilenceRecord,
     TagsRecord,
     join_packed,
     unpack,
@@ -43,18 +46,21 @@ UNNAMED: Final = "(unnamed)"
 
 _FLOW: Final = KIND_CODE["flow"]
 _FLOW_VERSION: Final = KIND_CODE["flow_version"]
-_FLOW_REASON: Final = KIND_CODE["flow_reason"]
 _AGENT: Final = KIND_CODE["agent"]
+_FLOW_REASON: Final = KIND_CODE["flow_reason"]
 _DENIAL: Final = KIND_CODE["denial"]
 _USAGE: Final = KIND_CODE["usage"]
 
-_RECORDED: Final[dict[type, EventType | ControlType]] = {
-    ScoreRecord: "evaluation",
-    BreakerRecord: "circuit_breaker",
-    DeploymentRecord: "deployment",
-    SilenceRecord: "silence",
-    AcknowledgementRecord: "acknowledgement",
+WORDS: Final[dict[type, EventType | Literal["span"]]] = {
+    Interaction: "interaction",
+    Authorization: "authorization",
+    CircuitBreaker: "circuit_breaker",
+    Evaluation: "evaluation",
+    Deployment: "deployment",
+    Usage: "usage",
+    TracedSpan: "span",
 }
+"""What the events are called on the wire; a span, which is none yet, is a `span`."""
 
 Series = tuple[int, str, str, tuple[str, ...]]
 """A series as a `Count` has it: code of its kind, environment, system, dimensions."""
@@ -88,21 +94,21 @@ class Tagged(Struct, gc=False):
         return self.tagged_ms, self.tagged_id, _sorted(self.tags)
 
 
-class OddFlow(Struct, gc=False):
-    """Interactions of one version of a flow that were not plainly resolved: for which reasons, and exemplars."""
+class Odd(Struct, gc=False):
+    """Interactions of a version of a flow that escalated or failed, and for which reasons; or an agent's denials.
 
-    escalations: int = 0
-    failures: int = 0
-    reasons: dict[str, int] | None = None
-    shown: list[Shown] | None = None
-
-
-class Denials(Struct, gc=False):
-    """What was denied to one agent, by action and principal, and exemplars."""
+    Attributes:
+        number: escalations, or denials.
+        details: of the reason of an escalation, or the action and principal of a denial, how often.
+    """
 
     number: int = 0
-    denied: dict[tuple[str, str], int] | None = None
-    shown: list[Shown] | None = None
+    failures: int = 0
+    details: dict[tuple[str, ...], int] = {}
+
+    def note(self, detail: tuple[str, ...]) -> None:
+        """Count one more."""
+        self.details[detail] = self.details.get(detail, 0) + 1
 
 
 class UsageCell(Struct, gc=False):
@@ -114,6 +120,11 @@ class UsageCell(Struct, gc=False):
     output_tokens: int = 0
     cost: int = 0
 
+    def amounts(self) -> tuple[int, ...]:
+        """All of them, cut off at what any reader takes: events may claim more than fits 64 bits."""
+        amounts = (self.requests, self.input_tokens, self.cached_input_tokens, self.output_tokens, self.cost)
+        return amounts if max(amounts) <= CEILING else tuple([min(amount, CEILING) for amount in amounts])
+
 
 class SystemCells(Tagged, gc=False):
     """What one system gained in one place, and its newest tags there.
@@ -122,15 +133,36 @@ class SystemCells(Tagged, gc=False):
 
     Attributes:
         numbers: interactions by (flow, version), and authorizations by agent.
-        odd: more of interactions that escalated or failed, by (flow, version).
-        denials: more of authorizations that were denied, by agent.
+        odd: more of the interactions that escalated or failed, and of the authorizations that were denied.
+        shown: exemplars by flow, as a tuple of one, and by agent.
         usage: by agent, model and pricing.
     """
 
     numbers: dict[str | tuple[str, str | None], int] = {}
-    odd: dict[tuple[str, str | None], OddFlow] | None = None
-    denials: dict[str, Denials] | None = None
+    odd: dict[str | tuple[str, str | None], Odd] | None = None
+    shown: dict[str | tuple[str], list[Shown]] | None = None
     usage: dict[tuple[str | None, str, str | None], UsageCell] | None = None
+
+    def odd_of(self, key: str | tuple[str, str | None]) -> Odd:
+        """What is odd about an agent's authorizations, or a flow's interactions."""
+        if self.odd is None:
+            self.odd = {}
+        found = self.odd.get(key)
+        if found is None:
+            found = self.odd[key] = Odd()
+        return found
+
+    def show(self, whose: str | tuple[str], identity: str, trace_id: str | None) -> None:
+        """Offer an exemplar."""
+        if self.shown is None:
+            self.shown = {}
+        known = self.shown.get(whose)
+        if known is None:
+            known = self.shown[whose] = []
+        show(known, identity, trace_id)
+
+
+_NOTHING_ODD: Final = Odd()
 
 
 class Shards(Protocol):
@@ -190,48 +222,41 @@ class Place:
         """
         minute, tick = self.minute, self.tick
         for where, cells in self.systems.items():
+            environment, system = where
             found = bins.of(where, tick)
-            _pack_numbers(where, cells, minute, found.counts)
+            counts, odds = found.counts, cells.odd
+            for key, number in cells.numbers.items():
+                odd = _NOTHING_ODD if odds is None else odds.get(key, _NOTHING_ODD)
+                if isinstance(key, str):
+                    counts.append(_encode((_AGENT, environment, system, (key,), minute, (number, odd.number))))
+                    continue
+                if key[1] is not None:
+                    counts.append(_encode((_FLOW_VERSION, environment, system, key, minute, (number, odd.number))))
+                # A flow of several versions has several counts here, which sum up like those of several batches.
+                amounts = (number, odd.number, odd.failures)
+                counts.append(_encode((_FLOW, environment, system, key[:1], minute, amounts)))
             if cells.usage is not None:
-                environment, system = where
-                for (caller, model, pricing), used in cells.usage.items():
-                    dims = (caller or UNNAMED, model, pricing or "payg")
-                    found.counts.append(_encode((_USAGE, environment, system, dims, minute, _amounts(used))))
+                _pack_usage(where, cells.usage, minute, counts)
+            if odds is not None:
+                self._pack_odd(where, cells, found)
             if cells.tags is not None and (newest is None or newest[where] is cells):
-                found.records.append(
-                    _encode(TagsRecord(cells.tagged_id, cells.tagged_ms, *where, _sorted(cells.tags)))
-                )
-        for series, summed in self._in_series().items():
+                tags = TagsRecord(cells.tagged_id, cells.tagged_ms, environment, system, _sorted(cells.tags))
+                found.records.append(_encode(tags))
+        for series, summed in self.series.items():
             capped = tuple([min(amount, CEILING) for amount in summed])
             bins.of(series[1:3], tick).counts.append(_encode((*series, minute, capped)))
-        for exemplar in self._exemplar_records():
-            bins.of((exemplar.environment, exemplar.system), tick).records.append(_encode(exemplar))
+        for series, shown in self.exemplars.items():
+            _pack_shown(series, minute, shown, bins.of(series[1:3], tick))
 
-    def _in_series(self) -> dict[Series, list[int]]:
-        """`series`, and what cells hold of series of their own."""
-        series = {key: list(amounts) for key, amounts in self.series.items()}
-        for where, cells in self.systems.items():
-            for (flow, _), odd in (cells.odd or {}).items():
-                for reason, number in (odd.reasons or {}).items():
-                    add_to(series, (_FLOW_REASON, *where, (flow, reason)), (number,))
-            for agent, denials in (cells.denials or {}).items():
-                for who, number in (denials.denied or {}).items():
-                    add_to(series, (_DENIAL, *where, (agent, *who)), (number,))
-        return series
-
-    def _exemplar_records(self) -> Iterator[ExemplarRecord]:
-        """The exemplars of every series, of the versions of a flow together."""
-        found = {series: list(shown) for series, shown in self.exemplars.items()}
-        for where, cells in self.systems.items():
-            for (flow, _), odd in (cells.odd or {}).items():
-                if odd.shown:
-                    found.setdefault((_FLOW, *where, (flow,)), []).extend(odd.shown)
-            for agent, denials in (cells.denials or {}).items():
-                if denials.shown:
-                    found.setdefault((_AGENT, *where, (agent,)), []).extend(denials.shown)
-        for series, shown in found.items():
-            for rank, identity, trace_id in sorted(set(shown), key=_by_rank)[:EXEMPLARS_PER_MINUTE]:
-                yield ExemplarRecord(*series, self.minute, rank, trace_id, identity)
+    def _pack_odd(self, where: tuple[str, str], cells: SystemCells, found: Bin) -> None:
+        """What a system has besides: reasons of escalations, denials in detail, exemplars of both."""
+        for key, odd in (cells.odd or {}).items():
+            kind, dims = (_DENIAL, (key,)) if isinstance(key, str) else (_FLOW_REASON, key[:1])
+            for detail, number in odd.details.items():
+                found.counts.append(_encode((kind, *where, (*dims, *detail), self.minute, (number,))))
+        for whose, shown in (cells.shown or {}).items():
+            kind, dims = (_AGENT, (whose,)) if isinstance(whose, str) else (_FLOW, whose)
+            _pack_shown((kind, *where, dims), self.minute, shown, found)
 
     def parts(self, shard: Shards) -> Iterable[tuple[int, TracePart]]:
         """Each trace for its system's shard, and for those of budgets over several systems that its tokens count in."""
@@ -248,19 +273,17 @@ class Batch:
     """What one batch gained so far; `packed` gives it out by shard and tick."""
 
     def __init__(self) -> None:
+        self.counted: Counter[type] = Counter()
+        """Events taken in, by the types that hold them."""
+        self.controls: Counter[ControlType] = Counter()
         self._places: dict[tuple[int, int], Place] = {}
 
     @property
     def events(self) -> Counter[str]:
-        """Events taken in, by type."""
-        found: Counter[str] = Counter()
-        for place in self._places.values():
-            for cells in place.systems.values():
-                for key, number in cells.numbers.items():
-                    found["interaction" if type(key) is tuple else "authorization"] += number
-                found["usage"] += sum(cell.requests for cell in (cells.usage or {}).values())
-            found.update(_RECORDED[type(record)] for record in place.records)
-            found["span"] += sum(len(trace.spans) for trace in place.traces.values())
+        """Events and controls taken in, by type; of spans those that belong to a trace."""
+        found: Counter[str] = Counter({WORDS[kind]: number for kind, number in self.counted.items()})
+        found["span"] = sum(len(trace.spans) for place in self._places.values() for trace in place.traces.values())
+        found.update(self.controls)
         return +found
 
     def place(self, tick: int, minute: int) -> Place:
@@ -342,37 +365,22 @@ class Bins:
         return found
 
 
-def _pack_numbers(where: tuple[str, str], cells: SystemCells, minute: int, counts: list[bytes]) -> None:
-    """A system's authorizations by agent, and its interactions: by version and, of all versions together, by flow."""
+def _pack_usage(
+    where: tuple[str, str],
+    usage: Mapping[tuple[str | None, str, str | None], UsageCell],
+    minute: int,
+    counts: list[bytes],
+) -> None:
     environment, system = where
-    odds, denials = cells.odd, cells.denials
-    flows: dict[str, tuple[int, int, int]] = {}
-    for key, number in cells.numbers.items():
-        if type(key) is not tuple:
-            denied = 0 if denials is None or key not in denials else denials[key].number
-            counts.append(_encode((_AGENT, environment, system, (key,), minute, (number, denied))))
-            continue
-        escalations = failures = 0
-        if odds is not None:
-            odd = odds.get(key)
-            if odd is not None:
-                escalations, failures = odd.escalations, odd.failures
-        flow, version = key
-        if version is not None:
-            counts.append(_encode((_FLOW_VERSION, environment, system, key, minute, (number, escalations))))
-        known = flows.get(flow)
-        if known is None:
-            flows[flow] = (number, escalations, failures)
-        else:
-            flows[flow] = (known[0] + number, known[1] + escalations, known[2] + failures)
-    for flow, amounts in flows.items():
-        counts.append(_encode((_FLOW, environment, system, (flow,), minute, amounts)))
+    for (caller, model, pricing), used in usage.items():
+        dims = (caller or UNNAMED, model, pricing or "payg")
+        counts.append(_encode((_USAGE, environment, system, dims, minute, used.amounts())))
 
 
-def _amounts(used: UsageCell) -> tuple[int, ...]:
-    """A use's amounts, cut off at what any reader takes: events may claim more than fits 64 bits."""
-    amounts = (used.requests, used.input_tokens, used.cached_input_tokens, used.output_tokens, used.cost)
-    return amounts if max(amounts) <= CEILING else tuple([min(amount, CEILING) for amount in amounts])
+def _pack_shown(series: Series, minute: int, shown: Iterable[Shown], found: Bin) -> None:
+    """The exemplars of a series."""
+    for rank, identity, trace_id in shown:
+        found.records.append(_encode(ExemplarRecord(*series, minute, rank, trace_id, identity)))
 
 
 def add_to(cells: dict[_K, list[int]], key: _K, amounts: Sequence[int]) -> None:

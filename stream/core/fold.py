@@ -33,7 +33,7 @@ from stream.adapters.native import (
     NativeEvent,
     Usage,
 )
-from stream.core.batch import UNNAMED, Batch, Denials, OddFlow, Place, SystemCells, Trace, UsageCell, add_to, show
+from stream.core.batch import UNNAMED, WORDS, Batch, Place, SystemCells, Trace, UsageCell, add_to, show
 from stream.core.controls import Control, record_of
 from stream.core.deltas import KIND_CODE, BreakerRecord, DeploymentRecord, ScoreRecord
 from stream.core.shards import shard_of
@@ -48,16 +48,7 @@ SHARD_MEMO: Final = 65_536
 MIXED: Final = 16
 """Stretches of one place that are shorter than this, on average, are put together before they are counted."""
 
-_TYPES: Final[dict[type, EventType | Literal["span"]]] = {
-    Interaction: "interaction",
-    Authorization: "authorization",
-    CircuitBreaker: "circuit_breaker",
-    Evaluation: "evaluation",
-    Deployment: "deployment",
-    Usage: "usage",
-    TracedSpan: "span",
-}
-
+_DEPENDENCY: Final = KIND_CODE["dependency"]
 
 @dataclass(slots=True)
 class FoldTallies:
@@ -123,19 +114,21 @@ class PartitionFold:
             edges = _edges(ticks, minutes)
         for begin, end in pairwise(edges):
             place = batch.place(int(ticks[begin]), int(minutes[begin]))
-            self._count(place, events[begin:end], times[begin:end].tolist())
+            self._count(place, events[begin:end], times[begin:end].tolist(), batch.counted)
 
     def _count(  # noqa: C901  # the hot loop: a call for each event would take as long as all that it does
-        self, place: Place, events: Sequence[NativeEvent | TracedSpan], times: Sequence[int]
+        self, place: Place, events: Sequence[NativeEvent | TracedSpan], times: Sequence[int], counted: Counter[type]
     ) -> None:
-        """Count events of one place.
+        """Count events of one place, and into `counted` how many of each type.
 
         The lines about systems and tags are repeated on purpose: Python is quick to read an attribute only where it
         always finds the same type, and one line for all types of events would take twice as long.
         """
         systems, usage = place.systems, self._usage
+        interactions = usages = authorizations = 0
         for event, ms in zip(events, times, strict=True):
             if type(event) is Interaction:
+                interactions += 1
                 where = (event.environment, event.system)
                 cells = systems.get(where)
                 if cells is None:
@@ -155,6 +148,7 @@ class PartitionFold:
                         else:
                             cells.note_tags(ms, event.id, tags)
             elif type(event) is Usage:
+                usages += 1
                 where = (event.environment, event.system)
                 cells = systems.get(where)
                 if cells is None:
@@ -168,6 +162,7 @@ class PartitionFold:
                         else:
                             cells.note_tags(ms, event.id, tags)
             elif type(event) is Authorization:
+                authorizations += 1
                 where = (event.environment, event.system)
                 cells = systems.get(where)
                 if cells is None:
@@ -184,14 +179,19 @@ class PartitionFold:
                         else:
                             cells.note_tags(ms, event.id, tags)
             else:
+                counted[type(event)] += 1
                 self._take[type(event)](place, event, ms)
                 if event.tags:
                     place.note_tags(event, ms)
+        counted[Interaction] += interactions
+        counted[Usage] += usages
+        counted[Authorization] += authorizations
 
     def add_controls(self, controls: Iterable[Control], batch: Batch) -> None:
         """The same for controls: visible and late by the same rule, recorded instead of counted."""
         for control in controls:
             record = record_of(control)
+            batch.controls[control.type] += 1
             self.newest_ms = max(self.newest_ms, record.ms)
             tick = visible_from(record.ms, self.newest_ms - self._lateness_ms)
             if tick > record.ms // MINUTE_MS + 1:
@@ -256,33 +256,20 @@ def _edges(ticks: NDArray[np.int64], minutes: NDArray[np.int64]) -> list[int]:
 
 def _odd(cells: SystemCells, flow: tuple[str, str | None], event: Interaction) -> None:
     """Note an interaction that was not plainly resolved."""
-    if event.outcome not in ("escalated", "failed"):
-        return
-    odds = cells.odd
-    if odds is None:
-        odds = cells.odd = {}
-    odd = odds.get(flow)
-    if odd is None:
-        odd = odds[flow] = OddFlow()
     if event.outcome == "failed":
-        odd.failures += 1
-        return
-    odd.escalations += 1
-    if event.escalation is not None:
-        reasons = odd.reasons
-        if reasons is None:
-            reasons = odd.reasons = {}
-        reason = event.escalation.reason
-        reasons[reason] = reasons.get(reason, 0) + 1
-    if odd.shown is None:
-        odd.shown = []
-    show(odd.shown, event.id, event.trace_id)
+        cells.odd_of(flow).failures += 1
+    elif event.outcome == "escalated":
+        odd = cells.odd_of(flow)
+        odd.number += 1
+        if event.escalation is not None:
+            odd.note((event.escalation.reason,))
+        cells.show(flow[:1], event.id, event.trace_id)
 
 
 def _steps(place: Place, event: Interaction) -> None:
     for step in event.steps or ():
         if step.dependency is not None:
-            series = (KIND_CODE["dependency"], event.environment, event.system, (step.dependency,))
+            series = (_DEPENDENCY, event.environment, event.system, (step.dependency,))
             error, timeout = step.status == "error", step.status == "timeout"
             add_to(place.series, series, (1, int(error), int(timeout)))
             if error or timeout:
@@ -290,21 +277,10 @@ def _steps(place: Place, event: Interaction) -> None:
 
 
 def _denial(cells: SystemCells, event: Authorization) -> None:
-    known = cells.denials
-    if known is None:
-        known = cells.denials = {}
-    denials = known.get(event.agent)
-    if denials is None:
-        denials = known[event.agent] = Denials()
-    denials.number += 1
-    denied = denials.denied
-    if denied is None:
-        denied = denials.denied = {}
-    what = (event.action, event.principal or UNNAMED)
-    denied[what] = denied.get(what, 0) + 1
-    if denials.shown is None:
-        denials.shown = []
-    show(denials.shown, event.interaction_id or event.id, event.trace_id)
+    odd = cells.odd_of(event.agent)
+    odd.number += 1
+    odd.note((event.action, event.principal or UNNAMED))
+    cells.show(event.agent, event.interaction_id or event.id, event.trace_id)
 
 
 def _evaluation(place: Place, event: Evaluation, ms: int) -> None:
@@ -351,4 +327,4 @@ class ShardMap:
 
 def type_of(event: NativeEvent | TracedSpan) -> EventType | Literal["span"]:
     """The event's type, as on the wire; a span, which is none yet, is a `span`."""
-    return _TYPES[type(event)]
+    return WORDS[type(event)]

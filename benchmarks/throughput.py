@@ -33,7 +33,7 @@ from benchmarks.throughput_servers import Servers, fill, forget, servers
 
 ROUNDS: Final = 5
 SERIES: Final = (1_000, 10_000, 100_000)
-OURS: Final = ("midwatch", "midwatch-20k")
+OURS: Final = ("midwatch", "midwatch-4k")
 RUN_SECONDS: Final = 180.0
 """Longest that one run may take before it counts as failed."""
 

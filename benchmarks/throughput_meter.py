@@ -12,7 +12,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-BATCH: Final = 4000
+BATCH: Final = 20_000
+"""Records that a worker takes at once, if it is not told otherwise."""
 MINUTE_CHARACTERS: Final = 16
 
 

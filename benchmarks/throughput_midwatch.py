@@ -25,7 +25,7 @@ from stream.settings_redis import RedisSettings
 from stream.settings_sections import EngineSettings, KafkaSettings
 from stream.store import Store
 
-BATCHES: Final = {"midwatch": BATCH, "midwatch-20k": 20_000}
+BATCHES: Final = {"midwatch": BATCH, "midwatch-4k": 4000}
 
 
 async def make_loop(task: Task, batch: int, ingest_class: type[Ingest] = Ingest) -> tuple[IngestLoop, Store]:

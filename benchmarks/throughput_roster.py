@@ -36,8 +36,8 @@ def _peer(title: str, module: str, events: int, package: str) -> Contender:
 
 
 ROSTER: Final[dict[str, Contender]] = {
-    "midwatch": Contender(f"Midwatch, batches of {BATCH:,}", "midwatch", 150_000),
-    "midwatch-20k": Contender("Midwatch, batches of 20,000", "midwatch", 200_000),
+    "midwatch": Contender(f"Midwatch, batches of {BATCH:,}", "midwatch", 200_000),
+    "midwatch-4k": Contender("Midwatch, batches of 4,000", "midwatch", 150_000),
     "fetch-only": Contender("aiokafka, fetched and thrown away", "hand", 200_000),
     "hand-aiokafka": Contender("by hand: aiokafka, msgspec, Lua", "hand", 150_000),
     "hand-confluent": Contender("by hand: confluent-kafka, msgspec, Lua", "hand", 200_000),

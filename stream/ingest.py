@@ -54,8 +54,11 @@ class PackedRecords(Protocol):
 
 Records = Sequence[Record] | PackedRecords
 
-PIECE: Final = 500
+PIECE: Final = 1000
 """Records that are decoded and counted before the next are looked at, while they are in the processor's cache."""
+
+BREATH_SECONDS: Final = 0.02
+"""How long a batch is decoded and counted before others on the event loop get their turn."""
 
 
 class Resync(Exception):
@@ -207,6 +210,8 @@ class Ingest:
         batch = Batch()
         letters: list[DeadLetter] = []
         advances = []
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         for name, those in records.items():
             part = self._partitions[name]
             end, read = part.position, 0
@@ -214,6 +219,9 @@ class Ingest:
                 letters += self._fold(name, piece, part.fold, batch)
                 end = piece[-1].offset + 1
                 read += len(piece)
+                if loop.time() - begun > BREATH_SECONDS:
+                    await asyncio.sleep(0)
+                    begun = loop.time()
             end = ends[name] if ends else end
             if end == part.position:
                 continue

@@ -61,7 +61,7 @@ class KafkaSettings(Section):
         1, ge=1, le=32_767, description="Copies of each topic that `midwatch topics create` makes; 3 in production."
     )
     partitions: int = Field(8, ge=1, le=10_000, description="Partitions of each input topic that it makes.")
-    max_batch_records: int = Field(4000, ge=1, le=100_000, description="Most records that ingest takes at once.")
+    max_batch_records: int = Field(20_000, ge=1, le=100_000, description="Most records that ingest takes at once.")
     fetch: Literal["auto", "records"] = Field(
         "auto", description="auto: whole batches where the Kafka client allows it. records: record by record, slower."
     )

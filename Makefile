@@ -47,7 +47,7 @@ demo: $(STAMP) ## The whole engine on embedded Kafka and Redis: incidents, verdi
 	@$(BIN)/midwatch demo $(ARGS)
 
 bench: $(STAMP) ## The whole job beside Faust, Quix Streams, Bytewax and by hand, in ten minutes. ARGS="--rounds 1" is quicker.
-	@$(BIN)/python -m benchmarks.throughput $(ARGS)
+	@$(BIN)/python -m benchmarks.throughput --workers $(ARGS)
 
 chaos: $(STAMP) ## Break everything under load and recount, in about ten minutes. ARGS="--long" before a release; ARGS=--help.
 	@$(BIN)/python -m benchmarks.chaos $(ARGS)

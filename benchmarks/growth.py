@@ -28,8 +28,8 @@ from benchmarks.throughput_events import PARTITIONS, events, systems_for
 from benchmarks.throughput_meter import Measured, Task
 from benchmarks.throughput_servers import Servers, fill, forget, servers
 
-EVENTS: Final = 100_000
-MORE: Final = 40_000
+EVENTS: Final = 240_000
+MORE: Final = 80_000
 """Events behind those that are counted, so that no worker runs dry."""
 
 ROUNDS: Final = 3
@@ -76,6 +76,14 @@ class Bench:
         task = Task(self._at.kafka, self._at.redis, topic, EVENTS, name, partitions)
         command = [sys.executable, "-m", "benchmarks.growth_worker", str(workers), msgspec.json.encode(task).decode()]
         return [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(workers)]
+
+
+def two_workers(at: Servers, series: int, rounds: int) -> dict[str, float]:
+    """What two workers on two cores do, beside one: events a second by the clock, medians of interleaved rounds."""
+    bench = Bench(at)
+    runs = [[bench.run(PARTITIONS, workers, series)["events_per_second"] for workers in (1, 2)] for _ in range(rounds)]
+    one, two = (statistics.median(column) for column in zip(*runs, strict=True))
+    return {"one": round(one), "two": round(two), "ratio": round(two / one, 2)}
 
 
 def redis_cpu_seconds(url: str) -> float:

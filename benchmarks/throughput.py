@@ -1,8 +1,8 @@
 """How many events a second the whole job takes in: Midwatch beside what a user would pick instead.
 
-`make bench`, or `python -m benchmarks.throughput [--series N] [--rounds N] [--only NAME...]`. The job: consume,
-decode, check, count by series and minute, keep the counts durably. Every contender reads the same events, from the
-Kafka that `MIDWATCH_KAFKA` names, else a real one if Java and its jars are there, else the embedded broker, and is a
+`make bench`, or `python -m benchmarks.throughput [--series N] [--rounds N] [--only NAME...] [--workers]`. The job:
+consume, decode, check, count by series and minute, keep the counts durably. Every contender reads the same events, from
+the Kafka that `MIDWATCH_KAFKA` names, else a real one if Java and its jars are there, else the embedded broker, and is a
 process of its own, as are the broker and Redis (embedded, or `MIDWATCH_REDIS`). Contenders take turns, in another order
 every round; medians are compared. Events per CPU-second of the contender's process, all threads, holds up on a noisy
 machine; events per second by the wall clock does less so. A contender whose counts come out wrong fails.
@@ -26,6 +26,7 @@ from typing import Any, Final
 import msgspec
 
 from benchmarks import throughput_peers
+from benchmarks.growth import two_workers
 from benchmarks.throughput_events import PARTITIONS, SIZE, closing, events, systems_for
 from benchmarks.throughput_meter import Measured, Task
 from benchmarks.throughput_roster import ROSTER
@@ -154,6 +155,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"rounds, {ROUNDS} if not given")
     parser.add_argument("--scale", type=float, default=1.0, help="times as many events a run")
     parser.add_argument("--only", nargs="+", choices=list(ROSTER), default=list(ROSTER), help="contenders to run")
+    parser.add_argument("--workers", action="store_true", help="also compare two workers of Midwatch with one")
     parser.add_argument("--embedded", action="store_true", help="the embedded broker, though a real Kafka is there")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     chosen = parser.parse_args()
@@ -170,15 +172,18 @@ def main() -> None:
     with servers(embedded=chosen.embedded) as at:
         rounds = Round(at, names, chosen.series, chosen.scale)
         rows = summary(measure(rounds, names, chosen.rounds), reasons | rounds.failed)
+        workers = two_workers(at, chosen.series, chosen.rounds) if chosen.workers else None
         broker = at.broker
     used = {"python": platform.python_version(), **throughput_peers.versions("bytewax", "quixstreams")}
     if chosen.json:
         about = {"event_bytes": SIZE, "series": chosen.series, "rounds": chosen.rounds, "broker": broker}
-        print(json.dumps({**about, "versions": used, "contenders": rows}))
+        print(json.dumps({**about, "versions": used, "contenders": rows, "workers": workers}))
         return
     print(f"{SIZE} bytes an event, {PARTITIONS} partitions, about {chosen.series:,} series; {broker}")
     print(f"Medians of {chosen.rounds} interleaved rounds; " + ", ".join(f"{k} {v}" for k, v in used.items()))
     show(rows)
+    if workers is not None:
+        print(f"Two workers take {workers['two']:,} events/s, one {workers['one']:,}: {workers['ratio']:.2f} x")
 
 
 if __name__ == "__main__":

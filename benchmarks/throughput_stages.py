@@ -1,71 +1,162 @@
-"""Where the microseconds of an event go between Kafka and Redis: decoding, folding, spreading over shards, packing.
+"""Where the microseconds of an event go between Kafka's bytes and Redis' bytes, stage by stage.
 
-Run it with `python -m benchmarks.throughput_stages`. It takes the events of the throughput benchmark from memory, in
-batches of several sizes, and prints the median CPU microseconds an event of each stage.
+Run it with `python -m benchmarks.throughput_stages [--series N ...]`. It puts the events of the throughput benchmark
+into record batches as a producer sends them (1,000 records each, lz4) and takes those through what ingest does, in
+memory and by the same pieces: checking and unpacking, decoding, counting, packing for the shards, and letting go of
+what was made. What the whole job takes beyond them is the client's and the event loop's, and the scripts'.
 """
 
 from __future__ import annotations
 
+import argparse
 import gc
+import json
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
 
-from benchmarks.throughput_events import event_ms, values
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+
+from benchmarks.throughput_events import PARTITIONS, events, systems_for
 from stream.adapters import Decoder
-from stream.adapters.decoder import Record
-from stream.core.deltas import Delta, pack
-from stream.core.fold import Batch, PartitionFold, ShardMap
+from stream.collector import calm_collector
+from stream.core.batch import Batch
+from stream.core.fold import PartitionFold, ShardMap
+from stream.fetch import Batches
+from stream.ingest import PIECE
 
-EVENTS: Final = 40_000
-ROUNDS: Final = 7
-BATCHES: Final = (1000, 4000, 20_000)
+EVENTS: Final = 80_000
+ROUNDS: Final = 5
+BATCHES: Final = (4000, 20_000)
+SERIES: Final = (1_000, 10_000, 100_000)
+RECORDS: Final = 1000
+"""Records of one batch of a producer."""
+
 SHARDS: Final = 16
 LATENESS_MS: Final = 5000
-STAGES: Final = ("decode", "fold", "spread", "pack")
+STAGES: Final = ("unpack", "decode", "count", "pack", "let go")
+_LZ4: Final = 3
+_HEADER: Final = 8
 
-_T = TypeVar("_T")
 
+class Stopwatch:
+    """CPU seconds by stage."""
 
-def stages_of(records: Sequence[Record], size: int, decoder: Decoder, shards: ShardMap) -> list[float]:
-    """CPU microseconds an event of each stage, in the order of `STAGES`."""
-    taken = dict.fromkeys(STAGES, 0.0)
+    def __init__(self) -> None:
+        self.taken = dict.fromkeys(STAGES, 0.0)
 
-    def timed(stage: str, work: Callable[..., _T], *args: Any) -> _T:
+    @contextmanager
+    def timing(self, stage: str) -> Iterator[None]:
+        """Add what is done within to a stage."""
         begin = time.process_time()
-        found = work(*args)
-        taken[stage] += time.process_time() - begin
-        return found
-
-    fold = PartitionFold(LATENESS_MS)
-    for start in range(0, len(records), size):
-        piece, batch = records[start : start + size], Batch()
-        events = timed("decode", decoder.decode_batch, piece).events
-        timed("fold", fold.add, events, batch)
-        deltas = timed("spread", batch.spread, shards)
-        timed("pack", _packed, deltas)
-    return [seconds * 1e6 / len(records) for seconds in taken.values()]
+        yield
+        self.taken[stage] += time.process_time() - begin
 
 
-def _packed(deltas: Mapping[int, Mapping[int, Delta]]) -> list[bytes]:
-    return [pack(delta) for ticks in deltas.values() for delta in ticks.values()]
+def partitions(series: int, count: int = EVENTS) -> list[list[bytes]]:
+    """The record batches of each partition."""
+    waiting: list[list[Any]] = [[] for _ in range(PARTITIONS)]
+    found: list[list[bytes]] = [[] for _ in range(PARTITIONS)]
+    for sent in events(count, systems=systems_for(series)):
+        partition = sent.place % PARTITIONS
+        waiting[partition].append(sent)
+        if len(waiting[partition]) == RECORDS:
+            found[partition].append(_record_batch(waiting[partition], len(found[partition]) * RECORDS))
+            waiting[partition] = []
+    return found
+
+
+def _record_batch(sent: Sequence[Any], first: int) -> bytes:
+    builder = DefaultRecordBatchBuilder(2, _LZ4, 0, -1, -1, -1, 1 << 24)
+    for number, one in enumerate(sent):
+        builder.append(number, one.time_ms, one.key, one.value, [])
+    built = bytes(builder.build())
+    return first.to_bytes(_HEADER, "big") + built[_HEADER:]
+
+
+def stages_of(sent: Sequence[Sequence[bytes]], size: int) -> list[float]:
+    """CPU microseconds an event of each stage, in the order of `STAGES`, in batches of about `size` events."""
+    watch, decoder, shards = Stopwatch(), Decoder(), ShardMap(SHARDS)
+    folds = [PartitionFold(LATENESS_MS) for _ in sent]
+    each = max(size // RECORDS // len(sent), 1)
+    counted = 0
+    for start in range(0, min(map(len, sent)), each):
+        batch = Batch()
+        for fold, batches in zip(folds, sent, strict=True):
+            counted += _take(batches[start : start + each], decoder, fold, batch, watch)
+        with watch.timing("pack"):
+            packed = batch.packed(shards)
+        with watch.timing("let go"):
+            del batch, packed
+    return [seconds * 1e6 / counted for seconds in watch.taken.values()]
+
+
+def _take(sent: Sequence[bytes], decoder: Decoder, fold: PartitionFold, batch: Batch, watch: Stopwatch) -> int:
+    """Take one partition's record batches in; how many events."""
+    with watch.timing("unpack"):
+        checked = _checked(b"".join(sent))
+        pieces = checked.pieces(PIECE)
+    counted = 0
+    while True:
+        with watch.timing("unpack"):
+            piece = next(pieces, None)
+        if piece is None:
+            return counted
+        counted += len(piece)
+        with watch.timing("decode"):
+            columns = decoder.decode_columns(piece)
+        with watch.timing("count"):
+            fold.add_columns(columns.events, columns.times, batch)
+        with watch.timing("let go"):
+            del columns, piece
+
+
+def _checked(fetched: bytes) -> Batches:
+    found, records = Batches(), MemoryRecords(fetched)
+    while records.has_next():
+        batch = records.next_batch()
+        if not batch.validate_crc():
+            raise RuntimeError("a batch of the benchmark has a wrong checksum")
+        found.add(batch, 0)
+    return found
+
+
+def measure(series: Sequence[int], rounds: int) -> list[dict[str, Any]]:
+    """Medians by number of series and size of batch, in interleaved rounds."""
+    sent = {number: partitions(number) for number in series}
+    calm_collector()
+    runs: dict[tuple[int, int], list[list[float]]] = {}
+    for _ in range(rounds):
+        for number in series:
+            for size in BATCHES:
+                gc.collect()
+                runs.setdefault((number, size), []).append(stages_of(sent[number], size))
+    median: Callable[[Sequence[float]], float] = statistics.median
+    return [
+        {"series": number, "batch": size, **dict(zip(STAGES, map(median, zip(*found, strict=True)), strict=True))}
+        for (number, size), found in runs.items()
+    ]
 
 
 def main() -> None:
     """Measure and print."""
-    records: list[Record] = [(value, (), event_ms(number)) for number, value in enumerate(values(EVENTS))]
-    decoder, shards = Decoder(), ShardMap(SHARDS)
-    found: dict[int, list[list[float]]] = {size: [] for size in BATCHES}
-    for _ in range(ROUNDS):
-        for size in BATCHES:
-            gc.collect()
-            found[size].append(stages_of(records, size, decoder, shards))
-    print(f"CPU microseconds an event, {EVENTS:,} events in memory, medians of {ROUNDS} interleaved rounds")
-    print(f"{'batch':>8}" + "".join(f"{stage:>9}" for stage in STAGES) + f"{'all':>9}")
-    for size, runs in found.items():
-        medians = [statistics.median(column) for column in zip(*runs, strict=True)]
-        print(f"{size:>8,}" + "".join(f"{value:>9.2f}" for value in [*medians, sum(medians)]))
+    parser = argparse.ArgumentParser(prog="benchmarks.throughput_stages", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--series", type=int, nargs="+", choices=SERIES, default=list(SERIES), help="about so many")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"rounds, {ROUNDS} if not given")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    chosen = parser.parse_args()
+    found = measure(chosen.series, chosen.rounds)
+    if chosen.json:
+        print(json.dumps({"events": EVENTS, "rounds": chosen.rounds, "microseconds": found}))
+        return
+    print(f"CPU microseconds an event, {EVENTS:,} events in memory, medians of {chosen.rounds} interleaved rounds")
+    print(f"{'series':>8}{'batch':>8}" + "".join(f"{stage:>9}" for stage in STAGES) + f"{'all':>9}")
+    for row in found:
+        values = [row[stage] for stage in STAGES]
+        print(f"{row['series']:>8,}{row['batch']:>8,}" + "".join(f"{value:>9.2f}" for value in [*values, sum(values)]))
 
 
 if __name__ == "__main__":

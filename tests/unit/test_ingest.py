@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from schemas.outputs import DeadLetter
 from schemas.words import EventType
+from stream import ingest as ingest_module
 from stream.adapters import Decoder, Limits
 from stream.core.deltas import merge, unpack
 from stream.core.ticks import MINUTE_MS, NEVER
@@ -378,3 +380,25 @@ async def test_packed_records_are_taken_as_unpacked_ones(position: int, uneven: 
         found.append((inboxes, letters.sent, store.offsets(A), ingest.partitions, ingest.tallies, ingest.newest_ms))
     assert found[0] == found[1]
     assert found[0][2] == [5, 5]
+
+
+async def test_others_get_their_turn_while_a_long_batch_is_counted(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that takes long lets the heartbeats through between its pieces, before anything of it is committed."""
+    monkeypatch.setattr(ingest_module, "PIECE", 1)
+    monkeypatch.setattr(ingest_module, "BREATH_SECONDS", -1.0)
+    ingest, _ = make(store)
+    await ingest.resume({A: 0})
+    turns: list[list[int]] = []
+
+    async def heartbeat() -> None:
+        while True:
+            turns.append(store.offsets(A))
+            await asyncio.sleep(0)
+
+    beating = asyncio.create_task(heartbeat())
+    await ingest.process({A: log(*["resolve"] * 5)})
+    beating.cancel()
+    assert turns.count([0, 0]) >= 5
+    assert store.interactions() == 5

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.series import COUNTERS, KINDS
-from stream.core.deltas import CEILING, Count, Delta, merge, pack, unpack
+from stream.core.deltas import CEILING, Count, Delta, join_packed, merge, pack, unpack
 from tests.unit.core.builders import START, breaker, count, deployment, exemplar, key, score
 
 counts = st.builds(
@@ -79,3 +79,22 @@ def test_counts_and_exemplars_name_their_series() -> None:
     """The key is the series that they belong to."""
     assert count(START, 1, kind="denial").key() == key(kind="denial")
     assert exemplar("1", START, series=key(kind="agent")).series() == key(kind="agent")
+
+
+def in_pieces(delta: Delta) -> bytes:
+    """A delta put together from its counts and records, each packed by itself."""
+    encode = msgspec.msgpack.encode
+    return join_packed([encode(one) for one in delta.counts], [encode(one) for one in delta.records])
+
+
+@given(deltas)
+def test_packing_piece_by_piece_is_packing(delta) -> None:
+    """What is packed by itself and joined is, to the byte, what packing the whole gives."""
+    assert in_pieces(delta) == pack(delta)
+
+
+@pytest.mark.parametrize("number", [15, 16, 65_535, 65_536])
+def test_many_pieces_are_counted_as_msgpack_counts(number: int) -> None:
+    """The heads of short, long and longest lists are right on both sides of each bound."""
+    delta = Delta(tuple([count(START, 1)] * number))
+    assert in_pieces(delta) == pack(delta)

@@ -79,11 +79,17 @@ class Bench:
 
 
 def two_workers(at: Servers, series: int, rounds: int) -> dict[str, float]:
-    """What two workers on two cores do, beside one: events a second by the clock, medians of interleaved rounds."""
+    """What two workers do beside one: events a second by the clock, medians of interleaved rounds.
+
+    `cpu_ratio` is what they would do with a core for each and others for the servers: twice what one's processor second
+    takes in, as far as two workers' seconds do as well.
+    """
     bench = Bench(at)
-    runs = [[bench.run(PARTITIONS, workers, series)["events_per_second"] for workers in (1, 2)] for _ in range(rounds)]
-    one, two = (statistics.median(column) for column in zip(*runs, strict=True))
-    return {"one": round(one), "two": round(two), "ratio": round(two / one, 2)}
+    runs = [(bench.run(PARTITIONS, 1, series), bench.run(PARTITIONS, 2, series)) for _ in range(rounds)]
+    clock = [statistics.median(run[which]["events_per_second"] for run in runs) for which in (0, 1)]
+    cpu = [statistics.median(run[which]["events_per_cpu_second"] for run in runs) for which in (0, 1)]
+    ratios = {"ratio": round(clock[1] / clock[0], 2), "cpu_ratio": round(2 * cpu[1] / cpu[0], 2)}
+    return {"one": round(clock[0]), "two": round(clock[1]), **ratios}
 
 
 def redis_cpu_seconds(url: str) -> float:

@@ -2,10 +2,10 @@
 
 `make bench`, or `python -m benchmarks.throughput [--series N] [--rounds N] [--only NAME...] [--workers]`. The job:
 consume, decode, check, count by series and minute, keep the counts durably. Every contender reads the same events, from
-the Kafka that `MIDWATCH_KAFKA` names, else a real one if Java and its jars are there, else the embedded broker, and is a
-process of its own, as are the broker and Redis (embedded, or `MIDWATCH_REDIS`). Contenders take turns, in another order
-every round; medians are compared. Events per CPU-second of the contender's process, all threads, holds up on a noisy
-machine; events per second by the wall clock does less so. A contender whose counts come out wrong fails.
+the Kafka that `MIDWATCH_KAFKA` names, else a real one if Java and its jars are there, else the embedded broker, and is
+a process of its own, as are the broker and Redis (embedded, or `MIDWATCH_REDIS`). Contenders take turns, in another
+order every round; medians are compared. Events per CPU-second of the contender's process, all threads, holds up on a
+noisy machine; events per second by the wall clock does less so. A contender whose counts come out wrong fails.
 """
 
 from __future__ import annotations
@@ -183,7 +183,10 @@ def main() -> None:
     print(f"Medians of {chosen.rounds} interleaved rounds; " + ", ".join(f"{k} {v}" for k, v in used.items()))
     show(rows)
     if workers is not None:
-        print(f"Two workers take {workers['two']:,} events/s, one {workers['one']:,}: {workers['ratio']:.2f} x")
+        print(
+            f"Two workers take {workers['two']:,} events/s, one {workers['one']:,}: {workers['ratio']:.2f} x by the clock, "
+            f"{workers['cpu_ratio']:.2f} x with a core for each and others for the servers (by processor time)"
+        )
 
 
 if __name__ == "__main__":

@@ -184,8 +184,8 @@ def main() -> None:
     show(rows)
     if workers is not None:
         print(
-            f"Two workers take {workers['two']:,} events/s, one {workers['one']:,}: {workers['ratio']:.2f} x by the clock, "
-            f"{workers['cpu_ratio']:.2f} x with a core for each and others for the servers (by processor time)"
+            f"Two workers take {workers['two']:,} events/s, one {workers['one']:,}: {workers['ratio']:.2f} x by the "
+            f"clock, {workers['cpu_ratio']:.2f} x with a core for each and others for the servers (by processor time)"
         )
 
 

@@ -3,7 +3,8 @@
 Run it with `python -m benchmarks.throughput_stages [--series N ...]`. It puts the events of the throughput benchmark
 into record batches as a producer sends them (1,000 records each, lz4) and takes those through what ingest does, in
 memory and by the same pieces: checking and unpacking, decoding, counting, packing for the shards, and letting go of
-what was made. What the whole job takes beyond them is the client's and the event loop's, and the scripts'.
+what was made. What the whole job takes beyond them is the client's and the event loop's, and the scripts'. Below that
+it prints what the libraries within two stages take by themselves, which no Python around them can go below.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
+import msgspec
+from aiokafka.codec import lz4_decode
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
 from benchmarks.throughput_events import PARTITIONS, events, systems_for
 from stream.adapters import Decoder
+from stream.adapters.native import NativeEvent
 from stream.collector import calm_collector
 from stream.core.batch import Batch
 from stream.core.fold import PartitionFold, ShardMap
@@ -40,6 +44,8 @@ LATENESS_MS: Final = 5000
 STAGES: Final = ("unpack", "decode", "count", "pack", "let go")
 _LZ4: Final = 3
 _HEADER: Final = 8
+_BATCH_HEADER: Final = 61
+"""Bytes of a record batch before the records, which are packed."""
 
 
 class Stopwatch:
@@ -124,6 +130,28 @@ def _checked(fetched: bytes) -> Batches:
     return found
 
 
+def floors(sent: Sequence[Sequence[bytes]], rounds: int) -> dict[str, float]:
+    """CPU microseconds an event of what the libraries do by themselves, medians."""
+    batches = sent[0]
+    values = [record.value for batch in batches for record in DefaultRecordBatch(batch)]
+    packed = [batch[_BATCH_HEADER:] for batch in batches]
+    skip, decode = msgspec.json.Decoder(msgspec.Raw).decode, msgspec.json.Decoder(NativeEvent).decode
+    works: dict[str, tuple[Callable[[Any], Any], Sequence[Any]]] = {
+        "lz4, unpacking": (lz4_decode, packed),
+        "aiokafka, unpacking and finding the records": (lambda batch: list(DefaultRecordBatch(batch)), batches),
+        "msgspec, finding where the JSON ends": (skip, values),
+        "msgspec, all fields into an event": (decode, values),
+    }
+    found: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, (work, these) in works.items():
+            begin = time.process_time()
+            for one in these:
+                work(one)
+            found[name].append((time.process_time() - begin) * 1e6 / len(values))
+    return {name: statistics.median(each) for name, each in found.items()}
+
+
 def measure(series: Sequence[int], rounds: int) -> list[dict[str, Any]]:
     """Medians by number of series and size of batch, in interleaved rounds."""
     sent = {number: partitions(number) for number in series}
@@ -149,14 +177,18 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     chosen = parser.parse_args()
     found = measure(chosen.series, chosen.rounds)
+    alone = floors(partitions(chosen.series[0]), chosen.rounds)
     if chosen.json:
-        print(json.dumps({"events": EVENTS, "rounds": chosen.rounds, "microseconds": found}))
+        print(json.dumps({"events": EVENTS, "rounds": chosen.rounds, "microseconds": found, "libraries": alone}))
         return
     print(f"CPU microseconds an event, {EVENTS:,} events in memory, medians of {chosen.rounds} interleaved rounds")
     print(f"{'series':>8}{'batch':>8}" + "".join(f"{stage:>9}" for stage in STAGES) + f"{'all':>9}")
     for row in found:
         values = [row[stage] for stage in STAGES]
         print(f"{row['series']:>8,}{row['batch']:>8,}" + "".join(f"{value:>9.2f}" for value in [*values, sum(values)]))
+    print("The libraries by themselves:")
+    for name, value in alone.items():
+        print(f"{name:>48}{value:>9.2f}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ the configuration says so, `RecordSource` is taken, which gives the same records
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from importlib.metadata import version
 from itertools import islice
@@ -69,7 +70,7 @@ class Batches:
 
     def __init__(self) -> None:
         self.records = 0
-        self._batches: list[tuple[Any, int]] = []
+        self._batches: deque[tuple[Any, int]] = deque()
 
     def add(self, batch: Any, first: int) -> None:
         """Take a batch, of which the records from offset `first` on are wanted."""
@@ -83,13 +84,22 @@ class Batches:
         self.records += other.records
 
     def pieces(self, most: int) -> Iterator[list[Record]]:
-        """The records in the order of offsets, `most` at a time."""
+        """The records in the order of offsets, `most` at a time.
+
+        Whoever lets go of a piece before asking for the next gives that the same memory, which is in the processor's
+        cache: nothing here holds on to it, or to a batch that is read, which has unpacked all of its bytes.
+        """
         waiting: list[Record] = []
-        for batch, first in self._batches:
+        while self._batches:
+            batch, first = self._batches.popleft()
             records = islice(batch, None)  # the batch itself must not be asked for an iterator twice
+            del batch
             while got := list(islice(records, most - len(waiting))):
-                # A compressed batch comes whole, though what was asked for may begin in its middle.
-                waiting += got if got[0].offset >= first else [one for one in got if one.offset >= first]
+                if got[0].offset < first:
+                    # A compressed batch comes whole, though what was asked for may begin in its middle.
+                    got = [one for one in got if one.offset >= first]
+                waiting = waiting + got if waiting else got
+                del got
                 if len(waiting) == most:
                     yield waiting
                     waiting = []

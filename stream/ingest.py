@@ -219,6 +219,7 @@ class Ingest:
                 letters += self._fold(name, piece, part.fold, batch)
                 end = piece[-1].offset + 1
                 read += len(piece)
+                del piece  # before the next is unpacked: it takes the same memory, which is in the cache
                 if loop.time() - begun > BREATH_SECONDS:
                     await asyncio.sleep(0)
                     begun = loop.time()
@@ -323,6 +324,8 @@ def _pieces(records: Records, position: int) -> Iterator[Sequence[Record]]:
     else:
         pieces = records.pieces(PIECE)
     for piece in pieces:
-        fresh = piece if piece[0].offset >= position else [one for one in piece if one.offset >= position]
-        if fresh:
-            yield fresh
+        if piece[0].offset < position:
+            piece = [one for one in piece if one.offset >= position]  # noqa: PLW2901  # nothing holds the others
+        if piece:
+            yield piece
+        del piece

@@ -13,7 +13,6 @@ the configuration says so, `RecordSource` is taken, which gives the same records
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from importlib.metadata import version
 from itertools import islice
@@ -70,7 +69,7 @@ class Batches:
 
     def __init__(self) -> None:
         self.records = 0
-        self._batches: deque[tuple[Any, int]] = deque()
+        self._batches: list[tuple[Any, int]] = []
 
     def add(self, batch: Any, first: int) -> None:
         """Take a batch, of which the records from offset `first` on are wanted."""
@@ -87,13 +86,11 @@ class Batches:
         """The records in the order of offsets, `most` at a time.
 
         Whoever lets go of a piece before asking for the next gives that the same memory, which is in the processor's
-        cache: nothing here holds on to it, or to a batch that is read, which has unpacked all of its bytes.
+        cache: nothing here holds on to it.
         """
         waiting: list[Record] = []
-        while self._batches:
-            batch, first = self._batches.popleft()
+        for batch, first in self._batches:
             records = islice(batch, None)  # the batch itself must not be asked for an iterator twice
-            del batch
             while got := list(islice(records, most - len(waiting))):
                 if got[0].offset < first:
                     # A compressed batch comes whole, though what was asked for may begin in its middle.

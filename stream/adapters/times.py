@@ -162,7 +162,8 @@ def _milliseconds_within(grid: NDArray[np.uint8]) -> NDArray[np.int64] | None:
     within = digits >> _U64(8) & _U64(15)
     for shift in (16, 32, 40, 48):
         within = within * _U64(10) + (digits >> _U64(shift) & _U64(15))
-    return within.astype(np.int64)
+    milliseconds_within: NDArray[np.int64] = within.astype(np.int64)
+    return milliseconds_within
 
 
 def _within_minute(grid: NDArray[np.uint8], fraction: int) -> NDArray[np.int64] | None:

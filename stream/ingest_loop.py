@@ -81,6 +81,7 @@ class IngestLoop(ConsumerRebalanceListener):
         self._references: list[tuple[int, int]] = []
         self._stopping = asyncio.Event()
         self._read_to: dict[TopicPartition, int] = {}
+        self._ends: dict[TopicPartition, int] = {}
         self.waiting = False
         self.trouble = Trouble()
         self._source: Source | None = None
@@ -212,6 +213,7 @@ class IngestLoop(ConsumerRebalanceListener):
             if loop.time() - committed >= COMMIT_SECONDS:
                 committed = loop.time()
                 await self._show_offsets()
+                await self._look_at_ends()
 
     async def _fetch(self) -> Fetched:
         kafka = self._settings.kafka
@@ -286,8 +288,7 @@ class IngestLoop(ConsumerRebalanceListener):
         self.paused = bool(full)
 
     def _unread(self, tp: TopicPartition) -> bool:
-        end = self.consumer.highwater(tp)
-        position = self._position(tp)
+        end, position = self._end(tp), self._position(tp)
         return end is None or (position is not None and position < end)
 
     def _position(self, tp: TopicPartition) -> int | None:
@@ -315,12 +316,24 @@ class IngestLoop(ConsumerRebalanceListener):
             except KafkaError as error:
                 log.debug("offsets_not_shown", detail=str(error))
 
+    async def _look_at_ends(self) -> None:
+        """Ask for the ends of partitions that are paused: nothing is fetched of them, which would tell."""
+        paused = self.consumer.paused()
+        try:
+            self._ends = await self.consumer.end_offsets(paused) if paused else {}
+        except KafkaError as error:
+            log.debug("ends_not_known", detail=str(error))
+
+    def _end(self, tp: TopicPartition) -> int | None:
+        """Where a partition ends, as far as was heard."""
+        heard = (self.consumer.highwater(tp), self._ends.get(tp))
+        return max((end for end in heard if end is not None), default=None)
+
     def lag(self) -> dict[str, int]:
         """Records not yet read of the partitions in hand, by topic."""
         found: dict[str, int] = {}
         for tp in self.consumer.assignment():
-            end = self.consumer.highwater(tp)
-            position = self._position(tp)
+            end, position = self._end(tp), self._position(tp)
             if end is not None and position is not None:
                 found[tp.topic] = found.get(tp.topic, 0) + max(end - position, 0)
         return found

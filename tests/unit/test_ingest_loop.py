@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from aiokafka import TopicPartition
@@ -52,6 +53,9 @@ class FakeConsumer:
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
         self.positions[tp] = offset
+
+    def paused(self) -> set[TopicPartition]:
+        return self.paused_now
 
     def pause(self, *tps: TopicPartition) -> None:
         self.paused_now |= set(tps)
@@ -240,6 +244,22 @@ async def test_control_records_at_the_end_are_nothing_to_read(store: MemoryStore
     assert loop.lag() == {"agent.interactions": 2}
 
 
+async def test_what_comes_for_a_paused_partition_is_lag(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is fetched of it, so no response tells its end: the broker is asked. Away, it leaves what was known."""
+    loop, consumer, _ = make(store, {TP0: log(*["resolve"] * 3), TP1: log("resolve")})
+    await loop.on_partitions_assigned([TP0, TP1])
+    await loop.ingest.process({name_of(TP0): consumer.logs[TP0], name_of(TP1): consumer.logs[TP1]})
+    monkeypatch.setattr(consumer, "highwater", {TP0: 3, TP1: 1}.get)
+    consumer.pause(TP0)
+    consumer.logs[TP0] = log(*["resolve"] * 9)
+    assert loop.lag() == {"agent.interactions": 0}
+    await loop._look_at_ends()
+    assert loop.lag() == {"agent.interactions": 6}
+    monkeypatch.setattr(consumer, "end_offsets", AsyncMock(side_effect=KafkaConnectionError("away")))
+    await loop._look_at_ends()
+    assert loop.lag() == {"agent.interactions": 6}
+
+
 async def test_shards_are_made_with_all_partitions_before_the_group_is_joined(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,17 +274,11 @@ async def test_shards_are_made_with_all_partitions_before_the_group_is_joined(
     async def partitions(_topics: object, _kafka: object) -> list[TopicPartition]:
         return [TP0, TP1]
 
-    async def begin() -> None:
-        seen.append("consumer")
-
-    def subscribe(_topics: object, listener: object) -> None:
-        seen.append("group")
-
     monkeypatch.setattr(ingest_loop, "ensure_shards", ensure)
     monkeypatch.setattr(ingest_loop, "partitions_of", partitions)
     monkeypatch.setattr(ingest_loop, "source_of", lambda *_any: None)
-    monkeypatch.setattr(consumer, "start", begin, raising=False)
-    monkeypatch.setattr(consumer, "subscribe", subscribe, raising=False)
+    monkeypatch.setattr(consumer, "start", AsyncMock(side_effect=lambda: seen.append("consumer")), raising=False)
+    monkeypatch.setattr(consumer, "subscribe", lambda *_any, **_more: seen.append("group"), raising=False)
     await loop.start()
     assert seen == ["consumer", {name_of(tp): PartitionState(0, NEVER) for tp in (TP0, TP1)}, "group"]
 

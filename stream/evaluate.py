@@ -9,7 +9,7 @@ was. Recovery loads the last checkpoint and runs the sealed inboxes again up to 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,6 +45,9 @@ class EvaluateSettings:
     topics: frozenset[str] | None = None
     """The input topics; a partition of any other is no longer read and holds nothing back. None: every one counts."""
 
+    checkpoint_bytes: int | None = None
+    """Packed bytes of evaluated inboxes after which a checkpoint, which lets them go, does not wait for its ticks."""
+
 
 class ShardEvaluator:
     """One shard in this worker's hands."""
@@ -75,6 +78,7 @@ class ShardEvaluator:
         self._settings = settings
         self._point = point
         self._checkpoint = 0
+        self._since_checkpoint = 0
         self._renewed = 0.0
 
     async def acquire(self) -> bool:
@@ -105,7 +109,7 @@ class ShardEvaluator:
             raise Fenced(f"shard {self.shard} is no longer in Redis")
         self.machine = self._make_machine()
         self.committed, self.quiet, self._checkpoint = meta.committed, meta.quiet, meta.checkpoint
-        self.snapshot_ms = meta.snapshot_ms
+        self.snapshot_ms, self._since_checkpoint = meta.snapshot_ms, 0
         if meta.checkpoint:
             stored = await self.store.open(self.shard)
             if stored is None:
@@ -172,7 +176,9 @@ class ShardEvaluator:
         if outcomes:
             await self._publish(outcomes)
         self._point("published")
-        due = upto - self._checkpoint >= self._settings.checkpoint_ticks
+        most = self._settings.checkpoint_bytes
+        full = most is not None and self._since_checkpoint >= most
+        due = full or upto - self._checkpoint >= self._settings.checkpoint_ticks
         await self._commit(self.committed, upto, with_checkpoint=due)
         self._point("tick_committed")
 
@@ -182,14 +188,24 @@ class ShardEvaluator:
             raise Fenced(f"shard {self.shard} is no longer at tick {expected} in this worker's epoch")
         self.committed = tick
         if checkpoint is not None:
-            self._checkpoint = tick
+            self._checkpoint, self._since_checkpoint = tick, 0
             mark_clean(self.machine)
 
-    async def _seal(self, upto: int, first: int) -> dict[int, list[Delta]]:
+    async def _seal(self, upto: int, first: int) -> dict[int, Iterator[Delta]]:
         inboxes = await self.store.seal(self.shard, self.token, upto, first, self.committed)
         if inboxes is None:
             raise Fenced(f"the epoch of shard {self.shard} is over, or it is no longer at tick {self.committed}")
+        self._since_checkpoint += sum(len(blob) for blobs in inboxes.values() for blob in blobs)
+        return {tick: _unpacked(blobs, self.shard) for tick, blobs in inboxes.items()}
+
+
+def _unpacked(blobs: Sequence[bytes], shard: int) -> Iterator[Delta]:
+    """What an inbox holds, one after the other: after a burst all of it together would take much memory.
+
+    Raises LayoutError.
+    """
+    for blob in blobs:
         try:
-            return {tick: [unpack(blob) for blob in blobs] for tick, blobs in inboxes.items()}
+            yield unpack(blob)
         except (msgspec.MsgspecError, ValueError) as error:
-            raise LayoutError(f"an inbox of shard {self.shard} cannot be read ({error})") from error
+            raise LayoutError(f"an inbox of shard {shard} cannot be read ({error})") from error

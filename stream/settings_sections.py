@@ -110,7 +110,7 @@ class EngineSettings(Section):
     max_future_seconds: int = Field(300, ge=0, le=86_400, description="Events further ahead than this are refused.")
     max_age_days: int = Field(28, ge=1, le=366, description="Events older than this are refused.")
     lease_seconds: float = Field(10.0, ge=1, le=600, description="How long a shard's lease lasts without renewal.")
-    checkpoint_ticks: int = Field(10, ge=1, le=1440, description="Ticks (minutes) between checkpoints of a shard.")
+    checkpoint_ticks: int = Field(10, ge=1, le=1440, description="Most ticks (minutes) between checkpoints of a shard.")
     max_series_per_kind: int = Field(
         20_000,
         ge=1,

@@ -185,6 +185,8 @@ class Worker:
             checkpoint_ticks=engine.checkpoint_ticks,
             lease_ms=round(engine.lease_seconds * 1000),
             topics=frozenset(source_topics(settings.kafka)),
+            # Well before back-pressure begins: what is evaluated need not wait in an inbox for the next checkpoint.
+            checkpoint_bytes=engine.pending_bytes_limit // 4,
         )
 
         async def publish(outcomes: Sequence[Outcome]) -> None:

@@ -1,0 +1,40 @@
+"""When a shard's state is stored: after some ticks, or as soon as what was evaluated takes much room."""
+
+from __future__ import annotations
+
+import pytest
+
+from stream.assembly import machine_factory
+from stream.embedded import EmbeddedRedis
+from stream.evaluate import EvaluateSettings, ShardEvaluator
+from stream.settings import load_settings
+from tests.integration import traffic
+from tests.support.shards import open_shards
+
+
+async def _say_nothing(_said: object) -> None:
+    pass
+
+
+@pytest.mark.parametrize(("most", "stored"), [(1, True), (10**9, False), (None, False)])
+async def test_full_inboxes_do_not_wait(embedded_redis: EmbeddedRedis, most: int | None, stored: bool) -> None:
+    """Back-pressure would begin long before the ticks are over, and hold up telemetry for want of a checkpoint."""
+    url = {"MIDWATCH_REDIS__URL": embedded_redis.url, "MIDWATCH_REDIS__NAMESPACE": f"pace-{most}"}
+    settings = load_settings(None, url)
+    timing = EvaluateSettings(5_000, 2_000, checkpoint_ticks=10_000, checkpoint_bytes=most)
+    async with open_shards(settings) as filled:
+        await filled.take([event for _, event in traffic.events()])
+        seen = 0
+        for shard in range(filled.store.shards):
+            evaluator = ShardEvaluator(filled.store, shard, "one", machine_factory(settings), _say_nothing, timing)
+            assert await evaluator.acquire()
+            await evaluator.advance()  # The first of all is stored in any case.
+            first = evaluator.committed
+            if not await evaluator.advance():
+                continue
+            meta = await filled.store.meta(shard)
+            assert meta is not None
+            assert meta.committed > first
+            assert meta.checkpoint == (meta.committed if stored else first)
+            seen += 1
+        assert seen

@@ -33,7 +33,8 @@ from stream.adapters.native import (
     NativeEvent,
     Usage,
 )
-from stream.core.batch import UNNAMED, WORDS, Batch, Place, SystemCells, Trace, UsageCell, add_to, show
+from stream.core.batch import UNNAMED, WORDS, Batch, Place, Trace, add_to
+from stream.core.cells import SystemCells, UsageCell, show
 from stream.core.controls import Control, record_of
 from stream.core.deltas import KIND_CODE, BreakerRecord, DeploymentRecord, ScoreRecord
 from stream.core.shards import shard_of
@@ -49,6 +50,7 @@ MIXED: Final = 16
 """Stretches of one place that are shorter than this, on average, are put together before they are counted."""
 
 _DEPENDENCY: Final = KIND_CODE["dependency"]
+
 
 @dataclass(slots=True)
 class FoldTallies:

@@ -90,14 +90,16 @@ class Worker:
         """
         for pause in START_PAUSES:
             try:
-                return await self._run(stop)
+                await self._run(stop)
             except PASSING as error:
                 if self._started or isinstance(error, AuthenticationError):
                     raise
                 log.warning("start_waits", error=type(error).__name__, detail=str(error), retry_seconds=pause)
+            else:
+                return
             if await stopped(stop, pause) or stop.is_set():
-                return None
-        return await self._run(stop)
+                return
+        await self._run(stop)
 
     async def _run(self, stop: asyncio.Event) -> None:
         running = asyncio.get_running_loop()

@@ -1,8 +1,8 @@
 -- Bring a shard into being, empty or from a snapshot; a shard that is there already stays as it is.
 --
--- KEYS  1 meta (hash)  2 parts (hash)  3 inbytes (hash)  4 state (string)  5 names of what was staged (hash)
 -- What a shard of this name had committed, or was silent up to, before it was set aside, was said: it stays silent.
 --
+-- KEYS  1 meta (hash)  2 parts (hash)  3 inbytes (hash)  4 state (string)  5 names of what was staged (hash)
 -- ARGV  1 layout  2 number of shards  3 tick that the snapshot was taken at, 0 for none  4 tick up to which nothing is
 --       to be emitted  5 state blob, empty for none  6 prefix of the inbox keys  7 prefix of the hour keys
 --       8 expiry of hours, seconds  9 number of staged names (stage.lua): they become the shard's

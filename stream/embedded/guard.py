@@ -4,6 +4,15 @@ import subprocess
 from contextlib import suppress
 
 
+def wait_or_kill(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Wait for a process that was told to end; SIGKILL if that takes longer than `seconds`."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class Guard:
     """Ends process `pid` (SIGTERM) when the process that holds this object ends, however it ends.
 

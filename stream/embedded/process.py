@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from stream.embedded.broker import DEFAULT_RETENTION_BYTES
-from stream.embedded.guard import Guard
+from stream.embedded.guard import Guard, wait_or_kill
 
 _START_SECONDS = 20.0
 _STOP_SECONDS = 5.0
@@ -98,11 +98,7 @@ class EmbeddedKafkaProcess:
         if process is None:
             return
         process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        wait_or_kill(process, _STOP_SECONDS)
         if process.stdout is not None:
             process.stdout.close()
         if self._guard is not None:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from stream.embedded import free_port
-from stream.embedded.guard import Guard
+from stream.embedded.guard import Guard, wait_or_kill
 from tests.support.kafka_libs import LibsUnavailable, kafka_libs
 from tests.support.kafka_ready import await_ready
 from tests.support.real import unavailable
@@ -94,11 +94,7 @@ class KafkaNode:
 
     def _ended(self, seconds: float) -> None:
         assert self._process is not None
-        try:
-            self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        wait_or_kill(self._process, seconds)
         self._process = None
         if self._guard is not None:
             self._guard.release()

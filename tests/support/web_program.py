@@ -7,19 +7,20 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from stream.embedded import free_port
-from stream.embedded.guard import Guard
+from stream.embedded.guard import Guard, wait_or_kill
 
 _READY_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.05
 
 
-class WebProgram:
+class WebProgram(ABC):
     """One such process, that ends with its parent; `url` is its address, `folder` its own."""
 
     def __init__(self, program: str) -> None:
@@ -30,9 +31,9 @@ class WebProgram:
         self.folder = Path(self._temporary.name)
         self.url = f"http://127.0.0.1:{free_port()}"
 
+    @abstractmethod
     def arguments(self) -> list[str]:
         """What the program is given."""
-        raise NotImplementedError
 
     def start(self) -> None:
         """Start it and wait until `/-/ready` answers."""
@@ -60,11 +61,7 @@ class WebProgram:
         """End it."""
         if self._process is not None:
             self._process.terminate()
-            try:
-                self._process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            wait_or_kill(self._process, _STOP_SECONDS)
             self._process = None
         if self._guard is not None:
             self._guard.release()

@@ -10,10 +10,13 @@ from aiokafka.errors import KafkaConnectionError
 
 from stream.ingest_loop import name_of
 from stream.store import Progress
-from tests.unit.test_ingest import START_MS, MemoryStore, log
-from tests.unit.test_ingest_loop import LIMIT, TP0, TP1, make, store
+from tests.support.ingest_loops import LIMIT, TP0, TP1, make, store_without_servers
+from tests.support.memory_store import START_MS, MemoryStore, log
 
-__all__ = ["store"]
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
+    return store_without_servers(monkeypatch)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ async def test_a_cancellation_that_got_lost_is_repeated(monkeypatch: pytest.Monk
         nonlocal lost
         while True:
             try:
-                await asyncio.sleep(3600)
+                await asyncio.Event().wait()
             except asyncio.CancelledError:
                 lost += 1
                 if lost == 3:
@@ -44,7 +44,7 @@ async def test_a_task_is_given_time_to_clean_up() -> None:
 
     async def tidy() -> None:
         try:
-            await asyncio.sleep(3600)
+            await asyncio.Event().wait()
         finally:
             await asyncio.sleep(0.01)
             cleaned.set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -12,123 +12,18 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
 from stream import ingest_loop
-from stream.adapters import Decoder, Limits
 from stream.clock import EngineClock
 from stream.core.ticks import NEVER
-from stream.ingest import Ingest
-from stream.ingest_loop import IngestLoop, TopicShrunk, name_of
+from stream.ingest_loop import TopicShrunk, name_of
 from stream.restore import Starts
-from stream.settings import settings_model
-from stream.settings_sections import EngineSettings
 from stream.store import PartitionState
-from tests.simulation.tiny import LogRecord
-from tests.unit.test_ingest import START_MS, MemoryStore, log
-
-TP0, TP1 = TopicPartition("agent.interactions", 0), TopicPartition("agent.interactions", 1)
-LIMIT = 65_536
-
-Batch = dict[TopicPartition, list[LogRecord]]
-
-
-class FakeConsumer:
-    """Hands out logs in memory from the positions that were sought. `before_return` runs inside each `getmany`."""
-
-    def __init__(self, logs: Mapping[TopicPartition, list[LogRecord]]) -> None:
-        self.logs = dict(logs)
-        self.positions: dict[TopicPartition, int] = {}
-        self.paused_now: set[TopicPartition] = set()
-        self.before_return: list[Callable[[], Any]] = []
-        self.fetched: list[Batch] = []
-        self.on_empty: Callable[[], None] = lambda: None
-        self.polled_ms = 0
-
-    def assignment(self) -> frozenset[TopicPartition]:
-        return frozenset(self.logs)
-
-    async def end_offsets(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        return {tp: len(self.logs[tp]) for tp in tps}
-
-    async def beginning_offsets(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        return dict.fromkeys(tps, 0)
-
-    def seek(self, tp: TopicPartition, offset: int) -> None:
-        self.positions[tp] = offset
-
-    def paused(self) -> set[TopicPartition]:
-        return self.paused_now
-
-    def pause(self, *tps: TopicPartition) -> None:
-        self.paused_now |= set(tps)
-
-    def resume(self, *tps: TopicPartition) -> None:
-        self.paused_now -= set(tps)
-
-    async def position(self, tp: TopicPartition) -> int:
-        return self.positions[tp]
-
-    def highwater(self, tp: TopicPartition) -> int:
-        return len(self.logs[tp])
-
-    def last_poll_timestamp(self, _tp: TopicPartition) -> int:
-        return self.polled_ms
-
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        pass
-
-    async def getmany(self, *, timeout_ms: int, max_records: int) -> Batch:
-        assert timeout_ms > 0
-        await asyncio.sleep(0)
-        found: Batch = {}
-        for tp, records in self.logs.items():
-            batch = records[self.positions[tp] :][:max_records] if tp not in self.paused_now else []
-            if batch:
-                found[tp] = batch
-                self.positions[tp] = batch[-1].offset + 1
-        if self.before_return:
-            outcome = self.before_return.pop(0)()
-            if outcome is not None:
-                await outcome
-        self.fetched.append(found)
-        if not found:
-            self.on_empty()
-        return found
-
-
-async def no_letters(_letters: Sequence[object]) -> None:
-    raise AssertionError("no record of these tests is bad")
+from tests.support.ingest_loops import TP0, TP1, make, store_without_servers, two_logs
+from tests.support.memory_store import START_MS, MemoryStore, log
 
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
-    async def nothing_missing(_store: object, _kafka: object, _starts: object) -> list[int]:
-        return []
-
-    monkeypatch.setattr(ingest_loop, "ensure_shards", nothing_missing)
-    monkeypatch.setattr(ingest_loop, "AIOKafkaConsumer", lambda **_options: None)
-    return MemoryStore()
-
-
-def make(
-    store: MemoryStore,
-    logs: Mapping[TopicPartition, list[LogRecord]],
-    clock: str = "stream",
-    wall_ms: int = START_MS,
-    engine_clock: EngineClock | None = None,
-) -> tuple[IngestLoop, FakeConsumer, asyncio.Event]:
-    """A loop that stops when there is nothing left to read."""
-    sections: dict[str, Any] = {"engine": EngineSettings(clock=clock, pending_bytes_limit=LIMIT)}  # type: ignore[arg-type]
-    ingest = Ingest(store, Decoder(Limits(max_future_ms=None, max_age_ms=None)), no_letters, 20_000)  # type: ignore[arg-type]
-    clocks: Any = (lambda: wall_ms, "test")
-    if engine_clock is not None:
-        clocks = (engine_clock.now_ms, "test", engine_clock.of_own)
-    loop = IngestLoop(settings_model()(**sections), store, ingest, *clocks)  # type: ignore[arg-type]
-    consumer, stop = FakeConsumer(logs), asyncio.Event()
-    loop.consumer, consumer.on_empty = consumer, stop.set
-    return loop, consumer, stop
-
-
-def two_logs() -> dict[TopicPartition, list[LogRecord]]:
-    return {TP0: log(*["resolve"] * 6), TP1: log(*["resolve"] * 3)}
+    return store_without_servers(monkeypatch)
 
 
 async def test_everything_assigned_is_read_once(store: MemoryStore) -> None:

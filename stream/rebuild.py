@@ -40,8 +40,7 @@ class Rebuilder:
 
         Raises Fenced, KafkaError, RedisError; the error itself if it comes again and again.
         """
-        # One that was made anew before has committed less than had been said, and is silent up to there.
-        shard, tick = evaluator.shard, max(evaluator.committed, evaluator.quiet)
+        shard, tick = evaluator.shard, evaluator.committed
         self._tries[shard] += 1
         if self._tries[shard] > MOST:
             raise error
@@ -49,8 +48,7 @@ class Rebuilder:
         log.error("state_unreadable", shard=shard, tick=tick, detail=str(error), kept_as=self._store.unreadable(shard))
         if not await self._store.forget(shard, evaluator.token):
             raise Fenced(f"the epoch of shard {shard} is over")
-        silent = {shard: tick}
-        found = await ensure_shards(self._store, self._kafka, self._starts, quiet=silent, snapshots=with_snapshot)
+        found = await ensure_shards(self._store, self._kafka, self._starts, snapshots=with_snapshot)
         source: Source = "snapshot" if found.get(shard) else "telemetry"
-        log.error("shard_rebuilt", shard=shard, source=source, snapshot_tick=found.get(shard) or None, quiet_until=tick)
+        log.error("shard_rebuilt", shard=shard, source=source, snapshot_tick=found.get(shard) or None)
         return source

@@ -38,14 +38,13 @@ async def ensure_shards(
     kafka: dict[str, Any],
     starts: Starts | None = None,
     *,
-    quiet: Mapping[int, int] | None = None,
     snapshots: bool = True,
 ) -> dict[int, int]:
     """Make every shard that Redis lacks; those, each with the tick of its snapshot, 0 for none.
 
     `kafka` are the client's options. `starts` answers where every source partition begins: a shard knows them all from
-    its birth on, so that none is passed by before whoever has it in hand comes to read it again. `quiet` are ticks, by
-    shard, that are known to have been said, beyond what heartbeats tell.
+    its birth on, so that none is passed by before whoever has it in hand comes to read it again. What heartbeats do not
+    tell of a shard that was set aside, Redis does (`birth.lua`).
 
     Raises LayoutMismatch if Redis holds shards of another kind, KafkaError if the topics cannot be read.
     """
@@ -60,7 +59,7 @@ async def ensure_shards(
     made = {}
     for shard in missing:
         birth = births.get(shard, Birth())
-        silent = max(said.get(shard, 0), birth.tick, (quiet or {}).get(shard, 0))
+        silent = max(said.get(shard, 0), birth.tick)
         fresh = Birth(birth.tick, silent, birth.state, birth.hours, {**known, **(birth.parts or {})}, birth.inboxes)
         if await store.birth(shard, fresh):
             made[shard] = birth.tick

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from pathlib import Path
 
@@ -56,3 +57,16 @@ async def test_a_redis_that_is_away_is_named(tmp_path: Path) -> None:
     assert code == 1
     assert "127.0.0.1:1" in said
     assert "Traceback" not in said
+
+
+async def test_a_taken_port_is_said_at_once(embedded_redis: EmbeddedRedis, tmp_path: Path) -> None:
+    """The worker has started by then: it is not begun again, as after a connection that was lost before."""
+    with EmbeddedKafkaProcess() as broker, socket.create_server(("127.0.0.1", 0)) as taken:
+        config = write_config(tmp_path, broker.bootstrap, embedded_redis.url)
+        await make_topics(settings_from(config))
+        port = taken.getsockname()[1]
+        config.write_text(config.read_text().replace("[http]\nport = 0", f"[http]\nport = {port}"))
+        code, said = await outcome(config)
+    assert code == 1
+    assert str(port) in said
+    assert "start_waits" not in said

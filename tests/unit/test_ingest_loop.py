@@ -109,8 +109,10 @@ async def test_shards_are_made_with_all_partitions_before_the_group_is_joined(
     monkeypatch.setattr(ingest_loop, "source_of", lambda *_any: None)
     monkeypatch.setattr(consumer, "start", AsyncMock(side_effect=lambda: seen.append("consumer")), raising=False)
     monkeypatch.setattr(consumer, "subscribe", lambda *_any, **_more: seen.append("group"), raising=False)
+    monkeypatch.setattr(store, "register", AsyncMock(side_effect=lambda *_any: seen.append("known")))
     await loop.start()
-    assert seen == ["consumer", {name_of(tp): PartitionState(0, NEVER) for tp in (TP0, TP1)}, "group"]
+    starts = {name_of(tp): PartitionState(0, NEVER) for tp in (TP0, TP1)}
+    assert seen == ["consumer", starts, "known", "known", "group"]
 
 
 async def test_a_topic_that_was_made_anew_is_refused(store: MemoryStore) -> None:

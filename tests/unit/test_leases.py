@@ -33,7 +33,8 @@ class Turn:
     async def renew(self) -> None:
         if self.shard in self.bench.passed_on:
             raise Fenced("it has passed to another")
-        if self.bench.broken is not None:
+        task = asyncio.current_task()
+        if self.bench.broken is not None and task is not None and task.get_name() == "leases":
             raise self.bench.broken
         self.bench.renewed[self.shard] += 1
         self.bench.look()

@@ -96,8 +96,8 @@ def test_what_is_known_to_have_begun_before_counts_from_there() -> None:
     assert "no progress for 10 s" in bench.said[0]
 
 
-def test_the_end_is_bounded_once_and_whatever_can_be_said() -> None:
-    """It counts from the first call; a description that fails does not save the process."""
+def test_the_end_is_bounded_whatever_can_be_said() -> None:
+    """A description that fails does not save the process."""
 
     def describe() -> str:
         raise RuntimeError("set changed size")
@@ -111,12 +111,20 @@ def test_the_end_is_bounded_once_and_whatever_can_be_said() -> None:
 
     end = EndBound(0.01, give_up)
     end.begin(describe)
-    end.begin(lambda: "a second description")
     assert gave_up.wait(30)
     end.close()
     assert len(said) == 1
     assert "told to end, and not done within 0.01 s" in said[0]
     assert "set changed size" in said[0]
+
+
+def test_the_end_begins_once() -> None:
+    """A stop during the start and the end itself both begin it: the time runs from the first."""
+    before, end = threading.active_count(), EndBound(3600.0)
+    end.begin(str)
+    end.begin(str)
+    assert threading.active_count() == before + 1
+    end.close()
 
 
 def test_a_thread_of_its_own_watches() -> None:

@@ -13,12 +13,12 @@ from schemas.words import HEARTBEATS_TOPIC, SNAPSHOTS_TOPIC
 from stream import restore
 from stream.core.checkpoint import save
 from stream.core.layouts import LayoutError
-from stream.core.ticks import NEVER
+from stream.core.ticks import MINUTE_MS, NEVER
 from stream.embedded import EmbeddedRedis
-from stream.evaluate import Fenced
+from stream.evaluate import EvaluateSettings, Fenced, ShardEvaluator
 from stream.rebuild import MOST, Rebuilder
 from stream.snapshots import to_records
-from stream.store import Birth, PartitionState, Store
+from stream.store import Advance, Birth, PartitionState, Store
 from tests.simulation.world import make_machine
 
 SNAPSHOT_TICK = 29_540_100
@@ -111,6 +111,23 @@ async def test_whoever_makes_it_nothing_is_said_again(damaged: Damaged) -> None:
     meta = await damaged.store.meta(0)
     assert meta is not None
     assert (meta.committed, meta.quiet, meta.snapshot_ms) == (0, COMMITTED, 0)
+
+
+async def test_an_inbox_that_cannot_be_read_is_found(damaged: Damaged) -> None:
+    """When its tick comes, as a damage like any other, and not as a mistake of ours."""
+
+    async def say_nothing(_said: object) -> None:
+        pass
+
+    store = Store(damaged.redis, "rebuild-inbox", 1)
+    await store.birth(0, Birth())
+    await store.register(0, {"agent.usage/0": PartitionState(0, NEVER)})
+    newest_ms = (COMMITTED + 10) * MINUTE_MS
+    await store.ingest(0, [Advance("agent.usage/0", 0, 1, newest_ms)], [(COMMITTED, b"no delta")])
+    evaluator = ShardEvaluator(store, 0, "one", make_machine, say_nothing, EvaluateSettings(0, 0))
+    assert await evaluator.acquire()
+    with pytest.raises(LayoutError, match="an inbox of shard 0 cannot be read"):
+        await evaluator.advance()
 
 
 async def test_a_zombie_makes_nothing_anew(damaged: Damaged) -> None:

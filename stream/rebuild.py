@@ -44,11 +44,15 @@ class Rebuilder:
         self._tries[shard] += 1
         if self._tries[shard] > MOST:
             raise error
-        with_snapshot = self._tries[shard] < MOST
+        snapshots = self._tries[shard] < MOST
         log.error("state_unreadable", shard=shard, tick=tick, detail=str(error), kept_as=self._store.unreadable(shard))
-        if not await self._store.forget(shard, evaluator.token):
+        if not await self._store.forget(shard, evaluator.token, snapshots=snapshots):
             raise Fenced(f"the epoch of shard {shard} is over")
-        found = await ensure_shards(self._store, self._kafka, self._starts, snapshots=with_snapshot)
-        source: Source = "snapshot" if found.get(shard) else "telemetry"
-        log.error("shard_rebuilt", shard=shard, source=source, snapshot_tick=found.get(shard) or None)
+        await ensure_shards(self._store, self._kafka, self._starts)
+        # Whoever reads the sources misses the shard too, and may have been the first to make it.
+        meta = await self._store.meta(shard)
+        if meta is None:
+            raise Fenced(f"shard {shard} was taken away again while it was made anew")
+        source: Source = "snapshot" if meta.checkpoint else "telemetry"
+        log.error("shard_rebuilt", shard=shard, source=source, snapshot_tick=meta.checkpoint or None)
         return source

@@ -37,8 +37,6 @@ async def ensure_shards(
     store: Store,
     kafka: dict[str, Any],
     starts: Starts | None = None,
-    *,
-    snapshots: bool = True,
 ) -> dict[int, int]:
     """Make every shard that Redis lacks; those, each with the tick of its snapshot, 0 for none.
 
@@ -52,13 +50,14 @@ async def ensure_shards(
     missing = [shard for shard, meta in enumerate(metas) if meta is None]
     if not missing:
         return {}
-    values = await read_values(SNAPSHOTS_TOPIC, kafka) if snapshots else []
+    takers = {shard for shard in missing if await store.takes_snapshots(shard)}
+    values = await read_values(SNAPSHOTS_TOPIC, kafka) if takers else []
     births = newest(values, store.shards, store.namespace, readable)
     said = last_ticks(await read_values(HEARTBEATS_TOPIC, kafka), store.shards, store.namespace)
     known = await starts() if starts is not None else {}
     made = {}
     for shard in missing:
-        birth = births.get(shard, Birth())
+        birth = births.get(shard, Birth()) if shard in takers else Birth()
         silent = max(said.get(shard, 0), birth.tick)
         fresh = Birth(birth.tick, silent, birth.state, birth.hours, {**known, **(birth.parts or {})}, birth.inboxes)
         if await store.birth(shard, fresh):

@@ -214,7 +214,7 @@ class Store:
         return _part_states(raw.items())
 
     async def birth(self, shard: int, birth: Birth) -> bool:
-        """Bring a shard into being; False if it is there already.
+        """Bring a shard into being; False if it is there already, or does not take snapshots and this is one.
 
         A large snapshot is sent in pieces beforehand, which the last script makes the shard's. Raises RedisError.
         """
@@ -346,10 +346,17 @@ class Store:
         """The key of a state that was set aside."""
         return self.key(shard, "unreadable")
 
-    async def forget(self, shard: int, token: str) -> bool:
-        """Set a shard aside whose state cannot be read: it is to be brought into being anew. False if fenced."""
+    async def forget(self, shard: int, token: str, *, snapshots: bool = True) -> bool:
+        """Set a shard aside whose state cannot be read: it is to be brought into being anew. False if fenced.
+
+        Without `snapshots` whoever makes it anew makes it from the telemetry.
+        """
         keys = self._keys(shard, "meta", "state", "unreadable")
-        return bool(await self._run("forget", keys, [token, UNREADABLE_SECONDS]))
+        return bool(await self._run("forget", keys, [token, UNREADABLE_SECONDS, int(not snapshots)]))
+
+    async def takes_snapshots(self, shard: int) -> bool:
+        """Whether a shard that is not there may be brought into being from a snapshot."""
+        return await self.redis.hget(self.key(shard, "meta"), "without") is None
 
     async def open_ends(
         self, shard: int, token: str, committed: int

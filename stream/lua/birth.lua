@@ -1,5 +1,6 @@
 -- Bring a shard into being, empty or from a snapshot; a shard that is there already stays as it is.
 --
+-- One that was set aside and whose snapshots are of no use (`without`) is made from none.
 -- What a shard of this name had committed, or was silent up to, before it was set aside, was said: it stays silent.
 --
 -- KEYS  1 meta (hash)  2 parts (hash)  3 inbytes (hash)  4 state (string)  5 names of what was staged (hash)
@@ -8,9 +9,10 @@
 --       8 expiry of hours, seconds  9 number of staged names (stage.lua): they become the shard's
 --       10 number of fields of parts F, then F x (field, value)
 --       then the number of hours H, then H x (suffix, blob), then pairs (tick, packed delta)
--- Returns 1 if the shard was made, 0 if it was there, -1 if not all is there that was staged: then nothing is written.
+-- Returns 1 if the shard was made, 0 if it was there or not to be made of this, -1 if not all is there that was staged: then nothing is written.
 local meta, parts, inbytes, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 if redis.call('HGET', meta, 'born') then return 0 end
+if ARGV[3] ~= '0' and redis.call('HGET', meta, 'without') then return 0 end
 local staged = redis.call('HGETALL', KEYS[5])
 local there = 0
 for i = 1, #staged, 2 do
@@ -23,6 +25,7 @@ local quiet = tonumber(ARGV[4])
 for _, said in ipairs(redis.call('HMGET', meta, 'committed', 'quiet')) do
   quiet = math.max(quiet, tonumber(said or '0'))
 end
+redis.call('HDEL', meta, 'without')
 redis.call('HSET', meta, 'born', '1', 'layout', ARGV[1], 'shards', ARGV[2], 'committed', ARGV[3], 'sealed', ARGV[3],
            'checkpoint', ARGV[3], 'quiet', string.format('%.0f', quiet), 'pending', '0', 'newest', '0')
 if #ARGV[5] > 0 then redis.call('SET', state, ARGV[5]) end

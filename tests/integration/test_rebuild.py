@@ -103,6 +103,31 @@ async def test_a_snapshot_that_is_no_better_is_not_taken_again(damaged: Damaged)
         await rebuilder.rebuild(damaged.evaluator(), WHY)
 
 
+async def test_what_it_was_made_from_is_told_whoever_made_it(damaged: Damaged) -> None:
+    """Whoever reads the sources misses the shard as well, and may be the first to make it."""
+    damaged.with_snapshot()
+    by_another: list[dict[int, int]] = []
+
+    async def starts() -> dict[str, PartitionState]:
+        if not by_another:
+            by_another.append({})
+            by_another[0] = await restore.ensure_shards(damaged.store, {}, damaged.starts)
+        return await damaged.starts()
+
+    assert await Rebuilder(damaged.store, {}, starts).rebuild(damaged.evaluator(), WHY) == "snapshot"
+    assert by_another == [{0: SNAPSHOT_TICK}]
+
+
+async def test_snapshots_that_are_of_no_use_are_taken_by_nobody(damaged: Damaged) -> None:
+    """Not by another worker that is the first to make the shard, nor by one that had read them before; once only."""
+    damaged.with_snapshot()
+    assert await damaged.store.forget(0, damaged.token, snapshots=False)
+    assert not await damaged.store.birth(0, Birth(SNAPSHOT_TICK, 0, b"state"))
+    assert await restore.ensure_shards(damaged.store, {}, damaged.starts) == {0: 0}
+    assert await damaged.store.forget(0, damaged.token)
+    assert await restore.ensure_shards(damaged.store, {}, damaged.starts) == {0: SNAPSHOT_TICK}
+
+
 async def test_whoever_makes_it_nothing_is_said_again(damaged: Damaged) -> None:
     """Another worker may be the first to make the shard that was set aside, and knows of no tick: Redis does."""
     await damaged.store.note_snapshot(0, damaged.token, 1_700_000_000_000)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from schemas.words import HEARTBEATS_TOPIC, VERDICTS_TOPIC
+from schemas.words import HEARTBEATS_TOPIC, SNAPSHOTS_TOPIC, VERDICTS_TOPIC
 from stream.core.checkpoint import readable
 from stream.core.layouts import LAYOUT, opened
 from stream.core.ticks import MINUTE_MS, rfc3339
@@ -25,15 +25,21 @@ from tests.support.engine import Reader, engine, make_topics, send, settings_fro
 pytestmark = pytest.mark.timeout(240)
 
 
-async def as_an_older_version_left_it(settings: Settings) -> tuple[list[int], int]:
-    """Every state in the older layout, but for one that is damaged; which are the one, which is the other."""
+def in_topic(records: list[Any]) -> set[int]:
+    """The shards that the compacted topic holds."""
+    return {int(r.key.split(b"/")[-3]) for r in records if r.topic == SNAPSHOTS_TOPIC}
+
+
+async def as_an_older_version_left_it(settings: Settings, put: set[int]) -> tuple[list[int], int]:
+    """Every state in the older layout, but for a `put` one that is damaged; which are the one, which is the other."""
     client = redis_client(settings.redis)
     store = Store(client, settings.redis.namespace, settings.engine.shards)
     try:
         states: dict[int, Any] = {
             shard: await client.get(store.key(shard, "state")) for shard in range(settings.engine.shards)
         }
-        damaged, *older = sorted((shard for shard, state in states.items() if state), key=lambda s: -len(states[s]))
+        damaged = max(put, key=lambda shard: len(states[shard] or b""))
+        older = [shard for shard, state in states.items() if state and shard != damaged]
         for shard in older:
             await client.set(store.key(shard, "state"), as_layout_1(states[shard]))
             await client.hset(store.key(shard, "meta"), "layout", "1")
@@ -68,14 +74,15 @@ async def test_the_next_version_takes_over(embedded_redis: Any, tmp_path: Path) 
         records, last = traffic.records(), traffic.closing(END)
         half = len(records) // 2
         wanted, wanted_totals = golden(settings, tmp_path, records + last)
-        async with Reader(broker.bootstrap, [VERDICTS_TOPIC, HEARTBEATS_TOPIC]) as reader:
+        async with Reader(broker.bootstrap, [VERDICTS_TOPIC, HEARTBEATS_TOPIC, SNAPSHOTS_TOPIC]) as reader:
             async with engine(config) as process:
                 await send(broker.bootstrap, records[:half])
-                await reader.until(lambda found: any(r.topic == HEARTBEATS_TOPIC for r in found))
+                # A shard is put into the compacted topic as soon as it has evaluated something.
+                await reader.until(lambda found: len(in_topic(found)) > 1)
                 await send(broker.bootstrap, records[half:])
                 process.send_signal(signal.SIGTERM)
                 assert await process.wait() == 0
-            older, damaged = await as_an_older_version_left_it(settings)
+            older, damaged = await as_an_older_version_left_it(settings, in_topic(reader.records))
             assert older, "nothing was left to bring on"
             async with engine(config):
                 await send(broker.bootstrap, last)
@@ -93,6 +100,5 @@ async def test_the_next_version_takes_over(embedded_redis: Any, tmp_path: Path) 
         assert await totals(settings) == wanted_totals
     lines = [json.loads(line) for path in tmp_path.glob("*.log") for line in path.read_text().splitlines()]  # noqa: ASYNC240
     assert [line["shard"] for line in lines if line["event"] == "state_unreadable"] == [damaged]
-    # A shard is put into the compacted topic as soon as it has evaluated something.
     rebuilt = [(line["shard"], line["source"]) for line in lines if line["event"] == "shard_rebuilt"]
     assert rebuilt == [(damaged, "snapshot")]

@@ -1,9 +1,10 @@
-"""How long after its tick a verdict is published: a real worker under a steady load, on the time of its telemetry.
+"""How long after its tick a verdict is published: a real worker under a steady load, in real time.
 
-Event time runs `SPEED` times as fast as the clock, so that a run of a minute sees many ticks. The clock of a tick
-starts when the broker has acknowledged, in every partition, the event that lets the watermark pass it, and stops when a
-consumer of the verdict topic has the verdict. So it holds reading, folding, the commit, evaluation, triage, publishing.
-Before it, two hours of quiet telemetry are sent as fast as they go, for detectors do not judge a fleet that is young.
+A tick may be evaluated when the watermark has passed it. With partitions that are read to their end, as those of
+deployments and controls are nearly always, that is its end, the lateness and the idle grace later, by the clock. The
+clock of a tick starts then, and stops when a consumer of the verdict topic has the verdict: it holds reading, folding,
+the commit, noticing, evaluation, triage, publishing. Before it, two hours of quiet telemetry of the past are sent as
+fast as they go, for detectors do not judge a fleet that is young.
 """
 
 from __future__ import annotations
@@ -31,104 +32,89 @@ from stream.core.ticks import rfc3339
 from stream.settings import load_settings
 
 PARTITIONS: Final = 4
-SYSTEMS: Final = 100
+SYSTEMS: Final = 200
 FLOWS: Final = 5
-SPEED: Final = 20
 MINUTE_MS: Final = 60_000
-LATENESS_MS: Final = 5_000
+WAIT_MS: Final = 7_000
+"""Lateness and idle grace, both as they are by default: so long after its end a tick is evaluated."""
+
 WARM_MINUTES: Final = 120
-WARM_EVENTS: Final = 1_000
+WARM_EVENTS: Final = 2_000
 """Events in each minute of the quiet time."""
 
 CATCH_UP_SECONDS: Final = 15.0
 QUIET_SECONDS: Final = 15.0
 INCIDENT_MINUTES: Final = 6
-SLICES: Final = 30
-"""Parts of a minute that are sent at once."""
+PERIOD_MINUTES: Final = 20
+"""So many minutes after one another the systems turn bad, an equal share in each."""
+
+SLICE_SECONDS: Final = 0.05
+"""What is sent at once."""
 
 TOPIC: Final = "agent.interactions"
-START_MS: Final = time.time_ns() // 1_000_000 // MINUTE_MS * MINUTE_MS - 6 * 3_600_000
 
 
 class Load:
-    """Sends a fleet's interactions minute by minute; in each minute from `WARM_MINUTES` on some systems turn bad."""
+    """Sends a fleet's interactions; in each minute of the time under load some systems turn bad."""
 
     def __init__(self, bootstrap: str, rate: float) -> None:
-        self.closed: dict[int, float] = {}
-        """When each tick, in minutes since 1970, was closed in every partition."""
+        self.start_minute = 0
+        """The first minute under load, since 1970."""
         self.behind = 0.0
         """The most seconds that sending was late."""
-        self._each = max(round(rate * 60 / SPEED / SLICES), 1)
+        self._each = max(round(rate * SLICE_SECONDS), 1)
         self._producer = Producer(
             {"bootstrap.servers": bootstrap, "compression.type": "lz4", "linger.ms": 2, "acks": "all"}
         )
         self._chance = random.Random(7)
-        self._acknowledged: dict[int, int] = {}
         self._number = 0
+        self._tails = {
+            (system, flow, bad): _tail(system, flow, bad)
+            for system in range(SYSTEMS)
+            for flow in range(FLOWS)
+            for bad in (False, True)
+        }
 
     def run(self, minutes: int) -> None:
-        """Send the quiet time, then `minutes` minutes of telemetry, at the given rate by the clock."""
-        for minute in range(WARM_MINUTES):
-            start_ms = START_MS + minute * MINUTE_MS
+        """Send the quiet time; then, until `minutes` whole minutes are over, the given rate."""
+        self.start_minute = time.time_ns() // 60_000_000_000 + 2
+        for minute in range(self.start_minute - WARM_MINUTES - 1, self.start_minute - 1):
             for number in range(WARM_EVENTS):
-                self._send(minute, start_ms + number * MINUTE_MS // WARM_EVENTS, number % PARTITIONS)
+                self._send(minute, minute * MINUTE_MS + number * MINUTE_MS // WARM_EVENTS)
             self._producer.flush(30)
         time.sleep(CATCH_UP_SECONDS)
-        began = time.monotonic() - WARM_MINUTES * 60 / SPEED
-        for minute in range(WARM_MINUTES, WARM_MINUTES + minutes):
-            for part in range(SLICES):
-                due = began + (minute + part / SLICES) * 60 / SPEED
-                now = time.monotonic()
-                self.behind = max(self.behind, now - due)
-                time.sleep(max(due - now, 0))
-                self._slice(minute, START_MS + minute * MINUTE_MS + part * MINUTE_MS // SLICES)
-        self._producer.flush(30)
+        offset = time.time() - time.monotonic()
+        due = time.time()
+        while due < (self.start_minute + minutes) * 60 + WAIT_MS / 1000 + 1:
+            now = time.monotonic() + offset
+            self.behind = max(self.behind, now - due)
+            time.sleep(max(due - now, 0))
+            for number in range(self._each):
+                time_ms = round((due + number * SLICE_SECONDS / self._each) * 1000) - 1
+                self._send(time_ms // MINUTE_MS, time_ms)
+            self._producer.poll(0)
+            due += SLICE_SECONDS
+        if self._producer.flush(30):
+            raise RuntimeError("the broker did not take all events")
 
-    def _slice(self, minute: int, start_ms: int) -> None:
-        width = MINUTE_MS // SLICES
-        passed = start_ms % MINUTE_MS - LATENESS_MS
-        if 0 <= passed < width:
-            for partition in range(PARTITIONS):
-                self._send(minute, start_ms, partition, closing=True)
-        for number in range(self._each):
-            self._send(minute, start_ms + number * width // self._each, self._number % PARTITIONS)
-        self._producer.poll(0)
-
-    def _send(self, minute: int, time_ms: int, partition: int, *, closing: bool = False) -> None:
+    def _send(self, minute: int, time_ms: int) -> None:
         self._number += 1
         system = self._chance.randrange(SYSTEMS)
-        value = json.dumps(_interaction(self._number, time_ms, system, _is_bad(system, minute))).encode()
-        tick = time_ms // MINUTE_MS
+        tail = self._tails[system, self._number % FLOWS, self._is_bad(system, minute)]
+        value = f'{{"type":"interaction","id":"i-{self._number}","time":"{rfc3339(time_ms)}",{tail}'.encode()
+        self._producer.produce(TOPIC, value, partition=self._number % PARTITIONS, timestamp=time_ms)
 
-        def acknowledged(error: Any, _message: Any) -> None:
-            if error is not None:
-                raise RuntimeError(f"an event was not stored: {error}")
-            self._acknowledged[tick] = self._acknowledged.get(tick, 0) + 1
-            if self._acknowledged[tick] == PARTITIONS:
-                self.closed[tick] = time.time()
-
-        callback = acknowledged if closing else None
-        self._producer.produce(TOPIC, value, partition=partition, timestamp=time_ms, on_delivery=callback)
+    def _is_bad(self, system: int, minute: int) -> bool:
+        start = self.start_minute + system % PERIOD_MINUTES
+        return start <= minute < start + INCIDENT_MINUTES
 
 
-def _is_bad(system: int, minute: int) -> bool:
-    start = WARM_MINUTES + system % 40
-    return start <= minute < start + INCIDENT_MINUTES
-
-
-def _interaction(number: int, time_ms: int, system: int, bad: bool) -> dict[str, Any]:
+def _tail(system: int, flow: int, bad: bool) -> str:
     more: dict[str, Any] = {"outcome": "resolved"}
     if bad:
         more = {"outcome": "escalated", "escalation": {"reason": "high_risk"}}
-    return {
-        "type": "interaction",
-        "id": f"i-{number}",
-        "time": rfc3339(time_ms),
-        "environment": "production",
-        "system": f"system-{system:03d}",
-        "flow": f"flow-{number % FLOWS}",
-        **more,
-    }
+    fields = {"environment": "production", "system": f"system-{system:03d}", "flow": f"flow-{flow}", **more}
+    return json.dumps(fields)[1:]
 
 
 class Verdicts:
@@ -176,7 +162,7 @@ def _worker(at: Servers, folder: Path) -> Iterator[None]:
     config = folder / "midwatch.toml"
     config.write_text(
         f'[kafka]\nbootstrap_servers = "{at.kafka}"\npartitions = {PARTITIONS}\n'
-        f'[redis]\nurl = "{at.redis}"\nnamespace = "latency"\n[engine]\nclock = "stream"\n'
+        f'[redis]\nurl = "{at.redis}"\nnamespace = "latency"\n'
         "[http]\nport = 0\n[dashboard]\nenabled = false\n",
         encoding="utf-8",
     )
@@ -202,7 +188,7 @@ def _await_worker(process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def tick_to_verdict(at: Servers, rate: float, minutes: int) -> dict[str, Any]:
-    """Seconds from the close of a tick to each of its verdicts."""
+    """Seconds from when each tick under load could be evaluated to each of its verdicts."""
     with tempfile.TemporaryDirectory(prefix="midwatch-latency-") as folder, _worker(at, Path(folder)):
         verdicts, load = Verdicts(at.kafka), Load(at.kafka, rate)
         try:
@@ -210,8 +196,10 @@ def tick_to_verdict(at: Servers, rate: float, minutes: int) -> dict[str, Any]:
             verdicts.await_quiet()
         finally:
             verdicts.close()
+    # A verdict of a tick bears the tick's end.
+    measured = range(load.start_minute + 1, load.start_minute + minutes + 1)
     return {
         "rate": rate,
         "sending_late_seconds": round(load.behind, 3),
-        "seconds": sorted(now - load.closed[tick] for tick, now in verdicts.seen if tick in load.closed),
+        "seconds": sorted(now - (tick * 60 + WAIT_MS / 1000) for tick, now in verdicts.seen if tick in measured),
     }

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from stream.compaction import Compactor
 from stream.core.checkpoint import Checkpoint, load, mark_clean, save
 from stream.core.deltas import Delta, unpack
 from stream.core.layouts import LayoutError
@@ -73,6 +74,7 @@ class ShardEvaluator:
         self.watermark_ms = NEVER
         self.stopping: Callable[[], bool] = lambda: False
         """Whether to end: then a chunk is committed up to the tick that it has come to."""
+        self.compactor = Compactor(store, shard)
         self._make_machine = make_machine
         self._publish = publish
         self._settings = settings
@@ -139,6 +141,12 @@ class ShardEvaluator:
         if self.committed >= target:
             return 0
         return await self._advance_to(await self._end_of_chunk(target))
+
+    async def compact(self) -> None:
+        """Put together what waits for the next ticks, if it is time to."""
+        now = asyncio.get_running_loop().time()
+        if self.compactor.due(now):
+            await self.compactor.step(self.token, now)
 
     async def _end_of_chunk(self, target: int) -> int:
         """Up to which tick to go at once. A shard begins at its first event, however far back that is."""

@@ -31,6 +31,9 @@ WORKER_TTL_MS: Final = 10_000
 HEARTBEAT_SECONDS: Final = 1.0
 SNAPSHOT_SECONDS: Final = 300.0
 BACK_OFF_SECONDS: Final = 1.0
+AT_ONCE: Final = 4
+"""Shards that are moved on at once: while one waits for Redis or for Kafka, another one counts."""
+
 HANGS_SECONDS: Final = 10.0
 """A shard that is worked at for so long without getting a tick on is no longer held against others."""
 
@@ -131,13 +134,23 @@ class EvaluateLoop:
                 await self._keep()
 
     async def _round(self, stop: asyncio.Event) -> bool:
-        """Move every shard on by a chunk; whether any moved."""
-        moved = False
-        for shard in list(self._held):
-            if stop.is_set():
-                break
-            moved |= await self._advance(shard)
-        return moved
+        """Move every shard on by a chunk, some at once; whether any moved. Raises what failed, when all have ended."""
+        left = iter(list(self._held))
+
+        async def one_by_one() -> bool:
+            moved = False
+            for shard in left:
+                if stop.is_set():
+                    break
+                moved |= await self._advance(shard)
+            return moved
+
+        outcomes = await asyncio.gather(*(one_by_one() for _ in range(AT_ONCE)), return_exceptions=True)
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if failures:
+            # What cannot be borne goes before what passes.
+            raise min(failures, key=lambda failure: isinstance(failure, RedisError | KafkaError | OSError))
+        return any(outcomes)
 
     async def _keep(self) -> int:
         """Renew what is held; how many workers live."""
@@ -185,7 +198,9 @@ class EvaluateLoop:
             if shard in self._held:
                 await self._beat(shard, held)
                 await self._arrive(shard, held)
-        moved = held.evaluator.committed > before
+            moved = held.evaluator.committed > before
+            if not moved and shard in self._held:
+                await self._guarded(held.evaluator, held.evaluator.compact, held)
         self.tallies.moves += moved
         return moved
 

@@ -78,6 +78,8 @@ class IngestLoop(ConsumerRebalanceListener):
         self._lock = asyncio.Lock()
         self._generation = 0
         self._stale = False
+        self._passed = 0
+        """The tick that partitions which are read to their end do not hold back any more."""
         self._references: list[tuple[int, int]] = []
         self._stopping = asyncio.Event()
         self._read_to: dict[TopicPartition, int] = {}
@@ -230,14 +232,27 @@ class IngestLoop(ConsumerRebalanceListener):
         try:
             if batch:
                 await self.ingest.process({name_of(tp): records for tp, records in batch.items()})
-            if since_touch >= TOUCH_SECONDS and self.ingest.partitions:
-                await self.ingest.touch(await self._empties())
+            if self.ingest.partitions:
+                await self._touch(since_touch >= TOUCH_SECONDS)
         except (Resync, KafkaError) as error:
             # A KafkaError here is a dead letter that could not be stored: the batch is read again, nothing is skipped.
             self.trouble.note(error.__cause__ or error)
             log.warning("resync", detail=str(error))
             self._stale = True
             await stopped(self._stopping, BACK_OFF_SECONDS[0] if isinstance(error, Resync) else BACK_OFF_SECONDS[-1])
+
+    async def _touch(self, due: bool) -> None:
+        """Note what is read to its end, now and then; and at once where that lets a tick pass, for someone may wait."""
+        engine = self._settings.engine
+        waits = round((engine.lateness_seconds + engine.idle_grace_seconds) * 1000)
+        may_pass = tick_of(self._wall_ms() - self._settings.kafka.fetch_max_wait_ms - waits)
+        if not due and (engine.clock == "stream" or may_pass <= self._passed):
+            return
+        empties = await self._empties()
+        passes = tick_of(min(empties.values()) - waits) if empties else may_pass
+        if due or passes > self._passed:
+            await self.ingest.touch(empties)
+        self._passed = passes
 
     async def _empties(self) -> dict[str, int]:
         """Partitions that are read to their end, each with the event time up to which it is known to be empty."""

@@ -30,6 +30,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from detectors.base import HOURS
+from stream.birth_pieces import STAGED_SECONDS, pieces_of
 from stream.core.checkpoint import Checkpoint, Opened, hours_in, read
 from stream.core.layouts import LAYOUT, OLDEST
 from stream.core.ticks import NEVER
@@ -40,9 +41,9 @@ HOUR_TTL_SECONDS: Final = (HOURS + 10 * 24) * 3600
 UNREADABLE_SECONDS: Final = 28 * 24 * 3600
 SCRIPTS: Final = (
     *("ingest", "touch", "register", "birth", "acquire", "renew", "seal", "commit", "snapshot", "forget"),
-    *("inboxes", "living", "snapped", "stage"),
+    *("inboxes", "living", "snapped", "stage", "tail", "compact"),
 )
-PROBED: Final = frozenset({"ingest", "birth", "seal", "commit", "snapshot", "inboxes", "stage"})
+PROBED: Final = frozenset({"ingest", "birth", "seal", "commit", "snapshot", "inboxes", "stage", "tail", "compact"})
 """Scripts that touch keys which they are not given: `probe.lua` goes before them."""
 
 
@@ -121,30 +122,6 @@ class Birth:
     inboxes: Sequence[tuple[int, bytes]] = ()
 
 
-PIECE_BYTES: Final = 4 * 1024 * 1024
-"""A snapshot beyond this is sent in pieces of about so much: each is answered well within a client's time-out."""
-
-STAGED_SECONDS: Final = 600
-"""How long pieces wait for the last one."""
-
-
-def pieces_of(birth: Birth) -> list[list[tuple[str, bytes]]]:
-    """A large snapshot as pieces of (name, blob), by the names of the keys that they become; none of a small one."""
-    state = [birth.state[start : start + PIECE_BYTES] for start in range(0, len(birth.state), PIECE_BYTES)]
-    items = [("state", part) for part in state]
-    items += [(f"hour:{kind}:{hour}", blob) for (kind, hour), blob in (birth.hours or {}).items()]
-    items += [(f"in:{tick}", blob) for tick, blob in birth.inboxes]
-    pieces: list[list[tuple[str, bytes]]] = [[]]
-    room = PIECE_BYTES
-    for name, blob in items:
-        if pieces[-1] and len(blob) > room:
-            pieces.append([])
-            room = PIECE_BYTES
-        pieces[-1].append((name, blob))
-        room -= len(blob)
-    return pieces if len(pieces) > 1 else []
-
-
 def _text(value: Any) -> str:
     """A reply as text; the client is set to give bytes."""
     return value.decode() if isinstance(value, bytes) else str(value)
@@ -220,7 +197,7 @@ class Store:
         """
         names = self.key(shard, f"birth:{uuid4().hex}:names")
         staged: set[str] = set()
-        for piece in pieces_of(birth):
+        for piece in pieces_of(birth.state, birth.hours or {}, birth.inboxes):
             staged.update(name for name, _ in piece)
             args = [names.removesuffix("names"), STAGED_SECONDS, *chain.from_iterable(piece)]
             if not await self._run("stage", [self.key(shard, "meta"), names], args):
@@ -326,6 +303,19 @@ class Store:
         args = [first, last, self.key(shard, "in:")]
         found: list[bytes] = await self._run("inboxes", self._keys(shard, "inbytes"), args)
         return found
+
+    async def tail(
+        self, shard: int, token: str, fewest: int, most: int, most_bytes: int
+    ) -> tuple[int, int, list[bytes]] | None:
+        """Packed deltas of an open inbox that are worth putting together: tick, place of the first, and they."""
+        args = [token, self.key(shard, "in:"), fewest, most, most_bytes]
+        reply = await self._run("tail", self._keys(shard, "meta", "inbytes"), args)
+        return (int(reply[0]), int(reply[1]), reply[2:]) if len(reply) > 1 else None
+
+    async def compact(self, shard: int, token: str, tick: int, place: tuple[int, int, str], blob: bytes) -> bool:
+        """Put a packed delta in the place (first, how many, SHA-1) of those that add up to it. False if fenced."""
+        args = [token, self.key(shard, "in:"), tick, *place, blob]
+        return bool(await self._run("compact", self._keys(shard, "meta", "inbytes"), args))
 
     async def first_inbox(self, shard: int) -> int | None:
         """The first tick at which anything waits in the shard; None if nothing does."""

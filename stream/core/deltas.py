@@ -7,7 +7,7 @@ merging batches in any order gives the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -190,13 +190,26 @@ def unpack(blob: bytes) -> Delta:
 def merge(deltas: Iterable[Delta]) -> Delta:
     """One delta for several: counts of the same series and minute summed, in the order of (series, minute).
 
-    The result does not depend on the order of the input: records are ordered by their own fields, each once. Amounts
-    end at `CEILING`.
+    The result does not depend on the order of the input, nor on what was merged before: records are ordered by their
+    own fields, each once; of exemplars and tags there are those that count. Amounts end at `CEILING`.
     """
-    sums: dict[tuple[int, str, str, tuple[str, ...], int], list[int]] = {}
-    records: set[Record] = set()
+    total = Sum()
     for delta in deltas:
-        records.update(delta.records)
+        total.add(delta)
+    return total.delta()
+
+
+class Sum:
+    """Adds deltas up, as `merge` says."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[int, str, str, tuple[str, ...], int], list[int]] = {}
+        self._records: set[Record] = set()
+
+    def add(self, delta: Delta) -> None:
+        """Add one more."""
+        sums = self._sums
+        self._records.update(delta.records)
         for count in delta.counts:
             place = (count.kind, count.environment, count.system, count.dims, count.minute)
             known = sums.get(place)
@@ -205,8 +218,35 @@ def merge(deltas: Iterable[Delta]) -> Delta:
             else:
                 for index, amount in enumerate(count.amounts):
                     known[index] += amount
-    counts = tuple([Count(*place, _held(sums[place])) for place in sorted(sums)])
-    return Delta(counts, tuple(sorted(records, key=_encoder.encode)))
+
+    def delta(self) -> Delta:
+        """What it comes to."""
+        counts = tuple([Count(*place, _held(self._sums[place])) for place in sorted(self._sums)])
+        return Delta(counts, tuple(sorted(_needed(self._records), key=_encoder.encode)))
+
+
+def _needed(records: Iterable[Record]) -> Iterator[Record]:
+    """The records without what is let go in any case: exemplars of a larger rank, tags that are not the newest."""
+    shown: dict[tuple[int, str, str, tuple[str, ...], int], list[ExemplarRecord]] = {}
+    tags: dict[tuple[str, str], TagsRecord] = {}
+    for record in records:
+        if isinstance(record, ExemplarRecord):
+            place = (record.kind, record.environment, record.system, record.dims, record.minute)
+            shown.setdefault(place, []).append(record)
+        elif isinstance(record, TagsRecord):
+            known = tags.setdefault((record.environment, record.system), record)
+            if (record.ms, record.id, record.tags) > (known.ms, known.id, known.tags):
+                tags[record.environment, record.system] = record
+        else:
+            yield record
+    yield from tags.values()
+    for exemplars in shown.values():
+        exemplars.sort(key=_exemplar_order)
+        yield from exemplars[:EXEMPLARS_PER_MINUTE]
+
+
+def _exemplar_order(one: ExemplarRecord) -> tuple[int, str, str, bool]:
+    return one.rank, one.interaction_id, one.trace_id or "", one.trace_id is not None
 
 
 def _held(amounts: list[int]) -> tuple[int, ...]:

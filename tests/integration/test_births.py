@@ -12,7 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from stream import store as store_module
+from stream import birth_pieces
 from stream.core.layouts import LAYOUT
 from stream.store import Birth, PartitionState, Store
 from tests.unit.core.builders import START
@@ -67,8 +67,8 @@ async def test_a_large_snapshot_is_born_of_pieces_as_of_one_script(
     assert await store.birth(0, large())
     whole = await everything(store)
     ttls = [await store.redis.ttl(store.key(0, key)) for key in whole]
-    monkeypatch.setattr(store_module, "PIECE_BYTES", 64)
-    assert len(store_module.pieces_of(large())) == 9
+    monkeypatch.setattr(birth_pieces, "PIECE_BYTES", 64)
+    assert len(birth_pieces.pieces_of(large().state, large().hours or {}, large().inboxes)) == 9
     await store.redis.delete(*(store.key(0, key) for key in whole))
     assert await store.birth(0, large())
     assert await everything(store) == whole
@@ -80,7 +80,7 @@ async def test_a_birth_that_is_cut_off_leaves_nothing_half_born(
     store: Store, monkeypatch: pytest.MonkeyPatch, sent: int
 ) -> None:
     """After any piece: no shard, only keys that expire and that nobody reads; the next birth is whole, of its own."""
-    monkeypatch.setattr(store_module, "PIECE_BYTES", 64)
+    monkeypatch.setattr(birth_pieces, "PIECE_BYTES", 64)
     with monkeypatch.context() as patch:
         cut_after(store, patch, sent)
         with pytest.raises(ConnectionError):
@@ -91,7 +91,7 @@ async def test_a_birth_that_is_cut_off_leaves_nothing_half_born(
     left = await everything(store)
     assert all(key.startswith("birth:") for key in left)
     for key in left:
-        assert 0 < await store.redis.ttl(store.key(0, key)) <= store_module.STAGED_SECONDS
+        assert 0 < await store.redis.ttl(store.key(0, key)) <= birth_pieces.STAGED_SECONDS
     other = Birth(START + 5, START + 5, b"other", {(0, 11): b"eleven"})
     assert await store.birth(0, other)
     assert {key for key in await everything(store) if not key.startswith("birth:")} == {"meta", "state", "hour:0:11"}
@@ -101,7 +101,7 @@ async def test_a_shard_that_was_born_amid_another_s_pieces_stays_as_it_is(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever is slower adds nothing to it, whichever piece he was at."""
-    monkeypatch.setattr(store_module, "PIECE_BYTES", 64)
+    monkeypatch.setattr(birth_pieces, "PIECE_BYTES", 64)
     for sent in range(1, 10):
         with monkeypatch.context() as patch:
             run, left = store._run, [sent]
@@ -122,7 +122,7 @@ async def test_a_shard_that_was_born_amid_another_s_pieces_stays_as_it_is(
 
 async def test_a_birth_is_refused_when_pieces_are_gone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Redis lost, or let expire, what was sent: no shard is made of the rest, and the next attempt is whole."""
-    monkeypatch.setattr(store_module, "PIECE_BYTES", 64)
+    monkeypatch.setattr(birth_pieces, "PIECE_BYTES", 64)
     run = store._run
 
     async def losing(name: str, keys: list[str], args: Any) -> Any:

@@ -56,8 +56,15 @@ evaluations = st.builds(
 )
 moves = st.builds(lambda *args: Step("move", args), _number(WORKERS - 1), st.booleans(), evaluation_crash)
 snapshots = st.builds(lambda *args: Step("kafka_snapshot", args), _number(WORKERS - 1), _number(SHARDS - 1))
+compactions = st.builds(
+    lambda *args: Step(args[0], args[1:]),
+    st.sampled_from(["add_up", "put", "put"]), _number(WORKERS - 1), _number(SHARDS - 1),
+)  # fmt: skip
 losses = st.sampled_from([Step("redis_backup"), Step("redis_backup"), Step("redis_rollback"), Step("redis_wipe")])
-chaos = st.one_of(moves, moves, moves, reads, reads, read_alls, evaluations, evaluations, snapshots, losses)
+chaos = st.one_of(
+    *(moves, moves, moves, reads, reads, read_alls, evaluations, evaluations, snapshots, losses),
+    *(compactions, compactions),
+)
 
 
 idle_moves = st.builds(lambda *args: Step("idle_move", args), _number(WORKERS - 1), evaluation_crash)

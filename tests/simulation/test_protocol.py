@@ -120,6 +120,7 @@ MUTANTS: dict[str, dict[str, Any]] = {
     "commit before emit": {"evaluator_type": mutants.CommitThenEmit},
     "Kafka's offset as the truth": {"ingest_type": mutants.KafkaOffsetTruth},
     "no seal": {"scripts": mutants.NO_SEAL, "idle": True},
+    "no digest": {"scripts": mutants.NO_DIGEST},
     "no epoch": {"scripts": mutants.NO_EPOCH},
 }
 

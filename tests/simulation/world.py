@@ -19,6 +19,7 @@ from schemas.series import SeriesKey
 from schemas.words import CONTROLS_TOPIC
 from stream.adapters import Decoder, Limits, decode_controls
 from stream.adapters.otlp import OtlpReader
+from stream.compaction import Addition, Compactor
 from stream.core.checkpoint import Checkpoint, LayoutError, load, readable, save
 from stream.core.deltas import Delta
 from stream.core.fold import Batch, PartitionFold, ShardMap
@@ -77,6 +78,7 @@ class Worker:
     points: Points
     ingest: Ingest
     evaluators: dict[int, ShardEvaluator] = field(default_factory=dict)
+    additions: dict[int, tuple[ShardEvaluator, Addition]] = field(default_factory=dict)
     resumed: bool = False
 
 
@@ -108,6 +110,7 @@ class World:
         self._born = 0
         self._loading: ShardEvaluator | None = None
         self.rebuilt = 0
+        self.compacted = 0
         self.damaged = False
         self.workers = [self._fresh() for _ in range(WORKERS)]
 
@@ -224,6 +227,7 @@ class World:
             await self.redis.delete(self.store.key(shard, "lease"))
             settings = EvaluateSettings(LATENESS_MS, 0, self.checkpoint_ticks, 60_000)
             evaluator = self._types[1](self.store, shard, who.name, make_machine, self._publish, settings, who.points)
+            evaluator.compactor = Compactor(self.store, shard, fewest=2)
             self._loading = evaluator
             if not await evaluator.acquire():
                 return
@@ -246,6 +250,21 @@ class World:
         if ends is not None:
             checkpoint = save(evaluator.machine, all_hours=True)
             self.pieces += [r.value for r in to_records(shard, SHARDS, len(self.pieces) % 2, checkpoint, *ends)]
+
+    async def add_up(self, worker: int, shard: int) -> None:
+        """A worker that holds the shard reads what may be put together, and comes to write it later, or never."""
+        who = self.workers[worker]
+        evaluator = who.evaluators.get(shard)
+        addition = await evaluator.compactor.read(evaluator.token) if evaluator is not None else None
+        if evaluator is not None and addition is not None:
+            who.additions[shard] = (evaluator, addition)
+
+    async def put(self, worker: int, shard: int) -> None:
+        """It writes what it had added up, perhaps for the second time, whatever has happened meanwhile."""
+        found = self.workers[worker].additions.get(shard)
+        if found is not None:
+            evaluator, addition = found
+            self.compacted += await evaluator.compactor.write(evaluator.token, addition)
 
     async def older_version(self) -> None:
         """All that is stored is as the version before this one would have stored it."""

@@ -54,7 +54,7 @@ class Shards:
         async def nothing() -> None:
             return
 
-        one.acquire, one.advance, one.renew, one.release = acquire, advance, nothing, nothing
+        one.acquire, one.advance, one.renew, one.release, one.compact = acquire, advance, nothing, nothing, nothing
         return one
 
 

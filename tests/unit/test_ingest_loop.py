@@ -13,12 +13,12 @@ from aiokafka.errors import KafkaConnectionError
 
 from stream import ingest_loop
 from stream.clock import EngineClock
-from stream.core.ticks import NEVER
+from stream.core.ticks import MINUTE_MS, NEVER
 from stream.ingest_loop import TopicShrunk, name_of
 from stream.restore import Starts
 from stream.store import PartitionState
 from tests.support.ingest_loops import TP0, TP1, make, store_without_servers, two_logs
-from tests.support.memory_store import START_MS, MemoryStore, log
+from tests.support.memory_store import SHARDS, START_MS, MemoryStore, log
 
 
 @pytest.fixture
@@ -213,3 +213,35 @@ async def test_a_partition_with_only_old_records_starts_at_its_end(store: Memory
     consumer.offsets_for_times = _nothing_that_new  # type: ignore[attr-defined]
     await loop.on_partitions_assigned([TP0, TP1])
     assert consumer.positions == {TP0: 6, TP1: 3}
+
+
+@pytest.mark.parametrize(("clock", "notes"), [("wall", 2), ("stream", 0)])
+async def test_what_lets_a_tick_pass_is_noted_at_once(monkeypatch: pytest.MonkeyPatch, clock: str, notes: int) -> None:
+    """Somebody waits for its verdicts; between ticks there is time. On the telemetry's own clock no moment is known."""
+    store = store_without_servers(monkeypatch)
+    now = [START_MS + 70 * MINUTE_MS + 30_000]
+    loop, consumer, _ = make(store, two_logs(), clock)
+    monkeypatch.setattr(loop, "_wall_ms", lambda: now[0])
+    await loop.ingest.resume({name_of(TP0): 0, name_of(TP1): 0})
+    await loop.ingest.process({name_of(tp): records for tp, records in consumer.logs.items()})
+    consumer.positions = {TP0: 6, TP1: 3}
+    consumer.polled_ms = now[0]
+
+    async def after(seconds: float) -> int:
+        """How often it was noted by then, where it is not time to note it anyway."""
+        now[0] = START_MS + 71 * MINUTE_MS + round(seconds * 1000)
+        consumer.polled_ms = now[0]
+        await loop._touch(due=False)
+        return len(store.notes) // SHARDS
+
+    await loop._touch(due=True)
+    began = len(store.notes) // SHARDS
+    assert await after(7.0) == began, "lateness and grace are over, and a fetch may have waited for so long"
+    assert await after(7.1) == began + min(notes, 1)
+    assert await after(7.2) == began + min(notes, 1), "once is enough"
+    assert await after(66.9) == began + min(notes, 1)
+    consumer.polled_ms -= 1000
+    now[0] += 300
+    await loop._touch(due=False)
+    assert len(store.notes) // SHARDS == began + min(notes, 1), "the broker has not said so yet"
+    assert await after(67.1) == began + notes

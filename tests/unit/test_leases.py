@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from stream import evaluate_loop
 from stream.evaluate import Fenced
@@ -42,6 +43,9 @@ class Turn:
     async def release(self) -> None:
         await self.bench.before_release()
         self.bench.released.append(self.shard)
+
+    async def compact(self) -> None:
+        """There is nothing to put together."""
 
     async def advance(self) -> int:
         self.bench.turns.append(self.shard)
@@ -93,6 +97,7 @@ class Bench:
 
 async def test_leases_are_kept_while_another_shard_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the first shard catches up, the second one's lease is renewed, so that it comes to its turn."""
+    monkeypatch.setattr(evaluate_loop, "AT_ONCE", 1)
     monkeypatch.setattr(evaluate_loop, "LEASE_ROUND_SECONDS", 0.001)
     bench = Bench()
     running = asyncio.create_task(bench.loop.run(bench.stop))
@@ -109,6 +114,7 @@ async def test_the_lease_of_a_shard_that_hangs_runs_out(monkeypatch: pytest.Monk
     """It is for another worker to try, while those that wait for their turn here are kept."""
     monkeypatch.setattr(evaluate_loop, "LEASE_ROUND_SECONDS", 0.001)
     monkeypatch.setattr(evaluate_loop, "HANGS_SECONDS", 0.0)
+    monkeypatch.setattr(evaluate_loop, "AT_ONCE", 1)
     bench = Bench()
     running = asyncio.create_task(bench.loop.run(bench.stop))
     async with asyncio.timeout(10):
@@ -152,6 +158,34 @@ async def test_a_failure_of_the_renewal_is_not_kept_quiet(monkeypatch: pytest.Mo
         bench.broken = ZeroDivisionError("a defect")
         with pytest.raises(ZeroDivisionError):
             await running
+
+
+async def test_a_shard_that_waits_does_not_hold_up_the_next() -> None:
+    """While the first one waits for a server, the second one has its turn, which ends the loop here."""
+    bench = Bench()
+    running = asyncio.create_task(bench.loop.run(bench.stop))
+    async with asyncio.timeout(10):
+        await bench.stop.wait()
+        assert bench.turns == [0, 1] or bench.turns == [1, 0]
+        bench.enough.set()
+        await running
+
+
+async def test_what_cannot_be_borne_goes_before_what_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two failures in one round: a Redis that is away is waited for, a defect must end the loop. All have ended."""
+    bench = Bench()
+    ended = []
+
+    async def fail(turn: Turn) -> int:
+        await asyncio.sleep(0)
+        ended.append(turn.shard)
+        raise RedisConnectionError if turn.shard == 0 else ZeroDivisionError
+
+    monkeypatch.setattr(Turn, "advance", fail)
+    async with asyncio.timeout(10):
+        with pytest.raises(ZeroDivisionError):
+            await bench.loop.run(bench.stop)
+    assert sorted(ended) == [0, 1]
 
 
 async def _no_ticks(_turn: Turn) -> int:

@@ -8,7 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.series import COUNTERS, KINDS
-from stream.core.deltas import CEILING, Count, Delta, join_packed, merge, pack, unpack
+from stream.core.deltas import (
+    CEILING,
+    EXEMPLARS_PER_MINUTE,
+    Count,
+    Delta,
+    ExemplarRecord,
+    TagsRecord,
+    join_packed,
+    merge,
+    pack,
+    unpack,
+)
 from tests.unit.core.builders import START, breaker, count, deployment, exemplar, key, score
 
 counts = st.builds(
@@ -23,6 +34,14 @@ records = st.builds(
     st.sampled_from([score, breaker, exemplar, deployment]),
     st.integers(0, 3),
 )
+shown = st.builds(
+    lambda name, minute, rank: exemplar(f"i{rank}", START + minute, rank, key(name=name)),
+    st.sampled_from("ab"), st.integers(0, 1), st.integers(0, 9),
+)  # fmt: skip
+tags = st.builds(
+    lambda ms, number, system, team: TagsRecord(f"i{number}", ms, "production", system, (("team", team),)),
+    st.integers(0, 3), st.integers(0, 3), st.sampled_from("xy"), st.sampled_from("ab"),
+)  # fmt: skip
 deltas = st.builds(lambda c, r: Delta(tuple(c), tuple(r)), st.lists(counts, max_size=6), st.lists(records, max_size=4))
 
 
@@ -53,7 +72,27 @@ def test_merge_sums_counts_and_keeps_each_record_once(parts) -> None:
         same = [c.amounts for c in everything if (c.kind, c.dims, c.minute) == (found.kind, found.dims, found.minute)]
         assert found.amounts == tuple(min(sum(column), CEILING) for column in zip(*same, strict=True))
     assert len(merged.records) == len(set(merged.records))
-    assert set(merged.records) == {record for d in parts for record in d.records}
+    given = {record for d in parts for record in d.records}
+    assert set(merged.records) <= given
+    assert {r for r in given if not isinstance(r, ExemplarRecord | TagsRecord)} <= set(merged.records)
+
+
+@given(st.lists(st.lists(st.one_of(shown, tags), max_size=8), max_size=6), st.integers(0, 6))
+def test_merge_keeps_the_exemplars_and_tags_that_count(batches, cut) -> None:
+    """The first two of each series and minute, and each system's newest tags, however it was merged before."""
+    parts = [Delta((), tuple(batch)) for batch in batches]
+    given = {record for batch in batches for record in batch}
+    wanted = set()
+    for place in {r.series() for r in given if isinstance(r, ExemplarRecord)}:
+        here = [r for r in given if isinstance(r, ExemplarRecord) and r.series() == place]
+        for minute in {r.minute for r in here}:
+            ordered = sorted((r.rank, r.interaction_id, r) for r in here if r.minute == minute)
+            wanted |= {r for _, _, r in ordered[:EXEMPLARS_PER_MINUTE]}
+    tagged = [r for r in given if isinstance(r, TagsRecord)]
+    for system in {r.system for r in tagged}:
+        wanted.add(max((r for r in tagged if r.system == system), key=lambda r: (r.ms, r.id, r.tags)))
+    assert set(merge(parts).records) == wanted
+    assert set(merge([merge(parts[:cut]), *parts[cut:]]).records) == wanted
 
 
 @given(deltas)

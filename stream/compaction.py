@@ -1,0 +1,113 @@
+"""Compaction: the deltas of an inbox that is still open, put together while its minute runs.
+
+Every batch of every worker leaves a delta in every shard that it touches, some thousand in a minute of steady load, and
+all of them are read at the same moment: when the tick comes, and someone waits for its verdict. Deltas are sums, so
+whoever holds the shard adds them up beforehand. Less is left to be done at the tick, less to be held by Redis until the
+next checkpoint, and less to be read again at a recovery.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from stream.core.deltas import Sum, pack, unpack
+from stream.store import Store
+
+FEWEST: Final = 32
+"""Deltas that are worth being put together."""
+
+MOST: Final = 512
+MOST_BYTES: Final = 512 * 1024
+"""What is put together at once, so that nothing else waits for long."""
+
+EVERY_SECONDS: Final = 1.0
+WORTH: Final = 0.7
+"""Put together, deltas must take no more than this share of their bytes. Where there are about as many series as events
+they take as many, and the work would be done twice: it is then tried with twice as many, and at last not for a while.
+"""
+
+REST_SECONDS: Final = 60.0
+
+COUNTS_AT_ONCE: Final = 2_000
+"""Counts that are added up before others on the event loop get a turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """What `count` deltas of an inbox, from place `first` on, add up to; they have `size` bytes, SHA-1 `digest`."""
+
+    tick: int
+    first: int
+    count: int
+    digest: str
+    size: int
+    blob: bytes
+
+
+class Compactor:
+    """Compacts the open inboxes of one shard."""
+
+    def __init__(self, store: Store, shard: int, fewest: int = FEWEST) -> None:
+        self._store = store
+        self._shard = shard
+        self._least = self._fewest = fewest
+        self._due = 0.0
+
+    def due(self, now: float) -> bool:
+        """Whether it is time to look, on the monotonic clock, in seconds."""
+        return now >= self._due
+
+    async def step(self, token: str, now: float) -> bool:
+        """Put together what is worth it, at most `MOST_BYTES` of it; whether anything was. Raises RedisError."""
+        self._due = now + EVERY_SECONDS
+        addition = await self.read(token)
+        if addition is None:
+            return False
+        if len(addition.blob) > WORTH * addition.size:
+            self._fewest *= 2
+            if self._fewest > MOST:
+                self._fewest, self._due = self._least, now + REST_SECONDS
+            return False
+        self._fewest = max(self._fewest // 2, self._least)
+        done = await self.write(token, addition)
+        if done:
+            self._due = now
+        return done
+
+    async def read(self, token: str) -> Addition | None:
+        """What may be put together; None where there is too little, or what nobody can read."""
+        found = await self._store.tail(self._shard, token, self._fewest, MOST, MOST_BYTES)
+        blob = await added_up(found[2]) if found is not None else None
+        if found is None or blob is None:
+            return None
+        tick, first, blobs = found
+        whole = b"".join(blobs)
+        digest = hashlib.sha1(whole, usedforsecurity=False).hexdigest()
+        return Addition(tick, first, len(blobs), digest, len(whole), blob)
+
+    async def write(self, token: str, addition: Addition) -> bool:
+        """Put the sum in the place of what it is the sum of; False, and nothing changed, where that is not there."""
+        place = (addition.first, addition.count, addition.digest)
+        return await self._store.compact(self._shard, token, addition.tick, place, addition.blob)
+
+
+async def added_up(blobs: Sequence[bytes]) -> bytes | None:
+    """One packed delta for several; None if one cannot be read: whoever evaluates the tick is to find that."""
+    total, counts = Sum(), 0
+    for blob in blobs:
+        try:
+            delta = unpack(blob)
+        except (msgspec.MsgspecError, ValueError):
+            return None
+        total.add(delta)
+        counts += len(delta.counts)
+        if counts > COUNTS_AT_ONCE:
+            counts = 0
+            await asyncio.sleep(0)
+    return pack(total.delta())

@@ -1,11 +1,12 @@
 """Whether the engine's memory stays where it is at full load, how fast it ends, and that nothing is lost by that.
 
-`python -m benchmarks.soak [--minutes M] [--series 10x] [--json]`. One worker reads as fast as it can: a producer keeps
-some ten thousand records waiting for it, stamped with the present. Resident memory is looked at every five seconds; the
-slope is that of a straight line through what comes after the warm-up, in per cent of its mean in ten minutes; if
-that is ten minutes or more, a slope above one per cent fails. At the end the worker gets SIGTERM amid the load; then
-another one reads the rest, and the windows are counted. Kafka and Redis are embedded, or those of `MIDWATCH_KAFKA` and
-`MIDWATCH_REDIS`.
+`python -m benchmarks.soak [--minutes M] [--series 10x] [--history M] [--json]`. The worker first reads some hours of
+the past, so that the two hours of minutes and exemplars that it keeps are full. Then it reads as fast as it can: a
+producer keeps some ten thousand records waiting for it, stamped with the present. Resident memory is looked at every
+five seconds; the slope is that of a straight line through what comes after the warm-up, in per cent of its mean in ten
+minutes; if that is ten minutes or more, a slope above one per cent fails. At the end the worker gets SIGTERM amid the
+load; then another one reads the rest, and the windows are counted. Kafka and Redis are embedded, or those of
+`MIDWATCH_KAFKA` and `MIDWATCH_REDIS`.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +39,9 @@ from stream.topics import create_topics, plan_topics
 SAMPLE_SECONDS: Final = 5.0
 WARM_UP_SHARE: Final = 0.3
 """The share of the time that counts as warm-up: caches fill, the first hour's block is made."""
+
+HISTORY_MINUTES: Final = 150
+"""More than a worker keeps by the minute."""
 
 MOST_WAITING: Final = 60_000
 """Records that wait for the worker, at the most: below, more are sent."""
@@ -58,6 +63,7 @@ class Found:
     """What was measured: (seconds, resident bytes, records read) from the start on, and what came of the end."""
 
     samples: list[tuple[float, int, float]] = field(default_factory=list)
+    inbox_bytes: list[float] = field(default_factory=list)
     sent: int = 0
     counted: int = 0
     shutdown_seconds: float = 0.0
@@ -143,7 +149,7 @@ async def make_topics(settings: Settings) -> None:
         await admin.close()
 
 
-async def soak(minutes: float, series: int, kafka: str, redis: str, folder: Path) -> Found:
+async def soak(minutes: float, series: int, history: int, kafka: str, redis: str, folder: Path) -> Found:
     """The whole run."""
     port, found = free_port(), Found()
     config, settings = settings_at(folder, kafka, redis, port)
@@ -157,6 +163,8 @@ async def soak(minutes: float, series: int, kafka: str, redis: str, folder: Path
         ) as producer,
     ):
         await worker.start()
+        await _send_history(producer, load, worker, session, found, history)
+        await _until_read(worker, session)
         sending = asyncio.create_task(_send(producer, load, worker, session, found, stop))
         await _sample(worker, session, minutes * 60, found)
         found.waiting_at_the_end = int(await worker.metric(session, "midwatch_consumer_lag_records") or 0)
@@ -168,6 +176,33 @@ async def soak(minutes: float, series: int, kafka: str, redis: str, folder: Path
         await worker.stop()
     found.counted = await counted(settings)
     return found
+
+
+async def _send_history(
+    producer: AIOKafkaProducer, load: Load, worker: Worker, session: aiohttp.ClientSession, found: Found, minutes: int
+) -> None:
+    """Send the minutes before the present, and wait for the worker where it falls behind."""
+    began = time.time_ns() // 60_000_000_000 - minutes
+    for minute in range(began, began + minutes):
+        while (await worker.metric(session, "midwatch_consumer_lag_records") or 0) > MOST_WAITING:
+            worker.check()
+            await asyncio.sleep(0.1)
+        stored = []
+        for number, batch in enumerate(batched(load.history(minute * 60_000), BATCH)):
+            stored.append(await _send_batch(producer, batch, minute * 60_000, number % PARTITIONS))
+            found.sent += len(batch)
+        await asyncio.gather(*stored)
+
+
+async def _send_batch(
+    producer: AIOKafkaProducer, values: Iterable[bytes], time_ms: int, partition: int
+) -> asyncio.Future[Any]:
+    batch = producer.create_batch()
+    for value in values:
+        if batch.append(key=None, value=value, timestamp=time_ms) is None:
+            raise RuntimeError("the batch is too small for its events")
+    stored: asyncio.Future[Any] = await producer.send_batch(batch, "agent.interactions", partition=partition)
+    return stored
 
 
 async def _send(
@@ -187,11 +222,7 @@ async def _send(
         now = time.time_ns() // 1_000_000
         stored = []
         for partition in range(PARTITIONS):
-            batch = producer.create_batch()
-            for value in load.events(BATCH, now):
-                if batch.append(key=None, value=value, timestamp=now) is None:
-                    raise RuntimeError("the batch is too small for its events")
-            stored.append(await producer.send_batch(batch, "agent.interactions", partition=partition))
+            stored.append(await _send_batch(producer, load.events(BATCH, now), now, partition))
         await asyncio.gather(*stored)
         found.sent += PARTITIONS * BATCH
         ahead += PARTITIONS * BATCH
@@ -204,6 +235,7 @@ async def _sample(worker: Worker, session: aiohttp.ClientSession, seconds: float
         read = await worker.metric(session, "midwatch_records_read_total")
         if read is not None:
             found.samples.append((at, worker.resident(), read))
+            found.inbox_bytes.append(await worker.metric(session, "midwatch_inbox_bytes") or 0.0)
         if len(found.samples) % 12 == 1:
             print(f"{at:6.0f} s {worker.resident() / 2**20:8.1f} MiB, {found.sent:,} sent", file=sys.stderr, flush=True)
         await asyncio.sleep(SAMPLE_SECONDS)
@@ -217,6 +249,12 @@ async def _until_read(worker: Worker, session: aiohttp.ClientSession) -> None:
             lag = await worker.metric(session, "midwatch_consumer_lag_records")
             calm = calm + 1 if lag == 0 else 0
             await asyncio.sleep(1)
+
+
+def batched(values: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
+    """The values, so many at a time."""
+    while batch := list(islice(values, size)):
+        yield batch
 
 
 def slope(samples: Sequence[tuple[float, int, float]]) -> float:
@@ -240,6 +278,7 @@ def summary(found: Found, minutes: float, series: int) -> dict[str, Any]:
         "resident_mib_after_warm_up": round(first[1] / 2**20, 1),
         "resident_mib_at_the_end": round(last[1] / 2**20, 1),
         "slope_percent_per_10_minutes": round(slope(settled), 2),
+        "inboxes_mib_at_the_most": round(max(found.inbox_bytes, default=0.0) / 2**20, 1),
         "records_waiting_at_the_end": found.waiting_at_the_end,
         "shutdown_seconds": round(found.shutdown_seconds, 2),
         "exit_code": found.exit_code,
@@ -253,10 +292,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30.0, help="how long, 30 if not given")
     parser.add_argument("--series", type=series_of, default=10_000, help="flows: a number, or 10x for ten times 1,000")
+    parser.add_argument("--history", type=int, default=HISTORY_MINUTES, help="minutes of the past to begin with")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     chosen = parser.parse_args()
     with servers(embedded=True) as at, tempfile.TemporaryDirectory(prefix="midwatch-soak-") as folder:
-        found = asyncio.run(soak(chosen.minutes, chosen.series, at.kafka, at.redis, Path(folder)))
+        found = asyncio.run(soak(chosen.minutes, chosen.series, chosen.history, at.kafka, at.redis, Path(folder)))
     figures = summary(found, chosen.minutes, chosen.series)
     if chosen.json:
         print(json.dumps(figures))

@@ -54,6 +54,14 @@ class Load:
             yield b'{"type":"interaction","id":"s%d",' % number + head + self._parts[place]
         self._number += count
 
+    def history(self, now_ms: int) -> Iterator[bytes]:
+        """A minute of the past: of each flow an interaction, and two escalated ones, as many as a minute shows."""
+        head = f'"time":"{rfc3339(now_ms)}'.encode()
+        plain, escalated = range(self._series), range(self._series, 2 * self._series)
+        for place in (*plain, *escalated, *escalated):
+            yield b'{"type":"interaction","id":"s%d",' % self._number + head + self._parts[place]
+            self._number += 1
+
 
 async def counted(settings: Settings) -> int:
     """Interactions in the windows of all flows, as Redis holds them: checkpoints and the inboxes behind them."""

@@ -23,7 +23,7 @@ FEWEST: Final = 32
 """Deltas that are worth being put together."""
 
 MOST: Final = 512
-MOST_BYTES: Final = 512 * 1024
+MOST_BYTES: Final = 1024 * 1024
 """What is put together at once, so that nothing else waits for long."""
 
 EVERY_SECONDS: Final = 1.0

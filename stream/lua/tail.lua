@@ -15,8 +15,12 @@ table.sort(ticks)
 for _, tick in ipairs(ticks) do
   local name = string.format('%.0f', tick)
   local key = ARGV[2] .. name
-  if redis.call('LLEN', key) >= tonumber(ARGV[3]) then
-    local blobs, behind = redis.call('LRANGE', key, 0, tonumber(ARGV[4]) - 1), 0
+  local length, fewest = redis.call('LLEN', key), tonumber(ARGV[3])
+  if length >= fewest then
+    -- No more is looked at than could be taken, by the average of all: there may be very many, and large ones.
+    local average = math.max(tonumber(redis.call('HGET', KEYS[2], name) or '0') / length, 1)
+    local most = math.min(tonumber(ARGV[4]), math.max(2 * fewest, math.ceil(2 * tonumber(ARGV[5]) / average)))
+    local blobs, behind = redis.call('LRANGE', key, 0, most - 1), 0
     for _, blob in ipairs(blobs) do behind = behind + #blob end
     local first = 1
     while first < #blobs and #blobs[first] > behind - #blobs[first] do
@@ -29,7 +33,7 @@ for _, tick in ipairs(ticks) do
       if room < 0 and at > first + 1 then break end
       answer[#answer + 1] = blobs[at]
     end
-    if #answer - 2 >= tonumber(ARGV[3]) or (room < 0 and #answer > 3) then return answer end
+    if #answer - 2 >= fewest or (room < 0 and #answer > 3) then return answer end
   end
 end
 return {}

@@ -82,7 +82,7 @@ def test_merge_keeps_the_exemplars_and_tags_that_count(batches, cut) -> None:
     """The first two of each series and minute, and each system's newest tags, however it was merged before."""
     parts = [Delta((), tuple(batch)) for batch in batches]
     given = {record for batch in batches for record in batch}
-    wanted = set()
+    wanted: set[ExemplarRecord | TagsRecord] = set()
     for place in {r.series() for r in given if isinstance(r, ExemplarRecord)}:
         here = [r for r in given if isinstance(r, ExemplarRecord) and r.series() == place]
         for minute in {r.minute for r in here}:

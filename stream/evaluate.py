@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from stream.compaction import Compactor
+from stream.compaction import Compactor, added_up
 from stream.core.checkpoint import Checkpoint, load, mark_clean, save
 from stream.core.deltas import Delta, unpack
 from stream.core.layouts import LayoutError
@@ -26,7 +26,11 @@ from stream.store import Store
 from stream.watermark import watermark_ms
 
 CHUNK_TICKS: Final = 60
-"""Ticks that are sealed and read at once when catching up."""
+CHUNK_BYTES: Final = 16 * 1024 * 1024
+"""Ticks that are sealed and read at once when catching up, and the most bytes in their inboxes, if these are several."""
+
+LARGE: Final = 1024 * 1024
+"""Bytes of an inbox from which on it is added up bit by bit: nothing else gets a turn while the machine does it."""
 
 Publish = Callable[[Sequence[Outcome]], Awaitable[None]]
 
@@ -119,7 +123,7 @@ class ShardEvaluator:
             load(self.machine, *stored)
         done = self._checkpoint
         while done < self.committed:
-            upto = min(self.committed, done + CHUNK_TICKS) if done else self.committed
+            upto = await self._end_of_chunk(done, self.committed)
             inboxes = await self._seal(upto, done + 1)
             for _ in self.machine.run(inboxes, upto):
                 await self._breathe()
@@ -140,7 +144,7 @@ class ShardEvaluator:
         target = NEVER if self.watermark_ms == NEVER else tick_of(self.watermark_ms)
         if self.committed >= target:
             return 0
-        return await self._advance_to(await self._end_of_chunk(target))
+        return await self._advance_to(await self._end_of_chunk(self.committed, target))
 
     async def compact(self) -> None:
         """Put together what waits for the next ticks, if it is time to."""
@@ -148,13 +152,18 @@ class ShardEvaluator:
         if self.compactor.due(now):
             await self.compactor.step(self.token, now)
 
-    async def _end_of_chunk(self, target: int) -> int:
+    async def _end_of_chunk(self, start: int, target: int) -> int:
         """Up to which tick to go at once. A shard begins at its first event, however far back that is."""
-        start = self.committed
+        sizes = await self.store.inbox_sizes(self.shard)
         if not start:
-            first = await self.store.first_inbox(self.shard)
-            start = first - 1 if first is not None else target
-        return min(target, start + CHUNK_TICKS)
+            start = min(sizes, default=target + 1) - 1
+        end, room = min(target, start + CHUNK_TICKS), CHUNK_BYTES
+        for tick, size in sizes.items():
+            if start < tick <= end:
+                room -= size
+                if room < 0 and room + size < CHUNK_BYTES:
+                    return tick - 1
+        return end
 
     async def _advance_to(self, upto: int) -> int:
         inboxes = await self._seal(upto, self.committed + 1)
@@ -203,7 +212,12 @@ class ShardEvaluator:
         inboxes = await self.store.seal(self.shard, self.token, upto, first, self.committed)
         if inboxes is None:
             raise Fenced(f"the epoch of shard {self.shard} is over, or it is no longer at tick {self.committed}")
-        self._since_checkpoint += sum(len(blob) for blobs in inboxes.values() for blob in blobs)
+        for tick, blobs in inboxes.items():
+            size = sum(map(len, blobs))
+            self._since_checkpoint += size
+            total = await added_up(blobs) if size > LARGE else None
+            if total is not None:  # Of what cannot be read the unpacking tells.
+                inboxes[tick] = [total]
         return {tick: _unpacked(blobs, self.shard) for tick, blobs in inboxes.items()}
 
 

@@ -30,6 +30,9 @@ LEASE_ROUND_SECONDS: Final = 1.0
 WORKER_TTL_MS: Final = 10_000
 HEARTBEAT_SECONDS: Final = 1.0
 SNAPSHOT_SECONDS: Final = 300.0
+SNAPSHOT_BYTES: Final = 16 * 1024 * 1024
+"""With more than this in a shard's open inboxes its snapshot waits: what is open is read and sent at one moment."""
+
 BACK_OFF_SECONDS: Final = 1.0
 AT_ONCE: Final = 4
 """Shards that are moved on at once: while one waits for Redis or for Kafka, another one counts."""
@@ -241,6 +244,9 @@ class EvaluateLoop:
 
     async def _snapshot(self, shard: int, held: _Held) -> None:
         evaluator = held.evaluator
+        sizes = await self._store.inbox_sizes(shard)
+        if sum(size for tick, size in sizes.items() if tick > evaluator.committed) > SNAPSHOT_BYTES:
+            return
         ends = await self._store.open_ends(shard, evaluator.token, evaluator.committed)
         if ends is None:
             return

@@ -39,6 +39,9 @@ from stream.redis_scripts import Script
 HOUR_TTL_SECONDS: Final = (HOURS + 10 * 24) * 3600
 """An hour outlives the longest window by ten days, so that an engine that was off for a week finds it still there."""
 UNREADABLE_SECONDS: Final = 28 * 24 * 3600
+INBOX_BYTES: Final = 1024 * 1024
+"""What is read of inboxes at once."""
+
 SCRIPTS: Final = (
     *("ingest", "touch", "register", "birth", "acquire", "renew", "seal", "commit", "snapshot", "forget"),
     *("inboxes", "living", "snapped", "stage", "tail", "compact"),
@@ -290,13 +293,23 @@ class Store:
     ) -> dict[int, list[bytes]] | None:
         """Seal up to a tick; the inboxes of the ticks `first` to `upto` that have one.
 
-        None if fenced, or if another tick is committed than the caller believes.
+        None if fenced, or if another tick is committed than the caller believes. Large inboxes are read in pieces: on
+        a busy event loop a reply of many megabytes takes longer than a client waits for it. Raises RedisError.
         """
-        args = [token, upto, first, self.key(shard, "in:"), "" if committed is None else committed]
+        args = [token, upto, first, self.key(shard, "in:"), "" if committed is None else committed, INBOX_BYTES]
         reply = await self._run("seal", self._keys(shard, "meta", "inbytes"), args)
         if reply[0] == 0:
             return None
-        return {int(tick): list(blobs) for tick, blobs in zip(reply[1::2], reply[2::2], strict=True)}
+        found = {}
+        for tick, count, size, blobs in zip(reply[1::4], reply[2::4], reply[3::4], reply[4::4], strict=True):
+            key, step = self.key(shard, f"in:{int(tick)}"), max(INBOX_BYTES * count // max(size, 1), 1)
+            while len(blobs) < count:
+                piece: Any = await self.redis.lrange(key, len(blobs), len(blobs) + step - 1)
+                if not piece:
+                    raise RedisError(f"what shard {shard} had for tick {int(tick)} is gone: Redis has lost it")
+                blobs += piece
+            found[int(tick)] = blobs
+        return found
 
     async def inboxes(self, shard: int, first: int, last: int) -> list[bytes]:
         """What becomes visible from tick `first` to tick `last`, packed, in order; nothing is changed."""
@@ -317,10 +330,10 @@ class Store:
         args = [token, self.key(shard, "in:"), tick, *place, blob]
         return bool(await self._run("compact", self._keys(shard, "meta", "inbytes"), args))
 
-    async def first_inbox(self, shard: int) -> int | None:
-        """The first tick at which anything waits in the shard; None if nothing does."""
-        fields: Any = await self.redis.hkeys(self.key(shard, "inbytes"))
-        return min((int(field) for field in fields), default=None)
+    async def inbox_sizes(self, shard: int) -> dict[int, int]:
+        """The ticks at which anything waits in the shard, ascending, each with its bytes."""
+        fields: Any = await self.redis.hgetall(self.key(shard, "inbytes"))
+        return dict(sorted((int(tick), int(size)) for tick, size in fields.items()))
 
     async def commit(
         self, shard: int, token: str, expected: int, tick: int, checkpoint: Checkpoint | None = None

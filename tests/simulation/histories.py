@@ -57,8 +57,8 @@ evaluations = st.builds(
 moves = st.builds(lambda *args: Step("move", args), _number(WORKERS - 1), st.booleans(), evaluation_crash)
 snapshots = st.builds(lambda *args: Step("kafka_snapshot", args), _number(WORKERS - 1), _number(SHARDS - 1))
 compactions = st.builds(
-    lambda *args: Step(args[0], args[1:]),
-    st.sampled_from(["add_up", "put", "put"]), _number(WORKERS - 1), _number(SHARDS - 1),
+    lambda *args: Step("compact", args),
+    _number(WORKERS - 1), _number(SHARDS - 1), st.sampled_from(["nothing", "reading", "rollback"]), st.booleans(),
 )  # fmt: skip
 losses = st.sampled_from([Step("redis_backup"), Step("redis_backup"), Step("redis_rollback"), Step("redis_wipe")])
 chaos = st.one_of(

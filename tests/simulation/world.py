@@ -19,7 +19,7 @@ from schemas.series import SeriesKey
 from schemas.words import CONTROLS_TOPIC
 from stream.adapters import Decoder, Limits, decode_controls
 from stream.adapters.otlp import OtlpReader
-from stream.compaction import Addition, Compactor
+from stream.compaction import Compactor
 from stream.core.checkpoint import Checkpoint, LayoutError, load, readable, save
 from stream.core.deltas import Delta
 from stream.core.fold import Batch, PartitionFold, ShardMap
@@ -78,7 +78,6 @@ class Worker:
     points: Points
     ingest: Ingest
     evaluators: dict[int, ShardEvaluator] = field(default_factory=dict)
-    additions: dict[int, tuple[ShardEvaluator, Addition]] = field(default_factory=dict)
     resumed: bool = False
 
 
@@ -251,19 +250,22 @@ class World:
             checkpoint = save(evaluator.machine, all_hours=True)
             self.pieces += [r.value for r in to_records(shard, SHARDS, len(self.pieces) % 2, checkpoint, *ends)]
 
-    async def add_up(self, worker: int, shard: int) -> None:
-        """A worker that holds the shard reads what may be put together, and comes to write it later, or never."""
-        who = self.workers[worker]
-        evaluator = who.evaluators.get(shard)
-        addition = await evaluator.compactor.read(evaluator.token) if evaluator is not None else None
-        if evaluator is not None and addition is not None:
-            who.additions[shard] = (evaluator, addition)
+    async def compact(self, worker: int, shard: int, between: str, again: bool) -> None:
+        """A worker that holds the shard adds up what waits in it, and writes that when something else has happened.
 
-    async def put(self, worker: int, shard: int) -> None:
-        """It writes what it had added up, perhaps for the second time, whatever has happened meanwhile."""
-        found = self.workers[worker].additions.get(shard)
-        if found is not None:
-            evaluator, addition = found
+        With `again` it writes it once more, after everything was read: as if it had not heard the answer.
+        """
+        evaluator = self.workers[worker].evaluators.get(shard)
+        addition = await evaluator.compactor.read(evaluator.token) if evaluator is not None else None
+        if evaluator is None or addition is None:
+            return
+        if between == "rollback":
+            await self.redis_rollback()
+        if between != "nothing":
+            await self.read_all(1 - worker)
+        self.compacted += await evaluator.compactor.write(evaluator.token, addition)
+        if again:
+            await self.read_all(worker)
             self.compacted += await evaluator.compactor.write(evaluator.token, addition)
 
     async def older_version(self) -> None:

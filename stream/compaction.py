@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+import structlog
+from redis.exceptions import ResponseError
 
 from stream.core.deltas import Sum, pack, unpack
 from stream.store import Store
@@ -38,6 +40,9 @@ COUNTS_AT_ONCE: Final = 2_000
 """Counts that are added up before others on the event loop get a turn."""
 
 
+log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.compaction")
+
+
 @dataclass(frozen=True, slots=True)
 class Addition:
     """What `count` deltas of an inbox, from place `first` on, add up to; they have `size` bytes, SHA-1 `digest`."""
@@ -56,6 +61,8 @@ class Compactor:
     def __init__(self, store: Store, shard: int, fewest: int = FEWEST) -> None:
         self._store = store
         self._shard = shard
+        self._keys = [store.key(shard, name) for name in ("meta", "inbytes")]
+        self._prefix = store.key(shard, "in:")
         self._least = self._fewest = fewest
         self._due = 0.0
 
@@ -64,37 +71,50 @@ class Compactor:
         return now >= self._due
 
     async def step(self, token: str, now: float) -> bool:
-        """Put together what is worth it, at most `MOST_BYTES` of it; whether anything was. Raises RedisError."""
+        """Put together what is worth it, at most `MOST_BYTES` of it; whether anything was.
+
+        Nothing depends on it: where Redis refuses, as for rights of an older version, it is said and let be a while.
+        """
         self._due = now + EVERY_SECONDS
-        addition = await self.read(token)
-        if addition is None:
+        try:
+            addition = await self.read(token)
+            if addition is None:
+                return False
+            if len(addition.blob) > WORTH * addition.size:
+                self._not_worth(addition, now)
+                return False
+            self._fewest = max(self._fewest // 2, self._least)
+            if not await self.write(token, addition):
+                return False
+        except ResponseError as error:
+            self._due = now + REST_SECONDS
+            log.warning("compaction_refused", shard=self._shard, detail=str(error), retry_seconds=REST_SECONDS)
             return False
-        if len(addition.blob) > WORTH * addition.size:
-            self._fewest *= 2
-            if self._fewest > MOST:
-                self._fewest, self._due = self._least, now + REST_SECONDS
-            return False
-        self._fewest = max(self._fewest // 2, self._least)
-        done = await self.write(token, addition)
-        if done:
-            self._due = now
-        return done
+        self._due = now
+        return True
+
+    def _not_worth(self, addition: Addition, now: float) -> None:
+        self._fewest *= 2
+        if self._fewest > min(MOST, 2 * addition.count):
+            self._fewest, self._due = self._least, now + REST_SECONDS
 
     async def read(self, token: str) -> Addition | None:
         """What may be put together; None where there is too little, or what nobody can read."""
-        found = await self._store.tail(self._shard, token, self._fewest, MOST, MOST_BYTES)
-        blob = await added_up(found[2]) if found is not None else None
-        if found is None or blob is None:
+        args = [token, self._prefix, self._fewest, MOST, MOST_BYTES]
+        reply = await self._store.run("tail", self._keys, args)
+        tick, first, *blobs = reply if len(reply) > 1 else (0, 0)
+        blob = await added_up(blobs) if blobs else None
+        if blob is None:
             return None
-        tick, first, blobs = found
         whole = b"".join(blobs)
         digest = hashlib.sha1(whole, usedforsecurity=False).hexdigest()
-        return Addition(tick, first, len(blobs), digest, len(whole), blob)
+        return Addition(int(tick), int(first), len(blobs), digest, len(whole), blob)
 
     async def write(self, token: str, addition: Addition) -> bool:
         """Put the sum in the place of what it is the sum of; False, and nothing changed, where that is not there."""
-        place = (addition.first, addition.count, addition.digest)
-        return await self._store.compact(self._shard, token, addition.tick, place, addition.blob)
+        one = addition
+        args = [token, self._prefix, one.tick, one.first, one.count, one.digest, one.blob]
+        return bool(await self._store.run("compact", self._keys, args))
 
 
 async def added_up(blobs: Sequence[bytes]) -> bytes | None:

@@ -9,7 +9,8 @@ was. Recovery loads the last checkpoint and runs the sealed inboxes again up to 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,7 +28,7 @@ from stream.watermark import watermark_ms
 
 CHUNK_TICKS: Final = 60
 CHUNK_BYTES: Final = 16 * 1024 * 1024
-"""Ticks that are sealed and read at once when catching up, and the most bytes in their inboxes, if these are several."""
+"""Ticks that are sealed and read at once when catching up, and the most bytes in their inboxes if they are several."""
 
 LARGE: Final = 1024 * 1024
 """Bytes of an inbox from which on it is added up bit by bit: nothing else gets a turn while the machine does it."""
@@ -78,6 +79,10 @@ class ShardEvaluator:
         self.watermark_ms = NEVER
         self.stopping: Callable[[], bool] = lambda: False
         """Whether to end: then a chunk is committed up to the tick that it has come to."""
+        self.turn = asyncio.Lock()
+        """Held while the machine counts. Shards share it: their waits overlap, and their work does not."""
+        self.waited = 0.0
+        """Seconds that the last `advance` waited for its turn."""
         self.compactor = Compactor(store, shard)
         self._make_machine = make_machine
         self._publish = publish
@@ -123,7 +128,7 @@ class ShardEvaluator:
             load(self.machine, *stored)
         done = self._checkpoint
         while done < self.committed:
-            upto = await self._end_of_chunk(done, self.committed)
+            upto, _ = await self._end_of_chunk(done, self.committed)
             inboxes = await self._seal(upto, done + 1)
             for _ in self.machine.run(inboxes, upto):
                 await self._breathe()
@@ -140,11 +145,23 @@ class ShardEvaluator:
             for name, part in (await self.store.parts(self.shard)).items()
             if topics is None or name.rpartition("/")[0] in topics
         }
+        self.waited = 0.0
         self.watermark_ms = watermark_ms(parts, self._settings.lateness_ms, self._settings.idle_grace_ms)
         target = NEVER if self.watermark_ms == NEVER else tick_of(self.watermark_ms)
         if self.committed >= target:
             return 0
-        return await self._advance_to(await self._end_of_chunk(self.committed, target))
+        upto, size = await self._end_of_chunk(self.committed, target)
+        if size > LARGE:
+            # What is read of a large chunk is in memory until it is counted: one shard at a time.
+            async with self._own_turn():
+                outcomes, upto, evaluated = await self._count(await self._sealed(upto), upto)
+        else:
+            inboxes = await self._sealed(upto)
+            async with self._own_turn():
+                outcomes, upto, evaluated = await self._count(inboxes, upto)
+        self._point("evaluated")
+        await self._settle(outcomes, upto)
+        return evaluated
 
     async def compact(self) -> None:
         """Put together what waits for the next ticks, if it is time to."""
@@ -152,34 +169,48 @@ class ShardEvaluator:
         if self.compactor.due(now):
             await self.compactor.step(self.token, now)
 
-    async def _end_of_chunk(self, start: int, target: int) -> int:
-        """Up to which tick to go at once. A shard begins at its first event, however far back that is."""
+    @asynccontextmanager
+    async def _own_turn(self) -> AsyncIterator[None]:
+        now = asyncio.get_running_loop().time
+        began = now()
+        async with self.turn:
+            self.waited = now() - began
+            yield
+
+    async def _end_of_chunk(self, start: int, target: int) -> tuple[int, int]:
+        """Up to which tick to go at once, and the bytes of that.
+
+        A shard begins at its first event, however far back that is.
+        """
         sizes = await self.store.inbox_sizes(self.shard)
         if not start:
             start = min(sizes, default=target + 1) - 1
         end, room = min(target, start + CHUNK_TICKS), CHUNK_BYTES
         for tick, size in sizes.items():
             if start < tick <= end:
+                if size > room and room < CHUNK_BYTES:
+                    return tick - 1, CHUNK_BYTES - room
                 room -= size
-                if room < 0 and room + size < CHUNK_BYTES:
-                    return tick - 1
-        return end
+        return end, CHUNK_BYTES - room
 
-    async def _advance_to(self, upto: int) -> int:
+    async def _sealed(self, upto: int) -> dict[int, Iterator[Delta]]:
         inboxes = await self._seal(upto, self.committed + 1)
         self._point("sealed")
+        return inboxes
+
+    async def _count(self, inboxes: dict[int, Iterator[Delta]], upto: int) -> tuple[list[Outcome], int, int]:
+        """What the ticks bring that is to be said, the last one if it ends early, and how many there were."""
         outcomes, evaluated = [], 0
         for outcome in self.machine.run(inboxes, upto):
             evaluated += 1
             if outcome.tick > self.quiet and (outcome.firings or outcome.verdicts):
                 outcomes.append(outcome)
-            await self._breathe()
             if self.stopping():
                 upto = outcome.tick
                 break
-        self._point("evaluated")
-        await self._settle(outcomes, upto)
-        return evaluated
+            if outcome.tick < upto:
+                await self._breathe()
+        return outcomes, upto, evaluated
 
     async def _breathe(self) -> None:
         """Let others run, and keep the lease through a long stretch of ticks."""

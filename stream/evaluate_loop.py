@@ -87,6 +87,7 @@ class EvaluateLoop:
         self.trouble = Trouble()
         self._held: dict[int, _Held] = {}
         self._dues = Dues()
+        self._turn, self._snapshotting = asyncio.Lock(), asyncio.Lock()
         self._stopping: Callable[[], bool] = lambda: False
         self._order = _start_order(owner, store.shards)
 
@@ -171,7 +172,7 @@ class EvaluateLoop:
                 break
             if shard not in self._held:
                 evaluator = self._make(shard)
-                evaluator.stopping = self._stopping
+                evaluator.stopping, evaluator.turn = self._stopping, self._turn
                 if await self._guarded(evaluator, evaluator.acquire):
                     # Snapshot slots go on in turn over take-overs: the epoch says which is next.
                     slot = int(evaluator.token.partition(":")[0]) % 2
@@ -197,7 +198,7 @@ class EvaluateLoop:
             if ticks:
                 now = asyncio.get_running_loop().time()
                 self.tallies.ticks += ticks
-                self.tallies.durations.append((now - started) / ticks)
+                self.tallies.durations.append((now - started - held.evaluator.waited) / ticks)
             if shard in self._held:
                 await self._beat(shard, held)
                 await self._arrive(shard, held)
@@ -228,7 +229,8 @@ class EvaluateLoop:
         # One from the future is from before Redis's clock was put right.
         age_ms = self._wall_ms() - evaluator.snapshot_ms
         if evaluator.machine.tick and not 0 <= age_ms < SNAPSHOT_SECONDS * 1000:
-            await self._snapshot(shard, held)
+            async with self._snapshotting:  # Each is in memory until it is sent.
+                await self._snapshot(shard, held)
 
     def _heartbeat(self, shard: int, evaluator: ShardEvaluator) -> Heartbeat:
         return Heartbeat(

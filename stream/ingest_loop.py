@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from schemas.words import CONTROLS_TOPIC
-from stream.core.ticks import NEVER, tick_of
+from stream.core.ticks import MINUTE_MS, NEVER, tick_of
 from stream.fetch import Fetched, RecordSource, Source, source_of
 from stream.ingest import Ingest, Resync
 from stream.restore import ensure_shards, partitions_of
@@ -28,6 +28,9 @@ from stream.topics import source_topics
 from stream.watermark import watermark_ms
 
 TOUCH_SECONDS: Final = 0.2
+EAGER_MS: Final = 1000
+"""How long after a tick could have passed what lets it pass is looked for with every fetch."""
+
 COMMIT_SECONDS: Final = 5.0
 BACK_OFF_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 REFERENCES_KEPT: Final = 200
@@ -78,8 +81,8 @@ class IngestLoop(ConsumerRebalanceListener):
         self._lock = asyncio.Lock()
         self._generation = 0
         self._stale = False
-        self._passed = 0
-        """The tick that partitions which are read to their end do not hold back any more."""
+        self._passed = self._passing = 0
+        """The tick that partitions which are read to their end do not hold back any more, and so many not the next."""
         self._references: list[tuple[int, int]] = []
         self._stopping = asyncio.Event()
         self._read_to: dict[TopicPartition, int] = {}
@@ -245,14 +248,17 @@ class IngestLoop(ConsumerRebalanceListener):
         """Note what is read to its end, now and then; and at once where that lets a tick pass, for someone may wait."""
         engine = self._settings.engine
         waits = round((engine.lateness_seconds + engine.idle_grace_seconds) * 1000)
-        may_pass = tick_of(self._wall_ms() - self._settings.kafka.fetch_max_wait_ms - waits)
-        if not due and (engine.clock == "stream" or may_pass <= self._passed):
+        now = self._wall_ms() - self._settings.kafka.fetch_max_wait_ms - waits
+        if not due and (engine.clock == "stream" or tick_of(now) <= self._passed):
             return
         empties = await self._empties()
-        passes = tick_of(min(empties.values()) - waits) if empties else may_pass
-        if due or passes > self._passed:
+        passing = sum(tick_of(reference - waits) >= tick_of(now) for reference in empties.values())
+        if due or passing > self._passing:
             await self.ingest.touch(empties)
-        self._passed = passes
+        self._passing = passing
+        # A partition whose broker is away is not looked at for ever.
+        if 0 < passing == len(empties) or now % MINUTE_MS > EAGER_MS:
+            self._passed, self._passing = tick_of(now), 0
 
     async def _empties(self) -> dict[str, int]:
         """Partitions that are read to their end, each with the event time up to which it is known to be empty."""

@@ -19,7 +19,7 @@ itself; the scripts bear a repetition, but a repetition after a pause could be a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import chain
@@ -166,7 +166,8 @@ class Store:
     def _keys(self, shard: int, *names: str) -> list[str]:
         return [self.key(shard, name) for name in names]
 
-    async def _run(self, name: str, keys: list[str], args: Sequence[Any]) -> Any:
+    async def run(self, name: str, keys: list[str], args: Sequence[Any]) -> Any:
+        """Run one of our scripts. Raises RedisError."""
         return await self._scripts[name](keys=keys, args=args)
 
     async def meta(self, shard: int) -> Meta | None:
@@ -203,7 +204,7 @@ class Store:
         for piece in pieces_of(birth.state, birth.hours or {}, birth.inboxes):
             staged.update(name for name, _ in piece)
             args = [names.removesuffix("names"), STAGED_SECONDS, *chain.from_iterable(piece)]
-            if not await self._run("stage", [self.key(shard, "meta"), names], args):
+            if not await self.run("stage", [self.key(shard, "meta"), names], args):
                 return False
         if staged:
             birth = replace(birth, state=b"", hours=None, inboxes=())
@@ -217,7 +218,7 @@ class Store:
             args += [f"{kind}:{hour}", blob]
         for tick, blob in birth.inboxes:
             args += [tick, blob]
-        made = await self._run("birth", [*self._keys(shard, "meta", "parts", "inbytes", "state"), names], args)
+        made = await self.run("birth", [*self._keys(shard, "meta", "parts", "inbytes", "state"), names], args)
         if made < 0:
             raise RedisError(f"what was sent of shard {shard}'s snapshot is no longer in Redis: it is to be sent again")
         return bool(made)
@@ -225,7 +226,7 @@ class Store:
     async def register(self, shard: int, starts: Mapping[str, PartitionState]) -> None:
         """Make source partitions known; those that are keep their place."""
         args = [value for name, part in starts.items() for value in (name, part.next_offset, part.newest_ms)]
-        self._present(await self._run("register", self._keys(shard, "meta", "parts"), args), shard)
+        self._present(await self.run("register", self._keys(shard, "meta", "parts"), args), shard)
 
     async def ingest(
         self, shard: int, advances: Sequence[Advance], deltas: Sequence[tuple[int, bytes]]
@@ -239,7 +240,7 @@ class Store:
             args += [advance.partition, advance.expected, advance.next_offset, advance.newest_ms]
         for tick, blob in deltas:
             args += [tick, blob]
-        reply = self._present(await self._run("ingest", self._keys(shard, "meta", "parts", "inbytes"), args), shard)
+        reply = self._present(await self.run("ingest", self._keys(shard, "meta", "parts", "inbytes"), args), shard)
         if reply[0] == 0:
             raise OffsetMismatch(reply[1].decode(), int(reply[2]), int(reply[3] or NEVER))
         if reply[0] == -1:
@@ -252,7 +253,7 @@ class Store:
         Raises OffsetMismatch or PartitionMissing where the shard stands elsewhere, ShardMissing if it is not there.
         """
         args = [value for entry in empties for value in entry]
-        reply = self._present(await self._run("touch", self._keys(shard, "meta", "parts"), args), shard)
+        reply = self._present(await self.run("touch", self._keys(shard, "meta", "parts"), args), shard)
         if reply[0] == 0:
             name = reply[1].decode()
             if not reply[2]:
@@ -267,13 +268,13 @@ class Store:
 
     async def acquire(self, shard: int, owner: str, lease_ms: int) -> str | None:
         """Take the lease: the token of the new epoch, or None if another holds it (or the shard is not there)."""
-        token = await self._run("acquire", self._keys(shard, "meta", "lease"), [owner, lease_ms])
+        token = await self.run("acquire", self._keys(shard, "meta", "lease"), [owner, lease_ms])
         return None if token is None else _text(token)
 
     async def renew(self, shard: int, owner: str, token: str, lease_ms: int, committed: int | None = None) -> bool:
         """Keep the lease, or give it up with `lease_ms` 0. False if it has passed to another, or a commit was lost."""
         args = [owner, token, lease_ms, "" if committed is None else committed]
-        return bool(await self._run("renew", self._keys(shard, "meta", "lease"), args))
+        return bool(await self.run("renew", self._keys(shard, "meta", "lease"), args))
 
     async def holder(self, shard: int) -> str | None:
         """Who holds the lease."""
@@ -282,7 +283,7 @@ class Store:
 
     async def living(self, owner: str, now_ms: int, ttl_ms: int) -> int:
         """Note that this worker lives; how many do. A worker that has not said so for `ttl_ms` is gone."""
-        return int(await self._run("living", [f"{{{self.namespace}}}:workers"], [owner, now_ms + ttl_ms, now_ms]))
+        return int(await self.run("living", [f"{{{self.namespace}}}:workers"], [owner, now_ms + ttl_ms, now_ms]))
 
     async def leave(self, owner: str) -> None:
         """Note that this worker stops."""
@@ -297,38 +298,32 @@ class Store:
         a busy event loop a reply of many megabytes takes longer than a client waits for it. Raises RedisError.
         """
         args = [token, upto, first, self.key(shard, "in:"), "" if committed is None else committed, INBOX_BYTES]
-        reply = await self._run("seal", self._keys(shard, "meta", "inbytes"), args)
+        reply = await self.run("seal", self._keys(shard, "meta", "inbytes"), args)
         if reply[0] == 0:
             return None
         found = {}
-        for tick, count, size, blobs in zip(reply[1::4], reply[2::4], reply[3::4], reply[4::4], strict=True):
-            key, step = self.key(shard, f"in:{int(tick)}"), max(INBOX_BYTES * count // max(size, 1), 1)
-            while len(blobs) < count:
-                piece: Any = await self.redis.lrange(key, len(blobs), len(blobs) + step - 1)
-                if not piece:
-                    raise RedisError(f"what shard {shard} had for tick {int(tick)} is gone: Redis has lost it")
-                blobs += piece
-            found[int(tick)] = blobs
+        for tick, size, blobs in zip(reply[1::3], reply[2::3], reply[3::3], strict=True):
+            found[int(tick)] = blobs or [blob async for blob in self._pieces(shard, int(tick), size)]
         return found
+
+    async def _pieces(self, shard: int, tick: int, size: int) -> AsyncIterator[bytes]:
+        """The packed deltas of a sealed inbox of `size` bytes, some at a time."""
+        at, step, left = 0, 16, size
+        while left:
+            piece: Any = await self.redis.lrange(self.key(shard, f"in:{tick}"), at, at + step - 1)
+            read = sum(map(len, piece))
+            if not piece or read > left:
+                raise RedisError(f"the inbox of shard {shard} for tick {tick} has changed: Redis has lost data")
+            for blob in piece:
+                yield blob
+            at, left = at + len(piece), left - read
+            step = max(INBOX_BYTES * len(piece) // read, 1)
 
     async def inboxes(self, shard: int, first: int, last: int) -> list[bytes]:
         """What becomes visible from tick `first` to tick `last`, packed, in order; nothing is changed."""
         args = [first, last, self.key(shard, "in:")]
-        found: list[bytes] = await self._run("inboxes", self._keys(shard, "inbytes"), args)
+        found: list[bytes] = await self.run("inboxes", self._keys(shard, "inbytes"), args)
         return found
-
-    async def tail(
-        self, shard: int, token: str, fewest: int, most: int, most_bytes: int
-    ) -> tuple[int, int, list[bytes]] | None:
-        """Packed deltas of an open inbox that are worth putting together: tick, place of the first, and they."""
-        args = [token, self.key(shard, "in:"), fewest, most, most_bytes]
-        reply = await self._run("tail", self._keys(shard, "meta", "inbytes"), args)
-        return (int(reply[0]), int(reply[1]), reply[2:]) if len(reply) > 1 else None
-
-    async def compact(self, shard: int, token: str, tick: int, place: tuple[int, int, str], blob: bytes) -> bool:
-        """Put a packed delta in the place (first, how many, SHA-1) of those that add up to it. False if fenced."""
-        args = [token, self.key(shard, "in:"), tick, *place, blob]
-        return bool(await self._run("compact", self._keys(shard, "meta", "inbytes"), args))
 
     async def inbox_sizes(self, shard: int) -> dict[int, int]:
         """The ticks at which anything waits in the shard, ascending, each with its bytes."""
@@ -343,7 +338,7 @@ class Store:
         args += [b"" if checkpoint is None else checkpoint.state, LAYOUT]
         for (kind, hour), blob in (checkpoint.hours if checkpoint else {}).items():
             args += [f"{kind}:{hour}", blob]
-        return bool(await self._run("commit", self._keys(shard, "meta", "inbytes", "state"), args))
+        return bool(await self.run("commit", self._keys(shard, "meta", "inbytes", "state"), args))
 
     def unreadable(self, shard: int) -> str:
         """The key of a state that was set aside."""
@@ -355,7 +350,7 @@ class Store:
         Without `snapshots` whoever makes it anew makes it from the telemetry.
         """
         keys = self._keys(shard, "meta", "state", "unreadable")
-        return bool(await self._run("forget", keys, [token, UNREADABLE_SECONDS, int(not snapshots)]))
+        return bool(await self.run("forget", keys, [token, UNREADABLE_SECONDS, int(not snapshots)]))
 
     async def takes_snapshots(self, shard: int) -> bool:
         """Whether a shard that is not there may be brought into being from a snapshot."""
@@ -366,7 +361,7 @@ class Store:
     ) -> tuple[dict[str, PartitionState], list[tuple[int, bytes]]] | None:
         """Offsets, and the packed deltas of ticks not yet committed, as of one moment. None if fenced."""
         args = [token, committed, self.key(shard, "in:")]
-        reply = await self._run("snapshot", self._keys(shard, "meta", "parts", "inbytes"), args)
+        reply = await self.run("snapshot", self._keys(shard, "meta", "parts", "inbytes"), args)
         if reply[0] == 0:
             return None
         parts = _part_states(zip(reply[1][::2], reply[1][1::2], strict=True))
@@ -375,7 +370,7 @@ class Store:
 
     async def note_snapshot(self, shard: int, token: str, at_ms: int) -> None:
         """Note when the shard was last put into the compacted topic, for whoever holds it next."""
-        await self._run("snapped", self._keys(shard, "meta"), [token, at_ms])
+        await self.run("snapped", self._keys(shard, "meta"), [token, at_ms])
 
     async def load(self, shard: int) -> tuple[bytes, dict[tuple[int, int], bytes]]:
         """The last checkpoint (empty if there is none) and its hours. Raises LayoutError."""

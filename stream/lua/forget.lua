@@ -8,7 +8,7 @@
 -- Returns 1, or 0 if the epoch is not this one.
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
 redis.call('HDEL', KEYS[1], 'born', 'snapshot')
-if ARGV[3] == '1' then redis.call('HSET', KEYS[1], 'without', '1') end
+if ARGV[3] == '1' then redis.call('HSET', KEYS[1], 'without', '1') else redis.call('HDEL', KEYS[1], 'without') end
 if redis.call('EXISTS', KEYS[2]) == 1 and redis.call('RENAMENX', KEYS[2], KEYS[3]) == 1 then
   redis.call('EXPIRE', KEYS[3], ARGV[2])
 end

@@ -6,7 +6,7 @@
 --
 -- After this the inboxes up to the tick never change, so that whoever evaluates them, however often, sees the same.
 -- Deltas beyond the most bytes are left out, and read on in pieces: they no longer change.
--- Returns {1, tick, how many, their bytes, {blobs}, tick, ...} in order of ticks, or {0} if the epoch is not this one,
+-- Returns {1, tick, bytes, {blobs}, tick, bytes, ...} in order of ticks, or {0} if the epoch is not this one,
 -- or another tick is committed (Redis has lost a commit: what would be published now stands on what is gone).
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return {0} end
 if ARGV[5] ~= '' and redis.call('HGET', KEYS[1], 'committed') ~= ARGV[5] then return {0} end
@@ -26,7 +26,6 @@ for _, tick in ipairs(ticks) do
   local key, bytes = ARGV[4] .. name, tonumber(redis.call('HGET', KEYS[2], name))
   room = room - bytes
   answer[#answer + 1] = name
-  answer[#answer + 1] = redis.call('LLEN', key)
   answer[#answer + 1] = bytes
   answer[#answer + 1] = room >= 0 and redis.call('LRANGE', key, 0, -1) or {}
 end

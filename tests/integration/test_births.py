@@ -47,7 +47,7 @@ def large() -> Birth:
 
 def cut_after(store: Store, monkeypatch: pytest.MonkeyPatch, sent: int) -> None:
     """Let the process die when it has sent so many scripts of a birth, the last of which Redis has taken in."""
-    run, left = store._run, [sent]
+    run, left = store.run, [sent]
 
     async def dying(name: str, keys: list[str], args: Any) -> Any:
         answer = await run(name, keys, args)
@@ -57,7 +57,7 @@ def cut_after(store: Store, monkeypatch: pytest.MonkeyPatch, sent: int) -> None:
                 raise ConnectionError("killed")
         return answer
 
-    monkeypatch.setattr(store, "_run", dying)
+    monkeypatch.setattr(store, "run", dying)
 
 
 async def test_a_large_snapshot_is_born_of_pieces_as_of_one_script(
@@ -104,7 +104,7 @@ async def test_a_shard_that_was_born_amid_another_s_pieces_stays_as_it_is(
     monkeypatch.setattr(birth_pieces, "PIECE_BYTES", 64)
     for sent in range(1, 10):
         with monkeypatch.context() as patch:
-            run, left = store._run, [sent]
+            run, left = store.run, [sent]
 
             async def overtaken(name: str, keys: list[str], args: Any, run: Any = run, left: list[int] = left) -> Any:
                 if not left[0]:
@@ -112,7 +112,7 @@ async def test_a_shard_that_was_born_amid_another_s_pieces_stays_as_it_is(
                 left[0] -= 1
                 return await run(name, keys, args)
 
-            patch.setattr(store, "_run", overtaken)
+            patch.setattr(store, "run", overtaken)
             assert not await store.birth(0, large())
         meta = await store.meta(0)
         assert meta is not None
@@ -123,7 +123,7 @@ async def test_a_shard_that_was_born_amid_another_s_pieces_stays_as_it_is(
 async def test_a_birth_is_refused_when_pieces_are_gone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Redis lost, or let expire, what was sent: no shard is made of the rest, and the next attempt is whole."""
     monkeypatch.setattr(birth_pieces, "PIECE_BYTES", 64)
-    run = store._run
+    run = store.run
 
     async def losing(name: str, keys: list[str], args: Any) -> Any:
         if name == "birth":
@@ -131,7 +131,7 @@ async def test_a_birth_is_refused_when_pieces_are_gone(store: Store, monkeypatch
         return await run(name, keys, args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "_run", losing)
+        patch.setattr(store, "run", losing)
         with pytest.raises(RedisError, match="no longer in Redis"):
             await store.birth(0, large())
     assert await store.meta(0) is None

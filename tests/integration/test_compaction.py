@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError, RedisError
 
 from stream import compaction
-from stream.compaction import MOST, REST_SECONDS, Compactor
+from stream import store as store_module
+from stream.compaction import MOST, REST_SECONDS, Addition, Compactor
 from stream.core.checkpoint import Checkpoint
 from stream.core.deltas import Delta, merge, pack, unpack
 from stream.core.ticks import MINUTE_MS, NEVER
 from stream.embedded import EmbeddedRedis
+from stream.evaluate import EvaluateSettings, ShardEvaluator
+from stream.evaluate_loop import EvaluateLoop, Voice
+from stream.standing import Staleness
 from stream.store import Advance, Birth, PartitionState, Store
+from tests.simulation.world import ENGINE, make_machine
 from tests.unit.core.builders import count
 
 TICK = 29_540_160
@@ -178,12 +186,88 @@ async def test_only_so_much_is_put_together_at_once(bench: Bench, monkeypatch: p
     """So that nothing else waits for long; the rest has its turn next."""
     await bench.send(20)
     size = len(pack(bench.sent[0]))
-    monkeypatch.setattr(compaction, "MOST_BYTES", 8 * size)
+    monkeypatch.setattr(compaction, "MOST_BYTES", 8 * size + 1)
     assert await bench.compactor.step(bench.token, 0.0)
-    assert 10 < len(await bench.inbox()) <= 20 - 6
+    assert len(await bench.inbox()) == 20 - 8 + 1
     await bench.check()
     monkeypatch.setattr(compaction, "MOST_BYTES", 1)
     assert not await Compactor(bench.store, 0, fewest=100).step(bench.token, 0.0)
+
+
+async def test_large_sums_do_not_stand_in_the_way(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two at the front, of other series, which no work makes smaller: what is behind them is added up nonetheless."""
+    monkeypatch.setattr(compaction, "MOST_BYTES", 3000)
+    for start in (0x400, 0x800):
+        await bench.send(40, names="".join(map(chr, range(start, start + 40))))
+        large = merge(bench.sent[-40:])
+        key = bench.store.key(0, f"in:{TICK}")
+        await bench.redis.ltrim(key, 0, -41)
+        await bench.redis.rpush(key, pack(large))
+    await bench.redis.hset(bench.store.key(0, "inbytes"), str(TICK), sum(map(len, await bench.inbox())))
+    assert min(map(len, await bench.inbox())) > 3000 / 4
+    await bench.send(10)
+    assert await bench.compactor.step(bench.token, 0.0)
+    assert len(await bench.inbox()) == 3
+    assert merge(unpack(blob) for blob in await bench.inbox()) == merge(bench.sent)
+
+
+@pytest.mark.parametrize(("front", "behind"), [(0, 40), (0, 2), (3, 40), (3, 0)])
+async def test_the_smaller_side_is_put_back(bench: Bench, front: int, behind: int) -> None:
+    """A list is cut at its ends alone; whatever stands before and behind the place stays, in order."""
+    await bench.send(front + 4 + behind)
+    before = await bench.inbox()
+    there = before[front : front + 4]
+    sent = bench.sent[front : front + 4]
+    digest = hashlib.sha1(b"".join(there), usedforsecurity=False).hexdigest()
+    addition = Addition(TICK, front, 4, digest, sum(map(len, there)), pack(merge(sent)))
+    assert await bench.compactor.write(bench.token, addition)
+    assert await bench.inbox() == [*before[:front], addition.blob, *before[front + 4 :]]
+    await bench.check()
+
+
+async def test_a_refusal_is_said_and_let_be(bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    """Nothing depends on it: rights of an older version do not take the shard out of hand."""
+    await bench.send(5)
+
+    async def refused(*_any: object) -> Any:
+        raise NoPermissionError("no permissions to run 'ltrim'")
+
+    monkeypatch.setattr(bench.store, "run", refused)
+    assert not await bench.compactor.step(bench.token, 0.0)
+    assert not bench.compactor.due(REST_SECONDS - 1)
+    assert bench.compactor.due(REST_SECONDS)
+
+
+async def test_the_loop_compacts_what_it_holds(bench: Bench) -> None:
+    """A shard that has no tick to evaluate has its open inbox added up."""
+
+    async def say(*_any: object) -> None:
+        pass
+
+    def make(shard: int) -> ShardEvaluator:
+        return ShardEvaluator(bench.store, shard, "one", make_machine, say, EvaluateSettings(0, 0))
+
+    await bench.redis.delete(bench.store.key(0, "lease"))
+    voice = Voice(say, say, say, Staleness(1, None))
+    loop = EvaluateLoop(bench.store, "one", make, ENGINE, voice, cast("Any", None), lambda: 0)
+    await loop._share()
+    await bench.send(compaction.FEWEST, tick=TICK + 60)
+    await loop._round(asyncio.Event())
+    await loop._round(asyncio.Event())
+    assert len(await bench.inbox(TICK + 60)) == 1
+    assert merge(unpack(blob) for blob in await bench.inbox(TICK + 60)) == merge(bench.sent)
+
+
+async def test_a_large_inbox_is_read_in_pieces(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what was lost between two of them is not taken for the end."""
+    await bench.send(50)
+    monkeypatch.setattr(store_module, "INBOX_BYTES", 200)
+    read = await bench.store.seal(0, bench.token, TICK, 1, 0)
+    assert read is not None
+    assert [unpack(blob) for blob in read[TICK]] == bench.sent
+    await bench.redis.rpop(bench.store.key(0, f"in:{TICK}"))
+    with pytest.raises(RedisError, match="has changed"):
+        await bench.store.seal(0, bench.token, TICK, 1, 0)
 
 
 async def test_what_does_not_shrink_is_let_be(bench: Bench) -> None:

@@ -34,7 +34,8 @@ class Shards:
         return
 
     def evaluator(self, shard: int) -> Any:
-        one = SimpleNamespace(shard=shard, committed=TICK, token="1:w", machine=SimpleNamespace(tick=TICK, windows={}))
+        machine = SimpleNamespace(tick=TICK, windows={})
+        one = SimpleNamespace(shard=shard, committed=TICK, token="1:w", waited=0.0, machine=machine)
 
         async def acquire() -> bool:
             if shard in self.foreign:

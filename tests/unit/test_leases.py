@@ -26,6 +26,7 @@ class Turn:
         self.shard = shard
         self.token = "1:one"
         self.committed = self.snapshot_ms = 0
+        self.waited = 0.0
         self.machine = SimpleNamespace(tick=0, windows={})
 
     async def acquire(self) -> bool:

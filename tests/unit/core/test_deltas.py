@@ -35,8 +35,8 @@ records = st.builds(
     st.integers(0, 3),
 )
 shown = st.builds(
-    lambda name, minute, rank: exemplar(f"i{rank}", START + minute, rank, key(name=name)),
-    st.sampled_from("ab"), st.integers(0, 1), st.integers(0, 9),
+    lambda name, minute, rank, number: exemplar(f"i{number}", START + minute, rank, key(name=name)),
+    st.sampled_from("ab"), st.integers(0, 1), st.integers(0, 3), st.integers(0, 3),
 )  # fmt: skip
 tags = st.builds(
     lambda ms, number, system, team: TagsRecord(f"i{number}", ms, "production", system, (("team", team),)),

@@ -45,6 +45,16 @@ class Dues:
             due.at_work = False
         self._dues.pop(what, None)
 
+    @contextmanager
+    def aside(self, what: int) -> Iterator[None]:
+        """While it waits for others within a try: it is theirs to get on. Afterwards the try counts from then on."""
+        due = self._dues.get(what)
+        if due is not None:
+            due.at_work = False
+        yield
+        if due is not None:
+            due.at_work, due.began = True, self._clock()
+
     def stuck_since(self, ticks: Mapping[int, int]) -> float | None:
         """Since when something does not get on; None if that can be said of nothing.
 

@@ -9,8 +9,8 @@ was. Recovery loads the last checkpoint and runs the sealed inboxes again up to 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -79,10 +79,8 @@ class ShardEvaluator:
         self.watermark_ms = NEVER
         self.stopping: Callable[[], bool] = lambda: False
         """Whether to end: then a chunk is committed up to the tick that it has come to."""
-        self.turn = asyncio.Lock()
-        """Held while the machine counts. Shards share it: their waits overlap, and their work does not."""
-        self.waited = 0.0
-        """Seconds that the last `advance` waited for its turn."""
+        self.turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+        """Entered while the machine counts. Shards take turns at that: their waits overlap, and their work does not."""
         self.compactor = Compactor(store, shard)
         self._make_machine = make_machine
         self._publish = publish
@@ -145,7 +143,6 @@ class ShardEvaluator:
             for name, part in (await self.store.parts(self.shard)).items()
             if topics is None or name.rpartition("/")[0] in topics
         }
-        self.waited = 0.0
         self.watermark_ms = watermark_ms(parts, self._settings.lateness_ms, self._settings.idle_grace_ms)
         target = NEVER if self.watermark_ms == NEVER else tick_of(self.watermark_ms)
         if self.committed >= target:
@@ -153,11 +150,11 @@ class ShardEvaluator:
         upto, size = await self._end_of_chunk(self.committed, target)
         if size > LARGE:
             # What is read of a large chunk is in memory until it is counted: one shard at a time.
-            async with self._own_turn():
+            async with self.turn():
                 outcomes, upto, evaluated = await self._count(await self._sealed(upto), upto)
         else:
             inboxes = await self._sealed(upto)
-            async with self._own_turn():
+            async with self.turn():
                 outcomes, upto, evaluated = await self._count(inboxes, upto)
         self._point("evaluated")
         await self._settle(outcomes, upto)
@@ -168,14 +165,6 @@ class ShardEvaluator:
         now = asyncio.get_running_loop().time()
         if self.compactor.due(now):
             await self.compactor.step(self.token, now)
-
-    @asynccontextmanager
-    async def _own_turn(self) -> AsyncIterator[None]:
-        now = asyncio.get_running_loop().time
-        began = now()
-        async with self.turn:
-            self.waited = now() - began
-            yield
 
     async def _end_of_chunk(self, start: int, target: int) -> tuple[int, int]:
         """Up to which tick to go at once, and the bytes of that.

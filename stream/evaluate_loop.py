@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -50,6 +52,8 @@ class _Held:
     beat_at: float = 0.0
     beat_tick: int = 0
     slot: int = 0
+    waited: float = 0.0
+    """Seconds that this try waited for other shards' turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ class EvaluateLoop:
         self.trouble = Trouble()
         self._held: dict[int, _Held] = {}
         self._dues = Dues()
-        self._turn, self._snapshotting = asyncio.Lock(), asyncio.Lock()
+        self._counting, self._snapshotting = asyncio.Lock(), asyncio.Lock()
         self._stopping: Callable[[], bool] = lambda: False
         self._order = _start_order(owner, store.shards)
 
@@ -172,7 +176,8 @@ class EvaluateLoop:
                 break
             if shard not in self._held:
                 evaluator = self._make(shard)
-                evaluator.stopping, evaluator.turn = self._stopping, self._turn
+                evaluator.stopping = self._stopping
+                evaluator.turn = partial(self._after_others, self._counting, shard)
                 if await self._guarded(evaluator, evaluator.acquire):
                     # Snapshot slots go on in turn over take-overs: the epoch says which is next.
                     slot = int(evaluator.token.partition(":")[0]) % 2
@@ -193,12 +198,13 @@ class EvaluateLoop:
         if held is None:
             return False
         started, before = asyncio.get_running_loop().time(), held.evaluator.committed
+        held.waited = 0.0
         with self._dues.watched(shard, before):
             ticks = await self._guarded(held.evaluator, held.evaluator.advance)
             if ticks:
                 now = asyncio.get_running_loop().time()
                 self.tallies.ticks += ticks
-                self.tallies.durations.append((now - started - held.evaluator.waited) / ticks)
+                self.tallies.durations.append((now - started - held.waited) / ticks)
             if shard in self._held:
                 await self._beat(shard, held)
                 await self._arrive(shard, held)
@@ -207,6 +213,21 @@ class EvaluateLoop:
                 await self._guarded(held.evaluator, held.evaluator.compact, held)
         self.tallies.moves += moved
         return moved
+
+    @asynccontextmanager
+    async def _after_others(self, lock: asyncio.Lock, shard: int) -> AsyncIterator[None]:
+        """A shard's turn at what one does at a time. Whoever waits for it does not hang."""
+        now = asyncio.get_running_loop().time
+        began = now()
+        with self._dues.aside(shard):
+            await lock.acquire()
+        try:
+            held = self._held.get(shard)
+            if held is not None:
+                held.waited += now() - began
+            yield
+        finally:
+            lock.release()
 
     async def _arrive(self, shard: int, held: _Held) -> None:
         """At the end of catching up, say again what still stands."""
@@ -229,7 +250,7 @@ class EvaluateLoop:
         # One from the future is from before Redis's clock was put right.
         age_ms = self._wall_ms() - evaluator.snapshot_ms
         if evaluator.machine.tick and not 0 <= age_ms < SNAPSHOT_SECONDS * 1000:
-            async with self._snapshotting:  # Each is in memory until it is sent.
+            async with self._after_others(self._snapshotting, shard):  # Each is in memory until it is sent.
                 await self._snapshot(shard, held)
 
     def _heartbeat(self, shard: int, evaluator: ShardEvaluator) -> Heartbeat:

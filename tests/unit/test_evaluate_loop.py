@@ -35,7 +35,7 @@ class Shards:
 
     def evaluator(self, shard: int) -> Any:
         machine = SimpleNamespace(tick=TICK, windows={})
-        one = SimpleNamespace(shard=shard, committed=TICK, token="1:w", waited=0.0, machine=machine)
+        one = SimpleNamespace(shard=shard, committed=TICK, token="1:w", machine=machine)
 
         async def acquire() -> bool:
             if shard in self.foreign:

@@ -26,7 +26,6 @@ class Turn:
         self.shard = shard
         self.token = "1:one"
         self.committed = self.snapshot_ms = 0
-        self.waited = 0.0
         self.machine = SimpleNamespace(tick=0, windows={})
 
     async def acquire(self) -> bool:
@@ -170,6 +169,31 @@ async def test_a_shard_that_waits_does_not_hold_up_the_next() -> None:
         assert bench.turns == [0, 1] or bench.turns == [1, 0]
         bench.enough.set()
         await running
+
+
+async def test_who_waits_for_its_turn_does_not_hang() -> None:
+    """While one shard counts for long, the lease of the next is kept, and it is not taken for stuck; then it counts."""
+    loop = Bench().loop
+    inside, leave = [asyncio.Event(), asyncio.Event()], [asyncio.Event(), asyncio.Event()]
+
+    async def count(shard: int) -> None:
+        with loop._dues.watched(shard):
+            async with loop._after_others(loop._counting, shard):
+                inside[shard].set()
+                await leave[shard].wait()
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as both:
+        both.create_task(count(0))
+        await inside[0].wait()
+        both.create_task(count(1))
+        while not loop._counting._waiters:
+            await asyncio.sleep(0)
+        assert loop._dues.hangs(0, -1.0)
+        assert not loop._dues.hangs(1, -1.0)
+        leave[0].set()
+        await inside[1].wait()
+        assert loop._dues.hangs(1, -1.0)
+        leave[1].set()
 
 
 async def test_what_cannot_be_borne_goes_before_what_passes(monkeypatch: pytest.MonkeyPatch) -> None:

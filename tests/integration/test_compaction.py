@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
-from stream import compaction
+from stream import compaction, evaluate
 from stream import store as store_module
 from stream.compaction import MOST, REST_SECONDS, Addition, Compactor
 from stream.core.checkpoint import Checkpoint
@@ -50,7 +50,7 @@ class Bench:
             at = len(self.sent)
             delta = Delta((count(TICK - 1, 1, at, name=names[at % len(names)]),))
             self.sent.append(delta)
-            await self.store.ingest(0, [Advance(SOURCE, at, at + 1, TICK * MINUTE_MS)], [(tick, pack(delta))])
+            await self.store.ingest(0, [Advance(SOURCE, at, at + 1, tick * MINUTE_MS)], [(tick, pack(delta))])
 
     async def inbox(self, tick: int = TICK) -> list[bytes]:
         found: list[bytes] = await self.redis.lrange(self.store.key(0, f"in:{tick}"), 0, -1)
@@ -245,7 +245,7 @@ async def test_the_loop_compacts_what_it_holds(bench: Bench) -> None:
         pass
 
     def make(shard: int) -> ShardEvaluator:
-        return ShardEvaluator(bench.store, shard, "one", make_machine, say, EvaluateSettings(0, 0))
+        return ShardEvaluator(bench.store, shard, "one", make_machine, say, EvaluateSettings(600_000, 0))
 
     await bench.redis.delete(bench.store.key(0, "lease"))
     voice = Voice(say, say, say, Staleness(1, None))
@@ -256,6 +256,31 @@ async def test_the_loop_compacts_what_it_holds(bench: Bench) -> None:
     await loop._round(asyncio.Event())
     assert len(await bench.inbox(TICK + 60)) == 1
     assert merge(unpack(blob) for blob in await bench.inbox(TICK + 60)) == merge(bench.sent)
+
+
+async def test_a_chunk_ends_where_it_is_large(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ticks are read together as long as that is little; one that is large by itself has its turn all the same."""
+    for tick in range(TICK, TICK + 8):
+        await bench.send(6 if tick == TICK + 4 else 1, tick=tick)
+    size = len(pack(bench.sent[0]))
+    monkeypatch.setattr(evaluate, "CHUNK_BYTES", 3 * size + 1)
+    monkeypatch.setattr(evaluate, "LARGE", 2 * size)
+
+    async def say_nothing(_said: object) -> None:
+        pass
+
+    await bench.redis.delete(bench.store.key(0, "lease"))
+    evaluator = ShardEvaluator(bench.store, 0, "one", make_machine, say_nothing, EvaluateSettings(0, 0, 1000))
+    assert await evaluator.acquire()
+    found = []
+    while await evaluator.advance():
+        found.append(evaluator.committed - TICK)
+    assert found == [2, 3, 4, 7]
+    again = ShardEvaluator(bench.store, 0, "one", make_machine, say_nothing, EvaluateSettings(0, 0, 1000))
+    await evaluator.release()
+    assert await again.acquire()
+    counts = [machine.machine.windows["flow"].minute_sums(60, 0).tolist() for machine in (evaluator, again)]
+    assert counts == [[len(bench.sent)]] * 2
 
 
 async def test_a_large_inbox_is_read_in_pieces(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,7 @@ class Found:
 
     samples: list[tuple[float, int, float]] = field(default_factory=list)
     inbox_bytes: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
     sent: int = 0
     counted: int = 0
     shutdown_seconds: float = 0.0
@@ -235,6 +236,7 @@ async def _sample(worker: Worker, session: aiohttp.ClientSession, seconds: float
         read = await worker.metric(session, "midwatch_records_read_total")
         if read is not None:
             found.samples.append((at, worker.resident(), read))
+            found.cpu_seconds.append(worker.cpu_seconds())
             found.inbox_bytes.append(await worker.metric(session, "midwatch_inbox_bytes") or 0.0)
         if len(found.samples) % 12 == 1:
             print(f"{at:6.0f} s {worker.resident() / 2**20:8.1f} MiB, {found.sent:,} sent", file=sys.stderr, flush=True)
@@ -266,6 +268,13 @@ def slope(samples: Sequence[tuple[float, int, float]]) -> float:
     return rise * 600 / mean * 100
 
 
+def _per_cpu_second(found: Found) -> int | None:
+    """Of the worker as a whole: ingest, adding up, evaluation, checkpoints, metrics."""
+    if len(found.cpu_seconds) < 2:
+        return None
+    return round((found.samples[-1][2] - found.samples[0][2]) / (found.cpu_seconds[-1] - found.cpu_seconds[0]))
+
+
 def summary(found: Found, minutes: float, series: int) -> dict[str, Any]:
     """The figures."""
     settled = [one for one in found.samples if one[0] >= minutes * 60 * WARM_UP_SHARE]
@@ -275,6 +284,7 @@ def summary(found: Found, minutes: float, series: int) -> dict[str, Any]:
         "series": series,
         "sent": found.sent,
         "events_per_second": round((last[2] - first[2]) / (last[0] - first[0])),
+        "events_per_cpu_second": _per_cpu_second(found),
         "resident_mib_after_warm_up": round(first[1] / 2**20, 1),
         "resident_mib_at_the_end": round(last[1] / 2**20, 1),
         "slope_percent_per_10_minutes": round(slope(settled), 2),

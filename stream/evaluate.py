@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from stream.compaction import Compactor, added_up
+from stream.compaction import Adder, Compactor
 from stream.core.checkpoint import Checkpoint, load, mark_clean, save
 from stream.core.deltas import Delta, unpack
 from stream.core.layouts import LayoutError
@@ -31,7 +31,7 @@ CHUNK_BYTES: Final = 16 * 1024 * 1024
 """Ticks that are sealed and read at once when catching up, and the most bytes in their inboxes if they are several."""
 
 LARGE: Final = 1024 * 1024
-"""Bytes of an inbox from which on it is added up bit by bit: nothing else gets a turn while the machine does it."""
+"""A chunk of more bytes is read when it is its turn to be counted, and not before: one shard's at a time."""
 
 Publish = Callable[[Sequence[Outcome]], Awaitable[None]]
 
@@ -229,16 +229,28 @@ class ShardEvaluator:
             mark_clean(self.machine)
 
     async def _seal(self, upto: int, first: int) -> dict[int, Iterator[Delta]]:
-        inboxes = await self.store.seal(self.shard, self.token, upto, first, self.committed)
+        inboxes = await self.store.seal_some(self.shard, self.token, upto, first, self.committed)
         if inboxes is None:
             raise Fenced(f"the epoch of shard {self.shard} is over, or it is no longer at tick {self.committed}")
+        found = {}
         for tick, blobs in inboxes.items():
-            size = sum(map(len, blobs))
-            self._since_checkpoint += size
-            total = await added_up(blobs) if size > LARGE else None
-            if total is not None:  # Of what cannot be read the unpacking tells.
-                inboxes[tick] = [total]
-        return {tick: _unpacked(blobs, self.shard) for tick, blobs in inboxes.items()}
+            if isinstance(blobs, int):
+                # A large one is never in memory as a whole, and others have their turns while it is added up.
+                self._since_checkpoint += blobs
+                blobs = [await self._added_up(tick, blobs)]  # noqa: PLW2901
+            else:
+                self._since_checkpoint += sum(map(len, blobs))
+            found[tick] = _unpacked(blobs, self.shard)
+        return found
+
+    async def _added_up(self, tick: int, size: int) -> bytes:
+        adder = Adder()
+        async for blob in self.store.pieces(self.shard, tick, size):
+            try:
+                await adder.add(blob)
+            except ValueError as error:
+                raise LayoutError(f"an inbox of shard {self.shard} cannot be read ({error})") from error
+        return adder.packed()
 
 
 def _unpacked(blobs: Sequence[bytes], shard: int) -> Iterator[Delta]:

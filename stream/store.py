@@ -294,20 +294,26 @@ class Store:
     ) -> dict[int, list[bytes]] | None:
         """Seal up to a tick; the inboxes of the ticks `first` to `upto` that have one.
 
-        None if fenced, or if another tick is committed than the caller believes. Large inboxes are read in pieces: on
-        a busy event loop a reply of many megabytes takes longer than a client waits for it. Raises RedisError.
+        None if fenced, or if another tick is committed than the caller believes. Raises RedisError.
         """
+        found = await self.seal_some(shard, token, upto, first, committed)
+        return None if found is None else {
+            tick: blobs if isinstance(blobs, list) else [blob async for blob in self.pieces(shard, tick, blobs)]
+            for tick, blobs in found.items()
+        }
+
+    async def seal_some(
+        self, shard: int, token: str, upto: int, first: int, committed: int | None = None
+    ) -> dict[int, list[bytes] | int] | None:
+        """The same, but of large inboxes only the size: replies must be short, so they are read in `pieces`."""
         args = [token, upto, first, self.key(shard, "in:"), "" if committed is None else committed, INBOX_BYTES]
         reply = await self.run("seal", self._keys(shard, "meta", "inbytes"), args)
         if reply[0] == 0:
             return None
-        found = {}
-        for tick, size, blobs in zip(reply[1::3], reply[2::3], reply[3::3], strict=True):
-            found[int(tick)] = blobs or [blob async for blob in self._pieces(shard, int(tick), size)]
-        return found
+        return {int(tick): list(blobs) or int(size) for tick, size, blobs in zip(*[iter(reply[1:])] * 3, strict=True)}
 
-    async def _pieces(self, shard: int, tick: int, size: int) -> AsyncIterator[bytes]:
-        """The packed deltas of a sealed inbox of `size` bytes, some at a time."""
+    async def pieces(self, shard: int, tick: int, size: int) -> AsyncIterator[bytes]:
+        """The packed deltas of a sealed inbox of `size` bytes, which no longer changes. Raises RedisError."""
         at, step, left = 0, 16, size
         while left:
             piece: Any = await self.redis.lrange(self.key(shard, f"in:{tick}"), at, at + step - 1)

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from schemas.words import HEARTBEATS_TOPIC, SNAPSHOTS_TOPIC
 from stream import restore
+from stream import store as store_module
 from stream.core.checkpoint import save
 from stream.core.layouts import LayoutError
 from stream.core.ticks import MINUTE_MS, NEVER
@@ -138,8 +139,12 @@ async def test_whoever_makes_it_nothing_is_said_again(damaged: Damaged) -> None:
     assert (meta.committed, meta.quiet, meta.snapshot_ms) == (0, COMMITTED, 0)
 
 
-async def test_an_inbox_that_cannot_be_read_is_found(damaged: Damaged) -> None:
-    """When its tick comes, as a damage like any other, and not as a mistake of ours."""
+@pytest.mark.parametrize("at_once", [store_module.INBOX_BYTES, 0])
+async def test_an_inbox_that_cannot_be_read_is_found(
+    damaged: Damaged, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When its tick comes, as a damage like any other, and not as a mistake of ours; also where it is read in pieces."""
+    monkeypatch.setattr(store_module, "INBOX_BYTES", at_once)
 
     async def say_nothing(_said: object) -> None:
         pass

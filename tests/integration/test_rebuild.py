@@ -143,7 +143,7 @@ async def test_whoever_makes_it_nothing_is_said_again(damaged: Damaged) -> None:
 async def test_an_inbox_that_cannot_be_read_is_found(
     damaged: Damaged, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When its tick comes, as a damage like any other, and not as a mistake of ours; also where it is read in pieces."""
+    """When its tick comes, as a damage like any other, and not as a mistake of ours; in pieces as well."""
     monkeypatch.setattr(store_module, "INBOX_BYTES", at_once)
 
     async def say_nothing(_said: object) -> None:

@@ -176,7 +176,8 @@ class IngestLoop(ConsumerRebalanceListener):
                 log.warning("resume_failed", error=type(error).__name__, detail=str(error), retry_seconds=delay)
                 if await stopped(self._stopping, delay):
                     return
-        for tp in partitions:
+        # Amid a rebalance the client may have got other partitions meanwhile: those are resumed when it says so.
+        for tp in self.consumer.assignment() & set(partitions):
             self.consumer.seek(tp, positions[name_of(tp)])
         self._stale = False
         log.info("resumed", partitions=len(partitions))
@@ -301,6 +302,7 @@ class IngestLoop(ConsumerRebalanceListener):
             behind = self.ingest.furthest_behind({name_of(tp) for tp in assignment if self._unread(tp)})
             over = [shard for shard in full if self.ingest.progress[shard].pending > 2 * limit]
             self.waiting = bool(over) and await self._evaluation_is_behind(over[0])
+            assignment = self.consumer.assignment()  # It may have changed meanwhile.
             ahead = [tp for tp in assignment if self.waiting or name_of(tp) != behind]
             self.consumer.resume(*(assignment - set(ahead)))
             self.consumer.pause(*ahead)

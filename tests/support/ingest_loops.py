@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError
 
 from stream import ingest_loop
 from stream.adapters import Decoder, Limits
@@ -47,15 +48,24 @@ class FakeConsumer:
         return dict.fromkeys(tps, 0)
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
+        self._assigned(tp)
         self.positions[tp] = offset
+
+    def _assigned(self, *tps: TopicPartition) -> None:
+        """As the client does."""
+        for tp in tps:
+            if tp not in self.logs:
+                raise IllegalStateError(f"No current assignment for partition {tp}")
 
     def paused(self) -> set[TopicPartition]:
         return self.paused_now
 
     def pause(self, *tps: TopicPartition) -> None:
+        self._assigned(*tps)
         self.paused_now |= set(tps)
 
     def resume(self, *tps: TopicPartition) -> None:
+        self._assigned(*tps)
         self.paused_now -= set(tps)
 
     async def position(self, tp: TopicPartition) -> int:

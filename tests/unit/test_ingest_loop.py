@@ -16,8 +16,8 @@ from stream.clock import EngineClock
 from stream.core.ticks import MINUTE_MS, NEVER
 from stream.ingest_loop import TopicShrunk, name_of
 from stream.restore import Starts
-from stream.store import PartitionState
-from tests.support.ingest_loops import TP0, TP1, make, store_without_servers, two_logs
+from stream.store import PartitionState, Progress
+from tests.support.ingest_loops import LIMIT, TP0, TP1, make, store_without_servers, two_logs
 from tests.support.memory_store import SHARDS, START_MS, MemoryStore, log
 
 
@@ -245,3 +245,34 @@ async def test_what_lets_a_tick_pass_is_noted_at_once(monkeypatch: pytest.Monkey
     await loop._touch(due=False)
     assert len(store.notes) // SHARDS == began + min(notes, 1), "the broker has not said so yet"
     assert await after(67.1) == began + notes
+
+
+async def test_a_partition_that_goes_amid_a_resume_is_left_alone(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rebalance that was under way has given it to another: that is no reason to end."""
+    loop, consumer, _ = make(store, two_logs())
+
+    async def rebalanced(*_any: object) -> None:
+        consumer.logs.pop(TP1, None)
+
+    monkeypatch.setattr(loop, "_check_ends", rebalanced)
+    await loop._resume([TP0, TP1])
+    assert consumer.positions == {TP0: 0}
+
+
+async def test_a_partition_that_goes_while_the_shards_are_asked_is_left_alone(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same under back-pressure, where what is in hand is paused after a question to Redis."""
+    loop, consumer, _ = make(store, two_logs())
+    await loop.ingest.resume({name_of(TP0): 0, name_of(TP1): 0})
+    loop.ingest.progress = {0: Progress(10 * LIMIT, START_MS)}
+
+    async def rebalanced(_shard: int) -> bool:
+        consumer.logs.pop(TP1, None)
+        return True
+
+    monkeypatch.setattr(loop, "_evaluation_is_behind", rebalanced)
+    await loop._pace()
+    assert consumer.paused_now == {TP0}

@@ -28,7 +28,8 @@ from stream.core.ticks import NEVER, tick_of
 from stream.evaluate import EvaluateSettings, Fenced, ShardEvaluator
 from stream.ingest import Ingest, Resync
 from stream.snapshots import newest, to_records
-from stream.store import Birth, ShardMissing, Store
+from stream.store import Birth, PartitionState, ShardMissing, Store
+from tests.simulation.crashes import Crash, Points
 from tests.simulation.recount import counts_of
 from tests.simulation.tiny import LogRecord, TinyDetector
 from tests.support.checkpoints import as_layout_1
@@ -42,24 +43,6 @@ WORKERS = 2
 LATENESS_MS = 20_000
 ANY_TIME = Limits(max_future_ms=None, max_age_ms=None)
 ENGINE = Engine(version="0", config_hash="test")
-
-
-class Crash(Exception):
-    """The process dies here."""
-
-
-class Points:
-    """Counts the protocol's points; dies at the one that was chosen."""
-
-    def __init__(self) -> None:
-        self.left: int | None = None
-
-    def __call__(self, name: str) -> None:
-        if self.left is not None:
-            if self.left == 0:
-                self.left = None
-                raise Crash(name)
-            self.left -= 1
 
 
 TRIAGE = TriageSettings()
@@ -109,7 +92,6 @@ class World:
         self._born = 0
         self._loading: ShardEvaluator | None = None
         self.rebuilt = 0
-        self.compacted = 0
         self.damaged = False
         self.workers = [self._fresh() for _ in range(WORKERS)]
 
@@ -234,8 +216,6 @@ class World:
         await evaluator.advance()
 
     async def _register(self) -> None:
-        from stream.store import PartitionState
-
         starts = {name: PartitionState(0, NEVER) for name in PARTITIONS}
         for shard in range(SHARDS):
             await self.store.register(shard, starts)
@@ -263,10 +243,10 @@ class World:
             await self.redis_rollback()
         if between != "nothing":
             await self.read_all(1 - worker)
-        self.compacted += await evaluator.compactor.write(evaluator.token, addition)
+        await evaluator.compactor.write(evaluator.token, addition)
         if again:
             await self.read_all(worker)
-            self.compacted += await evaluator.compactor.write(evaluator.token, addition)
+            await evaluator.compactor.write(evaluator.token, addition)
 
     async def older_version(self) -> None:
         """All that is stored is as the version before this one would have stored it."""

@@ -129,6 +129,13 @@ async def test_snapshots_that_are_of_no_use_are_taken_by_nobody(damaged: Damaged
     assert await restore.ensure_shards(damaged.store, {}, damaged.starts) == {0: SNAPSHOT_TICK}
 
 
+async def test_an_older_version_that_does_not_know_the_note_leaves_no_trace(damaged: Damaged) -> None:
+    """It makes the shard and keeps the note that snapshots are of no use; the next time they are asked again."""
+    damaged.with_snapshot()
+    await damaged.redis.hset(damaged.store.key(0, "meta"), "without", "1")
+    assert await damaged.rebuilder().rebuild(damaged.evaluator(), WHY) == "snapshot"
+
+
 async def test_whoever_makes_it_nothing_is_said_again(damaged: Damaged) -> None:
     """Another worker may be the first to make the shard that was set aside, and knows of no tick: Redis does."""
     await damaged.store.note_snapshot(0, damaged.token, 1_700_000_000_000)

@@ -32,8 +32,8 @@ SERIES: Final = 1_000
 SOURCE: Final = "agent.interactions/0"
 
 BOUNDS: Final[dict[str, float]] = {
-    "bytecodes": 172.0,
-    "calls": 8.3,
+    "bytecodes": 98.0,
+    "calls": 4.9,
     "inbox_bytes": 20.5,
     "scripts_a_batch": 16.0,
 }

@@ -16,6 +16,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +30,7 @@ from stream.adapters.native import NativeEvent
 from stream.collector import calm_collector
 from stream.core.batch import Batch
 from stream.core.fold import PartitionFold, ShardMap
+from stream.core.sparse import Sparsity
 from stream.fetch import Batches
 from stream.ingest import PIECE
 
@@ -83,41 +85,52 @@ def _record_batch(sent: Sequence[Any], first: int) -> bytes:
     return first.to_bytes(_HEADER, "big") + built[_HEADER:]
 
 
+@dataclass(slots=True)
+class _Run:
+    """What takes events in."""
+
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    decoder: Decoder = field(default_factory=Decoder)
+    shards: ShardMap = field(default_factory=lambda: ShardMap(SHARDS))
+    sparsity: Sparsity = field(default_factory=Sparsity)
+    counted: int = 0
+
+    def take(self, sent: Sequence[bytes], fold: PartitionFold, batch: Batch) -> None:
+        """Take one partition's record batches in."""
+        watch = self.watch
+        with watch.timing("unpack"):
+            pieces = _checked(b"".join(sent)).pieces(PIECE)
+        while True:
+            with watch.timing("unpack"):
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            self.counted += len(piece)
+            with watch.timing("decode"):
+                columns = self.decoder.decode_columns(piece)
+            with watch.timing("count"):
+                fold.add_columns(columns.events, columns.times, batch)
+            with watch.timing("pack"):
+                self.sparsity.after_piece(batch, self.shards)
+            with watch.timing("let go"):
+                del columns, piece
+
+
 def stages_of(sent: Sequence[Sequence[bytes]], size: int) -> list[float]:
     """CPU microseconds an event of each stage, in the order of `STAGES`, in batches of about `size` events."""
-    watch, decoder, shards = Stopwatch(), Decoder(), ShardMap(SHARDS)
+    run = _Run()
     folds = [PartitionFold(LATENESS_MS) for _ in sent]
     each = max(size // RECORDS // len(sent), 1)
-    counted = 0
     for start in range(0, min(map(len, sent)), each):
         batch = Batch()
         for fold, batches in zip(folds, sent, strict=True):
-            counted += _take(batches[start : start + each], decoder, fold, batch, watch)
-        with watch.timing("pack"):
-            packed = batch.packed(shards)
-        with watch.timing("let go"):
+            run.take(batches[start : start + each], fold, batch)
+        with run.watch.timing("pack"):
+            run.sparsity.after_batch(batch)
+            packed = batch.packed(run.shards)
+        with run.watch.timing("let go"):
             del batch, packed
-    return [seconds * 1e6 / counted for seconds in watch.taken.values()]
-
-
-def _take(sent: Sequence[bytes], decoder: Decoder, fold: PartitionFold, batch: Batch, watch: Stopwatch) -> int:
-    """Take one partition's record batches in; how many events."""
-    with watch.timing("unpack"):
-        checked = _checked(b"".join(sent))
-        pieces = checked.pieces(PIECE)
-    counted = 0
-    while True:
-        with watch.timing("unpack"):
-            piece = next(pieces, None)
-        if piece is None:
-            return counted
-        counted += len(piece)
-        with watch.timing("decode"):
-            columns = decoder.decode_columns(piece)
-        with watch.timing("count"):
-            fold.add_columns(columns.events, columns.times, batch)
-        with watch.timing("let go"):
-            del columns, piece
+    return [seconds * 1e6 / run.counted for seconds in run.watch.taken.values()]
 
 
 def _checked(fetched: bytes) -> Batches:

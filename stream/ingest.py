@@ -22,6 +22,7 @@ from schemas.outputs import DeadLetter
 from schemas.words import CONTROLS_TOPIC
 from stream.adapters import Decoder, KafkaRecord, Rejection, dead_letter, decode_controls
 from stream.core.fold import Batch, FoldTallies, PartitionFold, ShardMap
+from stream.core.sparse import Sparsity
 from stream.core.ticks import NEVER
 from stream.points import Point, nothing
 from stream.store import (
@@ -124,6 +125,7 @@ class Ingest:
         self._point = point
         self._wall_ms = wall_ms
         self._shard = ShardMap(store.shards)
+        self._sparsity = Sparsity()
         self._partitions: dict[str, _Partition] = {}
 
     @property
@@ -217,6 +219,7 @@ class Ingest:
             end, read = part.position, 0
             for piece in _pieces(those, part.position):
                 letters += self._fold(name, piece, part.fold, batch)
+                self._sparsity.after_piece(batch, self._shard)
                 end = piece[-1].offset + 1
                 read += len(piece)
                 del piece  # before the next is unpacked: it takes the same memory, which is in the cache
@@ -232,6 +235,7 @@ class Ingest:
             self.tallies.by_topic[name.rpartition("/")[0]] += read
         if not advances:
             return
+        self._sparsity.after_batch(batch)
         deltas = batch.packed(self._shard)
         for kind, number in batch.events.items():
             self.tallies.fold.events[kind] += number

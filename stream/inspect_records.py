@@ -21,7 +21,7 @@ from stream.adapters.packed import gunzip, is_gzip
 from stream.adapters.payload import Payload, without_registry_prefix
 from stream.adapters.rejection import RejectedRecord
 from stream.assembly import record_limits
-from stream.core.batch import identity_of
+from stream.core.newest_tags import identity_of
 from stream.core.spans import Role, Root, SpanFact, TracedSpan
 from stream.core.ticks import ms_of, rfc3339
 from stream.restore import partitions_of

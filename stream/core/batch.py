@@ -1,16 +1,16 @@
 """What one batch of events gained, by the tick at which it becomes visible and the minute that it counts in.
 
-A fold counts into the cells of a `Place`, system by system; `Batch.packed` turns that into one packed delta for each
-shard and tick. Both are the hot path: at many systems a batch has nearly as many cells as events.
+A fold counts into the cells of a `Place`; `Batch.packed` turns that into one packed delta for each shard and tick. Both
+are the hot path: at many systems a batch has nearly as many cells as events, and then it pays to pack them while they
+are in the processor's cache (`Batch.pack_counts`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Literal, TypeVar
 
 from msgspec import msgpack
 
@@ -22,10 +22,10 @@ from stream.adapters.native import (
     Deployment,
     Evaluation,
     Interaction,
-    NativeEvent,
     Usage,
 )
-from stream.core.cells import Odd, Shown, SystemCells, Tagged, UsageCell, sorted_tags
+from stream.core.bins import Bins, Lists, Shards
+from stream.core.cells import Shown, UsageCell
 from stream.core.controls import is_for_all
 from stream.core.deltas import (
     CEILING,
@@ -34,9 +34,9 @@ from stream.core.deltas import (
     ExemplarRecord,
     Record,
     TagsRecord,
-    join_packed,
     unpack,
 )
+from stream.core.newest_tags import Newest, note, sorted_tags
 from stream.core.spans import SpanFact, TracedSpan, TracePart
 
 UNNAMED: Final = "(unnamed)"
@@ -68,20 +68,6 @@ _K = TypeVar("_K")
 _encode: Final = msgpack.Encoder().encode
 
 
-_NOTHING_ODD: Final = Odd()
-
-
-class Shards(Protocol):
-    """Which shard a system is in, of how many."""
-
-    @property
-    def shards(self) -> int:
-        """How many there are."""
-        ...
-
-    def __call__(self, environment: str, system: str) -> int:
-        """The shard of a system."""
-        ...
 
 
 @dataclass(slots=True)
@@ -100,89 +86,156 @@ class Trace:
         return TracePart(trace_id, environment, system, self.version, whole, names, tuple(spans))
 
 
+Flow = tuple[str, str, str, str | None]
+"""A flow's version: environment, system, flow, version."""
+
+Escalated = tuple[str, str, str, str | None, str]
+"""Escalations of a flow's version for one reason: environment, system, flow, version, reason."""
+
+Agent = tuple[str, str, str]
+"""An agent: environment, system, agent."""
+
+Denied = tuple[str, str, str, str, str | None]
+"""Denials of an agent's action: environment, system, agent, action, principal."""
+
+Used = tuple[str, str, str | None, str, str | None]
+"""Use of a model: environment, system, agent, model, pricing."""
+
+
 @dataclass(slots=True)
 class Place:
-    """What is visible from `tick` on and counts in `minute`."""
+    """What is visible from `tick` on and counts in `minute`.
+
+    Attributes:
+        flows: interactions; of those `escalated`, `unexplained` (escalated, for no reason) and `failed`.
+        agents: authorizations; of those `denied`.
+        usage: model calls.
+        tags: the newest of each system.
+    """
 
     tick: int
     minute: int
-    systems: dict[tuple[str, str], SystemCells] = field(default_factory=dict)
+    flows: Counter[Flow] = field(default_factory=Counter)
+    escalated: Counter[Escalated] = field(default_factory=Counter)
+    unexplained: Counter[Flow] = field(default_factory=Counter)
+    failed: Counter[Flow] = field(default_factory=Counter)
+    agents: Counter[Agent] = field(default_factory=Counter)
+    denied: Counter[Denied] = field(default_factory=Counter)
+    usage: dict[Used, UsageCell] = field(default_factory=dict)
+    tags: Newest = field(default_factory=dict)
     series: dict[Series, list[int]] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     exemplars: dict[Series, list[Shown]] = field(default_factory=dict)
     traces: dict[tuple[str, str, bytes], Trace] = field(default_factory=dict)
 
-    def note_tags(self, event: NativeEvent | TracedSpan, ms: int) -> None:
-        """Offer the tags of an event to its system."""
-        where = (event.environment, event.system)
-        known = self.systems.get(where)
-        if known is None:
-            known = self.systems[where] = SystemCells()
-        if event.tags:
-            known.note_tags(ms, identity_of(event), event.tags)
+    @property
+    def cells(self) -> int:
+        """Cells of what is common: interactions, decisions, model calls."""
+        return len(self.flows) + len(self.agents) + len(self.usage)
 
-    def pack_into(self, bins: Bins, newest: Mapping[tuple[str, str], Tagged] | None) -> None:
+    def pack_counts(self, bins: Bins) -> None:
+        """Put what is common into the bins of its tick, and forget it here."""
+        lists = bins.lists()
+        self._pack_flows(lists, bins.shard)
+        self._pack_agents(lists, bins.shard)
+        for (environment, system, caller, model, pricing), used in self.usage.items():
+            whose = (caller or UNNAMED, model, pricing or "payg")
+            count = (_USAGE, environment, system, whose, self.minute, used.amounts())
+            lists[bins.shard[environment, system]].append(_encode(count))
+        self.usage = {}
+        bins.add(self.tick, lists, bins.lists())
+
+    def _pack_flows(self, lists: Lists, shard: Shards) -> None:
+        minute, escalated, failed = self.minute, self.unexplained, self.failed
+        for (environment, system, flow, version, reason), number in self.escalated.items():
+            escalated[environment, system, flow, version] += number
+            count = (_FLOW_REASON, environment, system, (flow, reason), minute, (number,))
+            lists[shard[environment, system]].append(_encode(count))
+        for key, number in self.flows.items():
+            environment, system, flow, version = key
+            append = lists[shard[environment, system]].append
+            raised = escalated.get(key, 0)
+            if version is not None:
+                dims = (flow, version)
+                append(_encode((_FLOW_VERSION, environment, system, dims, minute, (number, raised))))
+            # A flow of several versions has several counts here, which sum up like those of several batches.
+            amounts = (number, raised, failed.get(key, 0))
+            append(_encode((_FLOW, environment, system, (flow,), minute, amounts)))
+        self.flows, self.escalated, self.unexplained, self.failed = Counter(), Counter(), Counter(), Counter()
+
+    def _pack_agents(self, lists: Lists, shard: Shards) -> None:
+        minute, denials = self.minute, Counter[Agent]()
+        for (environment, system, agent, action, principal), number in self.denied.items():
+            denials[environment, system, agent] += number
+            count = (_DENIAL, environment, system, (agent, action, principal or UNNAMED), minute, (number,))
+            lists[shard[environment, system]].append(_encode(count))
+        for key, number in self.agents.items():
+            environment, system, agent = key
+            amounts = (number, denials.get(key, 0))
+            lists[shard[environment, system]].append(
+                _encode((_AGENT, environment, system, (agent,), minute, amounts))
+            )
+        self.agents, self.denied = Counter(), Counter()
+
+    def pack_into(self, bins: Bins, newest: Newest | None) -> None:
         """Put everything into the bins of its tick.
 
         `newest` is whose tags count, where several minutes count at this tick; None where this is the only one.
         """
-        minute, tick = self.minute, self.tick
-        for where, cells in self.systems.items():
-            environment, system = where
-            found = bins.of(where, tick)
-            counts, odds = found.counts, cells.odd
-            for key, number in cells.numbers.items():
-                odd = _NOTHING_ODD if odds is None else odds.get(key, _NOTHING_ODD)
-                if isinstance(key, str):
-                    counts.append(_encode((_AGENT, environment, system, (key,), minute, (number, odd.number))))
-                    continue
-                if key[1] is not None:
-                    counts.append(_encode((_FLOW_VERSION, environment, system, key, minute, (number, odd.number))))
-                # A flow of several versions has several counts here, which sum up like those of several batches.
-                amounts = (number, odd.number, odd.failures)
-                counts.append(_encode((_FLOW, environment, system, key[:1], minute, amounts)))
-            if cells.usage is not None:
-                _pack_usage(where, cells.usage, minute, counts)
-            if odds is not None:
-                self._pack_odd(where, cells, found)
-            if cells.tags is not None and (newest is None or newest[where] is cells):
-                tags = TagsRecord(cells.tagged_id, cells.tagged_ms, environment, system, sorted_tags(cells.tags))
-                found.records.append(_encode(tags))
+        self.pack_counts(bins)
+        minute, shard, counts, records = self.minute, bins.shard, bins.lists(), bins.lists()
+        for environment, systems in self.tags.items():
+            for system, tagged in systems.items():
+                if newest is None or newest[environment][system] is tagged:
+                    ms, identity, tags = tagged
+                    packed = _encode(TagsRecord(identity, ms, environment, system, sorted_tags(tags)))
+                    records[shard[environment, system]].append(packed)
         for series, summed in self.series.items():
             capped = tuple([min(amount, CEILING) for amount in summed])
-            bins.of(series[1:3], tick).counts.append(_encode((*series, minute, capped)))
+            counts[shard[series[1:3]]].append(_encode((*series, minute, capped)))
         for series, shown in self.exemplars.items():
-            _pack_shown(series, minute, shown, bins.of(series[1:3], tick))
+            append = records[shard[series[1:3]]].append
+            for rank, identity, trace_id in shown:
+                append(_encode(ExemplarRecord(*series, minute, rank, trace_id, identity)))
+        for number, part in self.parts(shard):
+            records[number].append(_encode(part))
+        self._pack_records(records, shard)
+        bins.add(self.tick, counts, records)
 
-    def _pack_odd(self, where: tuple[str, str], cells: SystemCells, found: Bin) -> None:
-        """What a system has besides: reasons of escalations, denials in detail, exemplars of both."""
-        for key, odd in (cells.odd or {}).items():
-            kind, dims = (_DENIAL, (key,)) if isinstance(key, str) else (_FLOW_REASON, key[:1])
-            for detail, number in odd.details.items():
-                found.counts.append(_encode((kind, *where, (*dims, *detail), self.minute, (number,))))
-        for whose, shown in (cells.shown or {}).items():
-            kind, dims = (_AGENT, (whose,)) if isinstance(whose, str) else (_FLOW, whose)
-            _pack_shown((kind, *where, dims), self.minute, shown, found)
+    def _pack_records(self, lists: Lists, shard: Shards) -> None:
+        for record in self.records:
+            packed = _encode(record)
+            if is_for_all(record):
+                for each in lists:
+                    each.append(packed)
+            else:
+                lists[shard[record.environment, record.system]].append(packed)
 
     def parts(self, shard: Shards) -> Iterable[tuple[int, TracePart]]:
         """Each trace for its system's shard, and for those of budgets over several systems that its tokens count in."""
         for where, trace in self.traces.items():
-            own = shard(*where[:2])
+            own = shard[where[:2]]
             budgets: dict[int, list[SeriesKey]] = {own: []}
             for key in trace.budgets:
-                budgets.setdefault(shard(key.environment, key.system), []).append(key)
+                budgets.setdefault(shard[key.environment, key.system], []).append(key)
             for number, keys in sorted(budgets.items()):
                 yield number, trace.part(where, keys, whole=number == own)
 
 
 class Batch:
-    """What one batch gained so far; `packed` gives it out by shard and tick."""
+    """What one batch gained so far; `packed` gives it out by shard and tick, once."""
 
     def __init__(self) -> None:
         self.counted: Counter[type] = Counter()
         """Events taken in, by the types that hold them."""
         self.controls: Counter[ControlType] = Counter()
         self._places: dict[tuple[int, int], Place] = {}
+        self._bins: Bins | None = None
+
+    @property
+    def cells(self) -> int:
+        """Cells of what is common that are not packed yet."""
+        return sum(place.cells for place in self._places.values())
 
     @property
     def events(self) -> Counter[str]:
@@ -199,18 +252,21 @@ class Batch:
             place = self._places[tick, minute] = Place(tick, minute)
         return place
 
+    def pack_counts(self, shard: Shards) -> None:
+        """Pack what is counted so far of what is common.
+
+        What comes later to the same series is a count beside it: sums are the same, and so is what is not common.
+        """
+        self._bins = self._bins or Bins(shard)
+        for place in self._places.values():
+            place.pack_counts(self._bins)
+
     def packed(self, shard: Shards) -> dict[int, dict[int, bytes]]:
         """Everything by shard and tick, each a packed delta. What is about every system goes into every shard."""
-        bins = Bins(shard)
+        bins, self._bins = self._bins or Bins(shard), None
         newest = self._newest()
         for place in self._places.values():
             place.pack_into(bins, newest.get(place.tick))
-            for number, part in place.parts(shard):
-                bins.at(number, place.tick).records.append(_encode(part))
-            for record in place.records:
-                packed, everywhere = _encode(record), is_for_all(record)
-                for number in range(shard.shards) if everywhere else (shard(record.environment, record.system),):
-                    bins.at(number, place.tick).records.append(packed)
         return bins.packed()
 
     def spread(self, shard: Shards) -> dict[int, dict[int, Delta]]:
@@ -219,74 +275,20 @@ class Batch:
             number: {tick: unpack(blob) for tick, blob in ticks.items()} for number, ticks in self.packed(shard).items()
         }
 
-    def _newest(self) -> dict[int, dict[tuple[str, str], Tagged]]:
+    def _newest(self) -> dict[int, Newest]:
         """Whose tags are the newest of each system's, of all minutes, at the ticks in which several minutes count."""
         places: dict[int, list[Place]] = {}
         for place in self._places.values():
             places.setdefault(place.tick, []).append(place)
-        found: dict[int, dict[tuple[str, str], Tagged]] = {}
+        found: dict[int, Newest] = {}
         for tick, several in places.items():
-            if len(several) == 1:
-                continue
-            newest = found[tick] = {}
-            for where, cells in chain.from_iterable(place.systems.items() for place in several):
-                known = newest.get(where)
-                if cells.tags is not None and (known is None or cells.order > known.order):
-                    newest[where] = cells
+            if len(several) > 1:
+                newest = found[tick] = {}
+                for place in several:
+                    for environment, systems in place.tags.items():
+                        for system, tagged in systems.items():
+                            note(newest.setdefault(environment, {}), system, tagged)
         return found
-
-
-@dataclass(slots=True)
-class Bin:
-    """What one shard gains at one tick: counts and records, packed."""
-
-    counts: list[bytes] = field(default_factory=list)
-    records: list[bytes] = field(default_factory=list)
-
-
-class Bins:
-    """What every shard gains at every tick."""
-
-    def __init__(self, shard: Shards) -> None:
-        self._shard = shard
-        self._bins: dict[tuple[int, int], Bin] = {}
-
-    def of(self, where: tuple[str, str], tick: int) -> Bin:
-        """The bin of a system, by environment and name."""
-        return self.at(self._shard(*where), tick)
-
-    def at(self, shard: int, tick: int) -> Bin:
-        """The bin of a shard."""
-        found = self._bins.get((shard, tick))
-        if found is None:
-            found = self._bins[shard, tick] = Bin()
-        return found
-
-    def packed(self) -> dict[int, dict[int, bytes]]:
-        """All of them, in order."""
-        found: dict[int, dict[int, bytes]] = {}
-        for shard, tick in sorted(self._bins):
-            one = self._bins[shard, tick]
-            found.setdefault(shard, {})[tick] = join_packed(one.counts, one.records)
-        return found
-
-
-def _pack_usage(
-    where: tuple[str, str],
-    usage: Mapping[tuple[str | None, str, str | None], UsageCell],
-    minute: int,
-    counts: list[bytes],
-) -> None:
-    environment, system = where
-    for (caller, model, pricing), used in usage.items():
-        dims = (caller or UNNAMED, model, pricing or "payg")
-        counts.append(_encode((_USAGE, environment, system, dims, minute, used.amounts())))
-
-
-def _pack_shown(series: Series, minute: int, shown: Iterable[Shown], found: Bin) -> None:
-    """The exemplars of a series."""
-    for rank, identity, trace_id in shown:
-        found.records.append(_encode(ExemplarRecord(*series, minute, rank, trace_id, identity)))
 
 
 def add_to(cells: dict[_K, list[int]], key: _K, amounts: Sequence[int]) -> None:
@@ -297,10 +299,3 @@ def add_to(cells: dict[_K, list[int]], key: _K, amounts: Sequence[int]) -> None:
     else:
         for index, amount in enumerate(amounts):
             cell[index] += amount
-
-
-def identity_of(event: NativeEvent | TracedSpan) -> str:
-    """The event's id, or a span's in words."""
-    if isinstance(event, TracedSpan):
-        return f"{event.trace_id.hex()}-{event.fact.span_id.hex()}"
-    return event.id

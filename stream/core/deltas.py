@@ -177,9 +177,9 @@ def _array_head(length: int) -> bytes:
     return b"\xdc" + length.to_bytes(2, "big") if length < _LONGER else b"\xdd" + length.to_bytes(4, "big")
 
 
-def join_packed(counts: Sequence[bytes], records: Sequence[bytes]) -> bytes:
-    """What `pack` gives for counts and records that are packed already, each by itself."""
-    return b"".join((_array_head(2), _array_head(len(counts)), *counts, _array_head(len(records)), *records))
+def join_packed(counts: int, packed_counts: Sequence[bytes], records: int, packed_records: Sequence[bytes]) -> bytes:
+    """What `pack` gives for so many counts and records that are packed already, one behind the other."""
+    return b"".join((_array_head(2), _array_head(counts), *packed_counts, _array_head(records), *packed_records))
 
 
 def unpack(blob: bytes) -> Delta:

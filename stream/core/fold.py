@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -33,23 +34,35 @@ from stream.adapters.native import (
     NativeEvent,
     Usage,
 )
-from stream.core.batch import UNNAMED, WORDS, Batch, Place, Trace, add_to
-from stream.core.cells import SystemCells, UsageCell, show
+from stream.core.batch import UNNAMED, WORDS, Agent, Batch, Denied, Escalated, Flow, Place, Trace, add_to
+from stream.core.cells import UsageCell, show
 from stream.core.controls import Control, record_of
 from stream.core.deltas import KIND_CODE, BreakerRecord, DeploymentRecord, ScoreRecord
+from stream.core.newest_tags import note_all
 from stream.core.shards import shard_of
 from stream.core.spans import TracedSpan
 from stream.core.ticks import MINUTE_MS, NEVER, rfc3339, visible_from
 
 __all__ = ["UNNAMED", "Batch", "FoldTallies", "PartitionFold", "ShardMap", "type_of"]
 
-DAY_MS: Final = 86_400_000
+DAY_MINUTES: Final = 1440
 SHARD_MEMO: Final = 65_536
 
 MIXED: Final = 16
 """Stretches of one place that are shorter than this, on average, are put together before they are counted."""
 
 _DEPENDENCY: Final = KIND_CODE["dependency"]
+_FLOW: Final = KIND_CODE["flow"]
+_AGENT: Final = KIND_CODE["agent"]
+
+_FLOW_KEY: Final[Callable[[Interaction], Flow]] = attrgetter("environment", "system", "flow", "version")
+_AGENT_KEY: Final[Callable[[Authorization], Agent]] = attrgetter("environment", "system", "agent")
+_ESCALATED_KEY: Final[Callable[[Interaction], Escalated]] = attrgetter(
+    "environment", "system", "flow", "version", "escalation.reason"
+)
+_DENIED_KEY: Final[Callable[[Authorization], Denied]] = attrgetter(
+    "environment", "system", "agent", "action", "principal"
+)
 
 
 @dataclass(slots=True)
@@ -116,78 +129,48 @@ class PartitionFold:
             edges = _edges(ticks, minutes)
         for begin, end in pairwise(edges):
             place = batch.place(int(ticks[begin]), int(minutes[begin]))
-            self._count(place, events[begin:end], times[begin:end].tolist(), batch.counted)
+            self._count(place, events[begin:end], times[begin:end], batch.counted)
 
     def _count(  # noqa: C901  # the hot loop: a call for each event would take as long as all that it does
-        self, place: Place, events: Sequence[NativeEvent | TracedSpan], times: Sequence[int], counted: Counter[type]
+        self, place: Place, events: Sequence[NativeEvent | TracedSpan], times: NDArray[np.int64], counted: Counter[type]
     ) -> None:
         """Count events of one place, and into `counted` how many of each type.
 
-        The lines about systems and tags are repeated on purpose: Python is quick to read an attribute only where it
-        always finds the same type, and one line for all types of events would take twice as long.
+        What is common is sorted by type and counted by functions of C, with a step of Python only for what is odd.
         """
-        systems, usage = place.systems, self._usage
-        interactions = usages = authorizations = 0
-        for event, ms in zip(events, times, strict=True):
+        interactions: list[Interaction] = []
+        usages: list[Usage] = []
+        authorizations: list[Authorization] = []
+        odd: list[Interaction] = []
+        denied: list[Authorization] = []
+        for event, ms in zip(events, times.tolist(), strict=True):
             if type(event) is Interaction:
-                interactions += 1
-                where = (event.environment, event.system)
-                cells = systems.get(where)
-                if cells is None:
-                    cells = systems[where] = SystemCells()
-                flow = (event.flow, event.version)
-                numbers = cells.numbers
-                numbers[flow] = numbers.get(flow, 0) + 1
+                interactions.append(event)
                 if event.outcome != "resolved":
-                    _odd(cells, flow, event)
+                    odd.append(event)
                 if event.steps:
                     _steps(place, event)
-                if ms >= cells.tagged_ms:
-                    tags = event.tags
-                    if tags:
-                        if ms > cells.tagged_ms:
-                            cells.tagged_ms, cells.tagged_id, cells.tags = ms, event.id, tags
-                        else:
-                            cells.note_tags(ms, event.id, tags)
             elif type(event) is Usage:
-                usages += 1
-                where = (event.environment, event.system)
-                cells = systems.get(where)
-                if cells is None:
-                    cells = systems[where] = SystemCells()
-                usage(place, cells, event, ms)
-                if ms >= cells.tagged_ms:
-                    tags = event.tags
-                    if tags:
-                        if ms > cells.tagged_ms:
-                            cells.tagged_ms, cells.tagged_id, cells.tags = ms, event.id, tags
-                        else:
-                            cells.note_tags(ms, event.id, tags)
+                usages.append(event)
             elif type(event) is Authorization:
-                authorizations += 1
-                where = (event.environment, event.system)
-                cells = systems.get(where)
-                if cells is None:
-                    cells = systems[where] = SystemCells()
-                agent, numbers = event.agent, cells.numbers
-                numbers[agent] = numbers.get(agent, 0) + 1
+                authorizations.append(event)
                 if event.decision == "deny":
-                    _denial(cells, event)
-                if ms >= cells.tagged_ms:
-                    tags = event.tags
-                    if tags:
-                        if ms > cells.tagged_ms:
-                            cells.tagged_ms, cells.tagged_id, cells.tags = ms, event.id, tags
-                        else:
-                            cells.note_tags(ms, event.id, tags)
+                    denied.append(event)
             else:
                 counted[type(event)] += 1
                 self._take[type(event)](place, event, ms)
-                if event.tags:
-                    place.note_tags(event, ms)
-        counted[Interaction] += interactions
-        counted[Usage] += usages
-        counted[Authorization] += authorizations
+        place.flows.update(map(_FLOW_KEY, interactions))
+        place.agents.update(map(_AGENT_KEY, authorizations))
+        if odd:
+            _odd(place, odd)
+        if denied:
+            _denied(place, denied)
+        if usages:
+            self._usage(place, usages)
+        note_all(place.tags, events, times)
+        counted[Interaction] += len(interactions)
+        counted[Usage] += len(usages)
+        counted[Authorization] += len(authorizations)
 
     def add_controls(self, controls: Iterable[Control], batch: Batch) -> None:
         """The same for controls: visible and late by the same rule, recorded instead of counted."""
@@ -200,7 +183,7 @@ class PartitionFold:
                 self.tallies.late[control.type] += 1
             batch.place(tick, record.ms // MINUTE_MS).records.append(record)
 
-    def _span(self, place: Place, event: TracedSpan, ms: int) -> None:
+    def _span(self, place: Place, event: TracedSpan, _: int) -> None:
         """Keep a span for its trace; the tokens of an agent's own span are priced here, where the price book is."""
         if not event.trace_id:
             return
@@ -212,39 +195,42 @@ class PartitionFold:
         fact = event.fact
         if fact.model and any(fact.tokens):
             read, cached, written, _ = fact.tokens
-            price = self._prices.micro(Called(fact.model, fact.provider or None), read, cached, written, ms // DAY_MS)
+            called, day = Called(fact.model, fact.provider or None), place.minute // DAY_MINUTES
+            price = self._prices.micro(called, read, cached, written, day)
             fact = structs.replace(fact, tokens=(read, cached, written, price or 0))
         trace.spans.append(fact)
 
-    def _usage(self, place: Place, cells: SystemCells, event: Usage, ms: int) -> None:
-        told = event.cost_usd
-        cost = self._cost(event, ms) if told is None or event.pricing == "ptu" else usd_to_micro(told)
-        key = (event.agent, event.model, event.pricing)
-        known = cells.usage
-        if known is None:
-            known = cells.usage = {}
-        cell = known.get(key)
-        if cell is None:
-            cell = known[key] = UsageCell()
-        cell.requests += 1
-        cell.input_tokens += event.input_tokens
-        if event.cached_input_tokens:
-            cell.cached_input_tokens += event.cached_input_tokens
-        cell.output_tokens += event.output_tokens
-        cell.cost += cost
-        if cost and self.tallies.spend is not None:
-            self.tallies.spend.note(event.environment, event.system, event.tags, cost, ms // DAY_MS)
-        for budget, series in self._budgets:
-            if budget.covers(event.environment, event.system, event.tags):
-                add_to(place.series, series, (1, cost))
+    def _usage(self, place: Place, events: Sequence[Usage]) -> None:
+        known, spend = place.usage, self.tallies.spend
+        for event in events:
+            told = event.cost_usd
+            if told is None or event.pricing == "ptu":
+                cost = self._cost(event, place.minute // DAY_MINUTES)
+            else:
+                cost = usd_to_micro(told)
+            key = (event.environment, event.system, event.agent, event.model, event.pricing)
+            cell = known.get(key)
+            if cell is None:
+                cell = known[key] = UsageCell()
+            cell.requests += 1
+            cell.input_tokens += event.input_tokens
+            if event.cached_input_tokens:
+                cell.cached_input_tokens += event.cached_input_tokens
+            cell.output_tokens += event.output_tokens
+            cell.cost += cost
+            if cost and spend is not None:
+                spend.note(event.environment, event.system, event.tags, cost, place.minute // DAY_MINUTES)
+            for budget, series in self._budgets:
+                if budget.covers(event.environment, event.system, event.tags):
+                    add_to(place.series, series, (1, cost))
 
-    def _cost(self, event: Usage, ms: int) -> int:
+    def _cost(self, event: Usage, day: int) -> int:
         """Micro-dollars of a call that does not say them; 0 for an unknown model, which is counted."""
         if event.pricing == "ptu":
             return 0  # provisioned units are a flat cost, accrued by the hour whether used or not
         called = Called(event.model, event.provider, event.deployment, event.service_tier)
         tokens = (event.input_tokens, event.cached_input_tokens or 0, event.output_tokens)
-        price = self._prices.micro(called, *tokens, ms // DAY_MS)
+        price = self._prices.micro(called, *tokens, day)
         if price is None:
             self.tallies.unpriced[event.model] += 1
         return price or 0
@@ -256,16 +242,25 @@ def _edges(ticks: NDArray[np.int64], minutes: NDArray[np.int64]) -> list[int]:
     return [0, *changes.tolist(), len(ticks)]
 
 
-def _odd(cells: SystemCells, flow: tuple[str, str | None], event: Interaction) -> None:
-    """Note an interaction that was not plainly resolved."""
-    if event.outcome == "failed":
-        cells.odd_of(flow).failures += 1
-    elif event.outcome == "escalated":
-        odd = cells.odd_of(flow)
-        odd.number += 1
-        if event.escalation is not None:
-            odd.note((event.escalation.reason,))
-        cells.show(flow[:1], event.id, event.trace_id)
+def _odd(place: Place, events: Sequence[Interaction]) -> None:
+    """Note interactions that were not plainly resolved."""
+    escalated = [event for event in events if event.outcome == "escalated"]
+    explained = [event for event in escalated if event.escalation is not None]
+    place.escalated.update(map(_ESCALATED_KEY, explained))
+    if len(explained) < len(escalated):
+        place.unexplained.update(_FLOW_KEY(event) for event in escalated if event.escalation is None)
+    if len(escalated) < len(events):
+        place.failed.update(_FLOW_KEY(event) for event in events if event.outcome == "failed")
+    for event in escalated:
+        series = (_FLOW, event.environment, event.system, (event.flow,))
+        show(place.exemplars, series, event.id, event.trace_id)
+
+
+def _denied(place: Place, events: Sequence[Authorization]) -> None:
+    place.denied.update(map(_DENIED_KEY, events))
+    for event in events:
+        series = (_AGENT, event.environment, event.system, (event.agent,))
+        show(place.exemplars, series, event.interaction_id or event.id, event.trace_id)
 
 
 def _steps(place: Place, event: Interaction) -> None:
@@ -275,14 +270,7 @@ def _steps(place: Place, event: Interaction) -> None:
             error, timeout = step.status == "error", step.status == "timeout"
             add_to(place.series, series, (1, int(error), int(timeout)))
             if error or timeout:
-                show(place.exemplars.setdefault(series, []), event.id, event.trace_id)
-
-
-def _denial(cells: SystemCells, event: Authorization) -> None:
-    odd = cells.odd_of(event.agent)
-    odd.number += 1
-    odd.note((event.action, event.principal or UNNAMED))
-    cells.show(event.agent, event.interaction_id or event.id, event.trace_id)
+                show(place.exemplars, series, event.id, event.trace_id)
 
 
 def _evaluation(place: Place, event: Evaluation, ms: int) -> None:
@@ -309,21 +297,18 @@ def _deployment(place: Place, event: Deployment, ms: int) -> None:
     place.records.append(DeploymentRecord(event.id, ms, event.environment, event.system, body))
 
 
-class ShardMap:
-    """`shard_of` with a bounded memo."""
+class ShardMap(dict[tuple[str, str], int]):
+    """`shard_of` with a bounded memo: the shard of an environment's system."""
 
     def __init__(self, shards: int) -> None:
+        super().__init__()
         self.shards = shards
-        self._memo: dict[tuple[str, str], int] = {}
 
-    def __call__(self, environment: str, system: str) -> int:
-        """The shard of a system."""
-        key = (environment, system)
-        shard = self._memo.get(key)
-        if shard is None:
-            if len(self._memo) >= SHARD_MEMO:
-                self._memo.clear()
-            shard = self._memo[key] = shard_of(environment, system, self.shards)
+    def __missing__(self, where: tuple[str, str]) -> int:
+        """Work out what is not remembered."""
+        if len(self) >= SHARD_MEMO:
+            self.clear()
+        shard = self[where] = shard_of(*where, self.shards)
         return shard
 
 

@@ -18,7 +18,7 @@ from stream.adapters import Decoded, Decoder, Origin, Rejection
 from stream.adapters.formats import format_of
 from stream.adapters.payload import Payload
 from stream.adapters.producers import PRODUCERS
-from stream.core.batch import identity_of
+from stream.core.newest_tags import identity_of
 from tests.support.samples import Sample, samples
 from tests.unit.adapters.events import NOW_MS
 

@@ -123,7 +123,8 @@ def test_counts_and_exemplars_name_their_series() -> None:
 def in_pieces(delta: Delta) -> bytes:
     """A delta put together from its counts and records, each packed by itself."""
     encode = msgspec.msgpack.encode
-    return join_packed([encode(one) for one in delta.counts], [encode(one) for one in delta.records])
+    counts, records = [encode(one) for one in delta.counts], [encode(one) for one in delta.records]
+    return join_packed(len(counts), counts, len(records), records)
 
 
 @given(deltas)

@@ -317,6 +317,25 @@ def test_the_order_of_partitions_in_a_batch_does_not_matter(left: list[NativeEve
     assert both([left, right]) == both([right, left])
 
 
+@given(streams, st.lists(st.integers(0, 30), max_size=6))
+def test_packing_between_pieces_changes_no_sum(events: list[NativeEvent], cuts: list[int]) -> None:
+    """What is common may be packed after any piece: one batch says the same, with its exemplars and tags once."""
+    edges = [0, *sorted(min(cut, len(events)) for cut in cuts), len(events)]
+    shards, batch, fold = ShardMap(SHARDS), Batch(), PartitionFold(LATENESS_MS, BUDGETS)
+    for begin, end in pairwise(edges):
+        fold.add(events[begin:end], batch)
+        batch.pack_counts(shards)
+        assert batch.cells == 0
+    packed = {
+        shard: {tick: [unpack(blob)] for tick, blob in ticks.items()} for shard, ticks in batch.packed(shards).items()
+    }
+    whole = folded([events])[0]
+    assert counts_of(packed) == counts_of(whole)
+    assert batch.events.total() == len(events)
+    for kind in (ScoreRecord, BreakerRecord, DeploymentRecord, TagsRecord, ExemplarRecord):
+        assert sorted(map(repr, records_of(packed, kind))) == sorted(map(repr, records_of(whole, kind)))
+
+
 @given(streams)
 def test_everything_lies_in_the_shard_of_its_system(events: list[NativeEvent]) -> None:
     """A count or record is only in the shard that the hash of its environment and system names."""

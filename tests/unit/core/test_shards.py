@@ -32,5 +32,5 @@ def test_the_shard_memo_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream.core.fold.SHARD_MEMO", 4)
     shards = ShardMap(3)
     names = [f"system-{number}" for number in range(11)]
-    assert [shards("prod", name) for name in names] == [shard_of("prod", name, 3) for name in names]
-    assert len(shards._memo) <= 4
+    assert [shards["prod", name] for name in names] == [shard_of("prod", name, 3) for name in names]
+    assert len(shards) <= 4

@@ -149,7 +149,7 @@ def test_sums_count_in_budgets_of_other_shards() -> None:
     """A budget over several systems lives in a shard of its own, and gets its tokens once."""
     shards = ShardMap(16)
     everything = BudgetRule("all")
-    own, other = shards("prod", "support"), shards("*", "*")
+    own, other = shards["prod", "support"], shards["*", "*"]
     assert own != other
     spans = [fact(1, tokens=(1_000_000, 0, 1_000, 0), model="gpt-4o"), fact(2, Role.TOOL, 1, at_s=20)]
     fold, batch = PartitionFold(5_000, (everything, BudgetRule("own", "prod", "support"))), Batch()

@@ -1,0 +1,60 @@
+"""When counts are packed piece by piece."""
+
+from __future__ import annotations
+
+import pytest
+
+from stream.adapters.native import Interaction
+from stream.core.batch import Batch
+from stream.core.fold import PartitionFold, ShardMap
+from stream.core.sparse import BATCHES, ENOUGH, MANY, Sparsity
+
+SHARD = ShardMap(2)
+
+
+def batch_of(events: int, flows: int) -> Batch:
+    """So many events that take turns among so many flows."""
+    batch = Batch()
+    PartitionFold(5000).add(
+        [
+            Interaction(
+                id=f"e{number}", time=number, environment="prod", system="claims",
+                flow=f"f{number % flows}", outcome="resolved",
+            )
+            for number in range(events)
+        ],
+        batch,
+    )  # fmt: skip
+    return batch
+
+
+def is_packed_at_once(sparsity: Sparsity) -> bool:
+    batch = batch_of(10, 10)
+    sparsity.after_piece(batch, SHARD)
+    return batch.cells == 0
+
+
+@pytest.mark.parametrize(
+    ("events", "flows", "sparse"),
+    [
+        (ENOUGH, ENOUGH, True),
+        (ENOUGH, round(MANY * ENOUGH) + 1, True),
+        (ENOUGH, round(MANY * ENOUGH), False),
+        (ENOUGH - 1, ENOUGH - 1, False),
+    ],
+)
+def test_a_batch_with_nearly_as_many_cells_as_events_tells(events: int, flows: int, sparse: bool) -> None:
+    """Only a batch that is large enough to tell, and only where counting in cells saves little."""
+    sparsity = Sparsity()
+    sparsity.after_batch(batch_of(events, flows))
+    assert is_packed_at_once(sparsity) is sparse
+
+
+def test_it_is_looked_at_again() -> None:
+    """A fleet may become narrow: after some batches one is counted as a whole."""
+    sparsity = Sparsity()
+    sparsity.after_batch(batch_of(ENOUGH, ENOUGH))
+    for _ in range(BATCHES):
+        assert is_packed_at_once(sparsity)
+        sparsity.after_batch(Batch())
+    assert not is_packed_at_once(sparsity)

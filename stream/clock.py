@@ -54,11 +54,6 @@ class EngineClock:
         """The time."""
         return round(self._base_ms + self._steady_ms())
 
-    def of_own(self, own_ms: int) -> int:
-        """A reading of the process's own wall clock, from a moment ago, as the time that it was; at most now."""
-        now = self.now_ms()
-        return min(own_ms + now - self._own_ms(), now)
-
     async def sync(self) -> None:
         """Look at Redis's clock. Raises RedisError or OSError."""
         before = self._steady_ms()

@@ -93,6 +93,7 @@ class EvaluateLoop:
         self._dues = Dues()
         self._counting, self._snapshotting = asyncio.Lock(), asyncio.Lock()
         self._stopping: Callable[[], bool] = lambda: False
+        self._woken = asyncio.Event()
         self._order = _start_order(owner, store.shards)
 
     @property
@@ -103,6 +104,10 @@ class EvaluateLoop:
     def stuck_since(self) -> float | None:
         """Since when, on the monotonic clock, a shard or the leases do not get on; None if that can be said of none."""
         return self._dues.stuck_since({shard: held.evaluator.machine.tick for shard, held in self._held.items()})
+
+    def wake(self) -> None:
+        """Look at once whether ticks may be evaluated."""
+        self._woken.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Evaluate until `stop` is set, then store the state and give the leases up."""
@@ -120,16 +125,18 @@ class EvaluateLoop:
                         leased = loop.time()
                         with self._dues.watched(LEASES):
                             await self._share()
-                    moved = await self._round(stop)
-                    pause = 0.0 if moved else POLL_SECONDS
+                    if await self._round(stop):
+                        await asyncio.sleep(0)
+                    else:
+                        await _wait(self._woken, POLL_SECONDS)
+                        self._woken.clear()
                 except (RedisError, KafkaError, OSError) as error:
                     self.trouble.note(error)
                     log.warning("evaluation_waits", error=type(error).__name__, detail=str(error))
                     self._held.clear()
                     # If it was one shard's failure, the next try begins with another: it does not hold up all.
                     self._order = [*self._order[1:], self._order[0]]
-                    pause = BACK_OFF_SECONDS
-                await _wait(stop, pause)
+                    await _wait(stop, BACK_OFF_SECONDS)
         finally:
             await cancel(keeping)
         await self._release_all()
@@ -327,8 +334,8 @@ def _start_order(owner: str, shards: int) -> list[int]:
     return [(start + step) % shards for step in range(shards)]
 
 
-async def _wait(stop: asyncio.Event, seconds: float) -> None:
+async def _wait(event: asyncio.Event, seconds: float) -> None:
     try:
-        await asyncio.wait_for(stop.wait(), seconds)
+        await asyncio.wait_for(event.wait(), seconds)
     except TimeoutError:
         return

@@ -13,6 +13,7 @@ the configuration says so, `RecordSource` is taken, which gives the same records
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from itertools import islice
@@ -48,17 +49,40 @@ class Source(Protocol):
         """
         ...
 
+    def asked_ago_ms(self, tp: TopicPartition) -> float | None:
+        """How long ago the newest fetch that was answered for a partition was sent, or earlier; None if none was.
+
+        All that the broker had stored by then is in the answer: the high watermark, and the records up to it.
+        """
+        ...
+
+    def wait_at_most(self, ms: int) -> None:
+        """Let the broker answer a fetch that brings nothing after so long, from the next one on, if that can be."""
+        ...
+
 
 class RecordSource:
-    """A consumer's public `getmany`."""
+    """A consumer's public `getmany`. The consumer's fetches wait for `max_wait_ms` at most."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, max_records: int) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, max_records: int, max_wait_ms: int) -> None:
         self._consumer = consumer
         self._max_records = max_records
+        self._max_wait_ms = max_wait_ms
 
     async def fetch(self, timeout_ms: int) -> Fetched:
         """See `Source`."""
         return dict(await self._consumer.getmany(timeout_ms=timeout_ms, max_records=self._max_records))
+
+    def asked_ago_ms(self, tp: TopicPartition) -> float | None:
+        """See `Source`. The client says when the answer came; it may have waited as long as it may."""
+        answered: float | None = self._consumer.last_poll_timestamp(tp)
+        if not answered:
+            return None
+        # Both by this process's own clock, which may be wrong.
+        return max(time.time() * 1000 - answered, 0.0) + self._max_wait_ms
+
+    def wait_at_most(self, ms: int) -> None:
+        """See `Source`. The client knows no way."""
 
 
 class Batches:
@@ -114,7 +138,10 @@ class BatchSource:
         self._consumer = consumer
         self._max_records = max_records
         self._failed: KafkaError | None = None
+        self._asked: dict[TopicPartition, float] = {}
         consumer._fetcher._records = _Arriving(min(STRETCH, max_records))
+        self._send = consumer._fetcher._proc_fetch_request
+        consumer._fetcher._proc_fetch_request = self._fetch
 
     async def fetch(self, timeout_ms: int) -> Fetched:
         """See `Source`."""
@@ -136,6 +163,29 @@ class BatchSource:
             for tp, (stretch,) in got.items():
                 found.setdefault(tp, Batches()).extend(stretch)
         return dict(found)
+
+
+    def asked_ago_ms(self, tp: TopicPartition) -> float | None:
+        """See `Source`."""
+        asked = self._asked.get(tp)
+        return None if asked is None else (time.monotonic() - asked) * 1000
+
+    def wait_at_most(self, ms: int) -> None:
+        """See `Source`."""
+        self._consumer._fetcher._fetch_max_wait_ms = ms
+
+    async def _fetch(self, assignment: Any, node_id: int, request: Any) -> bool:
+        """The client's own step of a fetch, with a note of when it was sent for the partitions that were answered."""
+        asked = {TopicPartition(topic, one[0]) for topic, those in request.topics for one in those}
+        for state in filter(None, map(assignment.state_value, asked)):
+            state.timestamp = None  # the client puts a time there when it is answered
+        sent = time.monotonic()
+        arrived: bool = await self._send(assignment, node_id, request)
+        for tp in asked:
+            state = assignment.state_value(tp)
+            if state and state.timestamp is not None:
+                self._asked[tp] = sent
+        return arrived
 
 
 class _Arriving(dict[TopicPartition, Any]):
@@ -195,12 +245,12 @@ def is_known(client_version: str) -> bool:
     return client_version.startswith(KNOWN_CLIENTS)
 
 
-def source_of(consumer: AIOKafkaConsumer, choice: FetchChoice, max_records: int) -> Source:
+def source_of(consumer: AIOKafkaConsumer, choice: FetchChoice, max_records: int, max_wait_ms: int) -> Source:
     """The source for a consumer that is started and has fetched nothing yet."""
     if choice == "records":
-        return RecordSource(consumer, max_records)
+        return RecordSource(consumer, max_records, max_wait_ms)
     installed = version("aiokafka")
     if not is_known(installed):
         log.warning("fetching_by_record", aiokafka=installed, known=KNOWN_CLIENTS)
-        return RecordSource(consumer, max_records)
+        return RecordSource(consumer, max_records, max_wait_ms)
     return BatchSource(consumer, max_records)

@@ -7,6 +7,7 @@ consumer is set to the offsets that Redis holds, and what was fetched before it 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -16,9 +17,10 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from schemas.words import CONTROLS_TOPIC
-from stream.core.ticks import MINUTE_MS, NEVER, tick_of
+from stream.core.ticks import NEVER, tick_of
 from stream.fetch import Fetched, RecordSource, Source, source_of
 from stream.ingest import Ingest, Resync
+from stream.passing import Passing
 from stream.restore import ensure_shards, partitions_of
 from stream.settings import Settings
 from stream.settings_clients import kafka_options
@@ -28,9 +30,6 @@ from stream.topics import source_topics
 from stream.watermark import watermark_ms
 
 TOUCH_SECONDS: Final = 0.2
-EAGER_MS: Final = 1000
-"""How long after a tick could have passed what lets it pass is looked for with every fetch."""
-
 COMMIT_SECONDS: Final = 5.0
 BACK_OFF_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 REFERENCES_KEPT: Final = 200
@@ -57,14 +56,15 @@ class IngestLoop(ConsumerRebalanceListener):
         ingest: Ingest,
         wall_ms: Callable[[], int],
         client_id: str,
-        of_own: Callable[[int], int] = int,
+        noticed: Callable[[], None] = lambda: None,
     ) -> None:
         self.ingest = ingest
         self.paused = False
         self._settings = settings
         self._store = store
         self._wall_ms = wall_ms
-        self._of_own = of_own
+        self.noticed = noticed
+        """Called where what was noted lets a tick pass."""
         kafka = settings.kafka
         self._kafka = {**kafka_options(kafka), "client_id": client_id}
         self.consumer = AIOKafkaConsumer(
@@ -81,15 +81,14 @@ class IngestLoop(ConsumerRebalanceListener):
         self._lock = asyncio.Lock()
         self._generation = 0
         self._stale = False
-        self._passed = self._passing = 0
-        """The tick that partitions which are read to their end do not hold back any more, and so many not the next."""
+        self._passing = _passing(settings)
         self._references: list[tuple[int, int]] = []
         self._stopping = asyncio.Event()
         self._read_to: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
         self.waiting = False
         self.trouble = Trouble()
-        self._source: Source | None = None
+        self.source: Source = RecordSource(self.consumer, kafka.max_batch_records, kafka.fetch_max_wait_ms)
 
     @property
     def unsettled(self) -> bool:
@@ -103,7 +102,7 @@ class IngestLoop(ConsumerRebalanceListener):
         """
         kafka = self._settings.kafka
         await self.consumer.start()
-        self._source = source_of(self.consumer, kafka.fetch, kafka.max_batch_records)
+        self.source = source_of(self.consumer, kafka.fetch, kafka.max_batch_records, kafka.fetch_max_wait_ms)
         await self._make_shards()
         await self._register_all()
         self.consumer.subscribe(list(source_topics(kafka)), listener=self)
@@ -222,10 +221,12 @@ class IngestLoop(ConsumerRebalanceListener):
                 await self._look_at_ends()
 
     async def _fetch(self) -> Fetched:
-        kafka = self._settings.kafka
-        source = self._source or RecordSource(self.consumer, kafka.max_batch_records)
+        wait = self._settings.kafka.fetch_max_wait_ms
+        if self._passing is not None:
+            wait = self._passing.longest_wait_ms(self._wall_ms())
+            self.source.wait_at_most(wait)
         try:
-            return await source.fetch(kafka.fetch_max_wait_ms)
+            return await self.source.fetch(wait)
         except KafkaError as error:
             self.trouble.note(error)
             log.warning("fetch_failed", error=type(error).__name__, detail=str(error))
@@ -247,19 +248,16 @@ class IngestLoop(ConsumerRebalanceListener):
 
     async def _touch(self, due: bool) -> None:
         """Note what is read to its end, now and then; and at once where that lets a tick pass, for someone may wait."""
-        engine = self._settings.engine
-        waits = round((engine.lateness_seconds + engine.idle_grace_seconds) * 1000)
-        now = self._wall_ms() - self._settings.kafka.fetch_max_wait_ms - waits
-        if not due and (engine.clock == "stream" or tick_of(now) <= self._passed):
+        now = self._wall_ms()
+        awaited = self._passing is not None and self._passing.awaited(now)
+        if not due and not awaited:
             return
         empties = await self._empties()
-        passing = sum(tick_of(reference - waits) >= tick_of(now) for reference in empties.values())
-        if due or passing > self._passing:
+        passes = self._passing is not None and awaited and self._passing.found(empties.values(), now)
+        if due or passes:
             await self.ingest.touch(empties)
-        self._passing = passing
-        # A partition whose broker is away is not looked at for ever.
-        if 0 < passing == len(empties) or now % MINUTE_MS > EAGER_MS:
-            self._passed, self._passing = tick_of(now), 0
+        if passes:
+            self.noticed()
 
     async def _empties(self) -> dict[str, int]:
         """Partitions that are read to their end, each with the event time up to which it is known to be empty."""
@@ -270,24 +268,23 @@ class IngestLoop(ConsumerRebalanceListener):
         for tp in self.consumer.assignment():
             name = name_of(tp)
             end = self.consumer.highwater(tp)
-            polled = self.consumer.last_poll_timestamp(tp)
-            if name not in self.ingest.partitions or end is None or not polled:
+            ago = self.source.asked_ago_ms(tp)
+            if name not in self.ingest.partitions or end is None or ago is None:
                 continue
             # The consumer's own position steps over control records at the end; the last record's offset does not.
             self._read_to[tp] = await self.consumer.position(tp)
             if self._read_to[tp] < end:
                 continue
-            # The client notes it by this process's own clock, which may be wrong.
-            reference = self._reference(self._of_own(int(polled)) - self._settings.kafka.fetch_max_wait_ms)
+            reference = self._reference(now - math.ceil(ago))
             if reference > 0:
                 empties[name] = reference
         return empties
 
-    def _reference(self, polled_ms: int) -> int:
-        """Event time that was certainly known when the broker last said that a partition is empty."""
+    def _reference(self, asked_ms: int) -> int:
+        """Event time that was certainly known when the broker was asked whether a partition is empty."""
         if self._settings.engine.clock == "wall":
-            return polled_ms
-        return max((newest for wall, newest in self._references if wall < polled_ms), default=0)
+            return asked_ms
+        return max((newest for wall, newest in self._references if wall < asked_ms), default=0)
 
     async def _pace(self) -> None:
         """Back-pressure: while a shard's inbox is over its limit, read only what holds the watermark back.
@@ -360,6 +357,16 @@ class IngestLoop(ConsumerRebalanceListener):
             if end is not None and position is not None:
                 found[tp.topic] = found.get(tp.topic, 0) + max(end - position, 0)
         return found
+
+
+def _passing(settings: Settings) -> Passing | None:
+    """On the telemetry's own clock no moment is known at which a tick may pass."""
+    engine = settings.engine
+    if engine.clock == "stream":
+        return None
+    return Passing(
+        round((engine.lateness_seconds + engine.idle_grace_seconds) * 1000), settings.kafka.fetch_max_wait_ms
+    )
 
 
 async def stopped(stop: asyncio.Event, seconds: float) -> bool:

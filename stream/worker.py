@@ -205,8 +205,11 @@ class Worker:
         async def send_snapshot(records: list[PieceRecord]) -> None:
             await asyncio.gather(*[await producer.send(SNAPSHOTS_TOPIC, value=r.value, key=r.key) for r in records])
 
+        def wake() -> None:
+            loop.wake()
+
         client_id = str(self._kafka["client_id"])
-        reading = IngestLoop(settings, store, ingest, clock.now_ms, client_id, clock.of_own)
+        reading = IngestLoop(settings, store, ingest, clock.now_ms, client_id, wake)
         voice = Voice(publisher.heartbeat, send_snapshot, say_again, staleness)
         rebuild = Rebuilder(store, self._kafka, reading.every_start).rebuild
         loop = EvaluateLoop(store, self.owner, make_evaluator, self.engine, voice, rebuild, clock.now_ms)

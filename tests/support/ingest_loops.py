@@ -12,7 +12,7 @@ from aiokafka.errors import IllegalStateError
 
 from stream import ingest_loop
 from stream.adapters import Decoder, Limits
-from stream.clock import EngineClock
+from stream.fetch import RecordSource
 from stream.ingest import Ingest
 from stream.ingest_loop import IngestLoop
 from stream.settings import settings_model
@@ -36,7 +36,7 @@ class FakeConsumer:
         self.before_return: list[Callable[[], Any]] = []
         self.fetched: list[Batch] = []
         self.on_empty: Callable[[], None] = lambda: None
-        self.polled_ms = 0
+        self.asked_ms = 0
 
     def assignment(self) -> frozenset[TopicPartition]:
         return frozenset(self.logs)
@@ -74,9 +74,6 @@ class FakeConsumer:
     def highwater(self, tp: TopicPartition) -> int:
         return len(self.logs[tp])
 
-    def last_poll_timestamp(self, _tp: TopicPartition) -> int:
-        return self.polled_ms
-
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         pass
 
@@ -99,6 +96,22 @@ class FakeConsumer:
         return found
 
 
+class FakeSource(RecordSource):
+    """The newest fetch that was answered was sent at the consumer's `asked_ms`, by the clock of the test."""
+
+    def __init__(self, consumer: FakeConsumer, wall_ms: Callable[[], int]) -> None:
+        super().__init__(consumer, 20_000, 100)
+        self.longest_ms: list[int] = []
+        self._fake = consumer
+        self._wall_ms = wall_ms
+
+    def asked_ago_ms(self, _tp: TopicPartition) -> float | None:
+        return self._wall_ms() - self._fake.asked_ms if self._fake.asked_ms else None
+
+    def wait_at_most(self, ms: int) -> None:
+        self.longest_ms.append(ms)
+
+
 async def no_letters(_letters: Sequence[object]) -> None:
     raise AssertionError("no record of these tests is bad")
 
@@ -119,17 +132,18 @@ def make(
     logs: Mapping[TopicPartition, list[LogRecord]],
     clock: str = "stream",
     wall_ms: int = START_MS,
-    engine_clock: EngineClock | None = None,
 ) -> tuple[IngestLoop, FakeConsumer, asyncio.Event]:
     """A loop that stops when there is nothing left to read."""
     sections: dict[str, Any] = {"engine": EngineSettings(clock=clock, pending_bytes_limit=LIMIT)}  # type: ignore[arg-type]
     ingest = Ingest(store, Decoder(Limits(max_future_ms=None, max_age_ms=None)), no_letters, 20_000)  # type: ignore[arg-type]
-    clocks: Any = (lambda: wall_ms, "test")
-    if engine_clock is not None:
-        clocks = (engine_clock.now_ms, "test", engine_clock.of_own)
-    loop = IngestLoop(settings_model()(**sections), store, ingest, *clocks)  # type: ignore[arg-type]
+    loop = IngestLoop(settings_model()(**sections), store, ingest, lambda: wall_ms, "test")  # type: ignore[arg-type]
     consumer, stop = FakeConsumer(logs), asyncio.Event()
     loop.consumer, consumer.on_empty = consumer, stop.set
+
+    def wall_now() -> int:
+        return loop._wall_ms()
+
+    loop.source = FakeSource(consumer, wall_now)
     return loop, consumer, stop
 
 

@@ -62,7 +62,7 @@ async def test_control_records_at_the_end_are_nothing_to_read(store: MemoryStore
     loop, consumer, _ = make(store, {TP0: log(*["resolve"] * 8), TP1: log("resolve", "resolve")})
     await loop.on_partitions_assigned([TP0, TP1])
     await loop.ingest.process({name_of(TP0): consumer.logs[TP0][:6], name_of(TP1): consumer.logs[TP1][:1]})
-    consumer.positions, consumer.polled_ms = {TP0: 6, TP1: 2}, START_MS
+    consumer.positions, consumer.asked_ms = {TP0: 6, TP1: 2}, START_MS
     await loop._empties()
     loop.ingest.progress = {0: Progress(LIMIT + 1, 0)}
     await loop._pace()

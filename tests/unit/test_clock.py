@@ -46,17 +46,6 @@ async def test_a_wrong_wall_clock_does_not_matter() -> None:
         assert clocks.engine.now_ms() == NOW_MS + 1004
 
 
-async def test_a_reading_of_the_own_clock_becomes_the_engines_time() -> None:
-    """A moment that the own clock gave is as long ago in the engine's time; after a jump it is never in the future."""
-    clocks = Clocks(HOUR_MS)
-    await clocks.engine.sync()
-    read = NOW_MS + round(clocks.passed_ms) + HOUR_MS
-    clocks.passed_ms += 300
-    assert clocks.engine.of_own(read) == clocks.engine.now_ms() - 300
-    clocks.off_ms -= 2 * HOUR_MS
-    assert clocks.engine.of_own(read) == clocks.engine.now_ms()
-
-
 async def test_it_goes_on_while_redis_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last look is carried on; when Redis is back it is looked at again."""
     monkeypatch.setattr(module, "SYNC_SECONDS", 0.0)

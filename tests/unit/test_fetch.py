@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -179,8 +182,21 @@ class FakeConsumer:
     """As much of a consumer as a source needs: results that arrive in its fetcher, given out one stretch a call."""
 
     def __init__(self) -> None:
-        self._fetcher = type("Fetcher", (), {"_records": {}})()
+        self._fetcher = type("Fetcher", (), {"_records": {}, "_proc_fetch_request": self.answer})()
         self.errors: list[Exception] = []
+        self.states: dict[TopicPartition, Any] = {}
+        self.answered: set[TopicPartition] = set()
+        self.polled_ms: int | None = None
+
+    async def answer(self, assignment: Any, _node_id: int, _request: Any) -> bool:
+        """What the client does with an answer, as far as it is noted."""
+        await asyncio.sleep(0.01)
+        for tp in self.answered:
+            assignment.state_value(tp).timestamp = 1
+        return bool(self.answered)
+
+    def last_poll_timestamp(self, _tp: TopicPartition) -> int | None:
+        return self.polled_ms
 
     async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Any]]:
         for tp, result in list(self._fetcher._records.items()):
@@ -229,7 +245,40 @@ def test_a_client_of_another_version_is_used_through_its_public_interface(monkey
     """Private parts are relied on only where they are known; the configuration can refuse them altogether."""
     assert is_known("0.14.0")
     assert not is_known("0.15.0")
-    assert isinstance(source_of(FakeConsumer(), "auto", 10), BatchSource)
-    assert isinstance(source_of(FakeConsumer(), "records", 10), RecordSource)
+    assert isinstance(source_of(FakeConsumer(), "auto", 10, 100), BatchSource)
+    assert isinstance(source_of(FakeConsumer(), "records", 10, 100), RecordSource)
     monkeypatch.setattr("stream.fetch.version", lambda _name: "0.15.1")
-    assert isinstance(source_of(FakeConsumer(), "auto", 10), RecordSource)
+    assert isinstance(source_of(FakeConsumer(), "auto", 10, 100), RecordSource)
+
+
+async def test_when_a_partition_was_asked_for_is_noted_if_it_is_answered() -> None:
+    """Only what the broker answered counts, and as of when it was asked: what came meanwhile may not be in there."""
+    consumer, other = FakeConsumer(), TopicPartition("agent.usage", 1)
+    source = BatchSource(consumer, 1000)
+    states = {tp: SimpleNamespace(timestamp=5) for tp in (TP, other)}
+    assignment = SimpleNamespace(state_value=states.get)
+    request = SimpleNamespace(topics=[(tp.topic, [(tp.partition, 0, 1)]) for tp in (TP, other)])
+    assert source.asked_ago_ms(TP) is None
+    consumer.answered = {TP}
+    assert await consumer._fetcher._proc_fetch_request(assignment, 1, request) is True
+    first = source.asked_ago_ms(TP)
+    assert first is not None
+    assert first >= 10, "it was sent before the answer"
+    assert source.asked_ago_ms(other) is None, "the broker said nothing of it"
+    states.pop(other)
+    consumer.answered = set()
+    assert await consumer._fetcher._proc_fetch_request(assignment, 1, request) is False
+    assert (source.asked_ago_ms(TP) or 0) >= first + 10, "the answer was passed over"
+    assert source.asked_ago_ms(other) is None, "it went to another worker meanwhile"
+
+
+def test_the_public_interface_tells_when_the_answer_came() -> None:
+    """The fetch may have waited as long as it may; of a partition that was never answered nothing is known."""
+    consumer = FakeConsumer()
+    source = RecordSource(consumer, 10, 250)
+    assert source.asked_ago_ms(TP) is None
+    consumer.polled_ms = round(time.time() * 1000) - 1000
+    assert 1250 <= (source.asked_ago_ms(TP) or 0) < 60_000
+    consumer.polled_ms = round(time.time() * 1000) + 3_600_000
+    assert source.asked_ago_ms(TP) == 250, "the clock was put back meanwhile"
+    source.wait_at_most(10)

@@ -12,12 +12,11 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
 from stream import ingest_loop
-from stream.clock import EngineClock
 from stream.core.ticks import MINUTE_MS, NEVER
 from stream.ingest_loop import TopicShrunk, name_of
 from stream.restore import Starts
 from stream.store import PartitionState, Progress
-from tests.support.ingest_loops import LIMIT, TP0, TP1, make, store_without_servers, two_logs
+from tests.support.ingest_loops import LIMIT, TP0, TP1, FakeSource, make, store_without_servers, two_logs
 from tests.support.memory_store import SHARDS, START_MS, MemoryStore, log
 
 
@@ -129,7 +128,7 @@ async def test_a_shard_that_was_born_anew_is_filled_again_although_nothing_new_c
     """Idle partitions are read again, too: what they said long ago, a deployment perhaps, is in no other place."""
     loop, consumer, stop = make(store, two_logs(), clock="wall", wall_ms=START_MS + 90_000)
     consumer.offsets_for_times = _nothing_that_new  # type: ignore[attr-defined]
-    consumer.polled_ms = START_MS + 80_000
+    consumer.asked_ms = START_MS + 80_000
     await loop.ingest.resume(dict.fromkeys((name_of(TP0), name_of(TP1)), 0))
     consumer.positions = {TP0: 6, TP1: 3}
     await loop.ingest.process({name_of(tp): records for tp, records in consumer.logs.items()})
@@ -171,7 +170,7 @@ async def test_a_broker_that_goes_away_during_a_resume_is_waited_for(
 
 
 async def test_only_a_partition_read_to_its_end_counts_as_empty(store: MemoryStore) -> None:
-    """A partition with records left is not empty; by the wall clock, one without is so as of the poll less its wait."""
+    """A partition with records left is not empty; by the wall clock, one without is so as of when it was asked for."""
     loop, consumer, _ = make(store, two_logs(), clock="wall", wall_ms=START_MS + 90_000)
     consumer.offsets_for_times = _nothing_that_new  # type: ignore[attr-defined]
 
@@ -179,28 +178,8 @@ async def test_only_a_partition_read_to_its_end_counts_as_empty(store: MemorySto
     await loop.ingest.process({name_of(TP0): consumer.logs[TP0], name_of(TP1): consumer.logs[TP1][:2]})
     consumer.positions = {TP0: 6, TP1: 2}
     assert await loop._empties() == {}
-    consumer.polled_ms = START_MS + 80_000
-    wait = loop._settings.kafka.fetch_max_wait_ms
-    assert await loop._empties() == {name_of(TP0): START_MS + 80_000 - wait}
-
-
-@pytest.mark.parametrize("off_ms", [-3_600_000, 3_600_000])
-async def test_a_wrong_clock_of_the_worker_moves_no_event_time(store: MemoryStore, off_ms: int) -> None:
-    """The client notes a poll by the worker's own clock; the partition is empty as of the engine's time nonetheless."""
-    now = START_MS + 90_000
-
-    async def told() -> tuple[int, int]:
-        return now // 1000, now % 1000 * 1000
-
-    clock = EngineClock(told, lambda: now + off_ms, lambda: 0.0)
-    await clock.sync()
-    loop, consumer, _ = make(store, {TP0: log(*["resolve"] * 6)}, clock="wall", engine_clock=clock)
-    consumer.offsets_for_times = _nothing_that_new  # type: ignore[attr-defined]
-    await loop.ingest.resume({name_of(TP0): 0})
-    await loop.ingest.process({name_of(TP0): consumer.logs[TP0]})
-    consumer.positions, consumer.polled_ms = {TP0: 6}, now + off_ms - 10_000
-    wait = loop._settings.kafka.fetch_max_wait_ms
-    assert await loop._empties() == {name_of(TP0): START_MS + 80_000 - wait}
+    consumer.asked_ms = START_MS + 80_000
+    assert await loop._empties() == {name_of(TP0): START_MS + 80_000}
 
 
 async def _nothing_that_new(tps: Mapping[TopicPartition, int]) -> dict[TopicPartition, None]:
@@ -222,29 +201,44 @@ async def test_what_lets_a_tick_pass_is_noted_at_once(monkeypatch: pytest.Monkey
     now = [START_MS + 70 * MINUTE_MS + 30_000]
     loop, consumer, _ = make(store, two_logs(), clock)
     monkeypatch.setattr(loop, "_wall_ms", lambda: now[0])
+    woken: list[int] = []
+    loop.noticed = lambda: woken.append(now[0])
     await loop.ingest.resume({name_of(TP0): 0, name_of(TP1): 0})
     await loop.ingest.process({name_of(tp): records for tp, records in consumer.logs.items()})
     consumer.positions = {TP0: 6, TP1: 3}
-    consumer.polled_ms = now[0]
+    consumer.asked_ms = now[0]
 
-    async def after(seconds: float) -> int:
+    async def after(seconds: float, asked_ago: float = 0.0) -> int:
         """How often it was noted by then, where it is not time to note it anyway."""
         now[0] = START_MS + 71 * MINUTE_MS + round(seconds * 1000)
-        consumer.polled_ms = now[0]
+        consumer.asked_ms = now[0] - round(asked_ago * 1000)
         await loop._touch(due=False)
-        return len(store.notes) // SHARDS
+        return len(store.notes) // SHARDS - began
 
     await loop._touch(due=True)
     began = len(store.notes) // SHARDS
-    assert await after(7.0) == began, "lateness and grace are over, and a fetch may have waited for so long"
-    assert await after(7.1) == began + min(notes, 1)
-    assert await after(7.2) == began + min(notes, 1), "once is enough"
-    assert await after(66.9) == began + min(notes, 1)
-    consumer.polled_ms -= 1000
-    now[0] += 300
-    await loop._touch(due=False)
-    assert len(store.notes) // SHARDS == began + min(notes, 1), "the broker has not said so yet"
-    assert await after(67.1) == began + notes
+    assert await after(6.99) == 0, "lateness and grace are not over"
+    assert await after(7.01, asked_ago=0.02) == 0, "what came in the last moment is not known yet"
+    assert await after(7.02) == min(notes, 1)
+    assert await after(7.2) == min(notes, 1), "once is enough"
+    assert await after(66.9) == min(notes, 1)
+    assert await after(67.9, asked_ago=1.0) == min(notes, 1), "the broker has not said so yet"
+    assert await after(67.95) == notes
+    assert len(woken) == notes, "whoever evaluates is woken"
+
+
+async def test_a_fetch_is_back_when_a_tick_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits no longer than until then, and only shortly until the tick passes; else as long as is configured."""
+    store = store_without_servers(monkeypatch)
+    now = [START_MS + 70 * MINUTE_MS + 30_000]
+    loop, consumer, _ = make(store, two_logs(), "wall")
+    monkeypatch.setattr(loop, "_wall_ms", lambda: now[0])
+    consumer.positions = {TP0: 6, TP1: 3}
+    for seconds in (6.0, 6.95, 6.9999, 7.0, 7.5, 8.2):
+        now[0] = START_MS + 71 * MINUTE_MS + round(seconds * 1000)
+        await loop._fetch()
+    assert isinstance(loop.source, FakeSource)
+    assert loop.source.longest_ms == [100, 50, 10, 10, 10, 100]
 
 
 async def test_a_partition_that_goes_amid_a_resume_is_left_alone(

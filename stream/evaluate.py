@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -81,6 +81,8 @@ class ShardEvaluator:
         """Whether to end: then a chunk is committed up to the tick that it has come to."""
         self.turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
         """Entered while the machine counts. Shards take turns at that: their waits overlap, and their work does not."""
+        self.working: Callable[[], AbstractContextManager[None]] = nullcontext
+        """Entered while there is something to do, so that others give way. Not while it is only looked for."""
         self.compactor = Compactor(store, shard)
         self._make_machine = make_machine
         self._publish = publish
@@ -97,7 +99,8 @@ class ShardEvaluator:
             return False
         self.token = token
         self._renewed = asyncio.get_running_loop().time()
-        await self._load()
+        with self.working():
+            await self._load()
         return True
 
     async def renew(self) -> None:
@@ -147,6 +150,10 @@ class ShardEvaluator:
         target = NEVER if self.watermark_ms == NEVER else tick_of(self.watermark_ms)
         if self.committed >= target:
             return 0
+        with self.working():
+            return await self._advance(target)
+
+    async def _advance(self, target: int) -> int:
         upto, size = await self._end_of_chunk(self.committed, target)
         if size > LARGE:
             # What is read of a large chunk is in memory until it is counted: one shard at a time.
@@ -164,7 +171,8 @@ class ShardEvaluator:
         """Put together what waits for the next ticks, if it is time to."""
         now = asyncio.get_running_loop().time()
         if self.compactor.due(now):
-            await self.compactor.step(self.token, now)
+            with self.working():
+                await self.compactor.step(self.token, now)
 
     async def _end_of_chunk(self, start: int, target: int) -> tuple[int, int]:
         """Up to which tick to go at once, and the bytes of that.

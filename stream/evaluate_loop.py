@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -22,6 +22,7 @@ from stream.core.ticks import time_of
 from stream.due import LEASES, Dues
 from stream.evaluate import Fenced, ShardEvaluator
 from stream.evaluate_tallies import EvaluateTallies
+from stream.share import Share
 from stream.snapshots import PieceRecord, to_records
 from stream.standing import CatchUp, Staleness
 from stream.store import Store
@@ -78,6 +79,7 @@ class EvaluateLoop:
         voice: Voice,
         rebuild: Callable[[ShardEvaluator, LayoutError], Awaitable[str]],
         wall_ms: Callable[[], int],
+        share: Share | None = None,
     ) -> None:
         self.tallies = EvaluateTallies()
         self._staleness = voice.staleness
@@ -94,6 +96,8 @@ class EvaluateLoop:
         self._counting, self._snapshotting = asyncio.Lock(), asyncio.Lock()
         self._stopping: Callable[[], bool] = lambda: False
         self._woken = asyncio.Event()
+        self._said = float("-inf")
+        self._loop_share = share or Share()
         self._order = _start_order(owner, store.shards)
 
     @property
@@ -149,23 +153,26 @@ class EvaluateLoop:
                 await self._keep()
 
     async def _round(self, stop: asyncio.Event) -> bool:
-        """Move every shard on by a chunk, some at once; whether any moved. Raises what failed, when all have ended."""
-        left = iter(list(self._held))
+        """Move every shard on by a chunk, some at once; whether any moved. Raises what failed, when all have ended.
 
-        async def one_by_one() -> bool:
-            moved = False
+        What they have to say besides their verdicts comes when all have said those: somebody waits for them.
+        """
+        left = iter(list(self._held))
+        moved: list[int] = []
+
+        async def one_by_one() -> None:
             for shard in left:
                 if stop.is_set():
                     break
-                moved |= await self._advance(shard)
-            return moved
+                if await self._advance(shard):
+                    moved.append(shard)
 
-        outcomes = await asyncio.gather(*(one_by_one() for _ in range(AT_ONCE)), return_exceptions=True)
-        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-        if failures:
-            # What cannot be borne goes before what passes.
-            raise min(failures, key=lambda failure: isinstance(failure, RedisError | KafkaError | OSError))
-        return any(outcomes)
+        await _all_ended(one_by_one() for _ in range(AT_ONCE))
+        now = asyncio.get_running_loop().time()
+        if moved or now - self._said >= HEARTBEAT_SECONDS:
+            self._said = now
+            await _all_ended(self._say(shard) for shard in list(self._held))
+        return bool(moved)
 
     async def _keep(self) -> int:
         """Renew what is held; how many workers live."""
@@ -184,6 +191,7 @@ class EvaluateLoop:
             if shard not in self._held:
                 evaluator = self._make(shard)
                 evaluator.stopping = self._stopping
+                evaluator.working = self._loop_share.working
                 evaluator.turn = partial(self._after_others, self._counting, shard)
                 if await self._guarded(evaluator, evaluator.acquire):
                     # Snapshot slots go on in turn over take-overs: the epoch says which is next.
@@ -212,9 +220,6 @@ class EvaluateLoop:
                 now = asyncio.get_running_loop().time()
                 self.tallies.ticks += ticks
                 self.tallies.durations.append((now - started - held.waited) / ticks)
-            if shard in self._held:
-                await self._beat(shard, held)
-                await self._arrive(shard, held)
             moved = held.evaluator.committed > before
             if not moved and shard in self._held:
                 await self._guarded(held.evaluator, held.evaluator.compact, held)
@@ -235,6 +240,14 @@ class EvaluateLoop:
             yield
         finally:
             lock.release()
+
+    async def _say(self, shard: int) -> None:
+        """What a shard says of itself, if it is time to."""
+        held = self._held.get(shard)
+        if held is not None:
+            with self._dues.watched(shard, held.evaluator.committed):
+                await self._beat(shard, held)
+                await self._arrive(shard, held)
 
     async def _arrive(self, shard: int, held: _Held) -> None:
         """At the end of catching up, say again what still stands."""
@@ -332,6 +345,15 @@ def _start_order(owner: str, shards: int) -> list[int]:
     """Shards in an order of the worker's own, so that workers that start together do not race for the same ones."""
     start = sum(owner.encode()) % shards
     return [(start + step) % shards for step in range(shards)]
+
+
+async def _all_ended(steps: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do them all at once; raise what failed when all have ended."""
+    outcomes = await asyncio.gather(*steps, return_exceptions=True)
+    failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    if failures:
+        # What cannot be borne goes before what passes.
+        raise min(failures, key=lambda failure: isinstance(failure, RedisError | KafkaError | OSError))
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -62,6 +62,10 @@ BREATH_SECONDS: Final = 0.02
 """How long a batch is decoded and counted before others on the event loop get their turn."""
 
 
+async def _give_way() -> None:
+    await asyncio.sleep(0)
+
+
 class Resync(Exception):
     """The stored offsets are not what this worker thought: resume the partitions and seek."""
 
@@ -112,6 +116,7 @@ class Ingest:
         dead_letter_payloads: bool = False,
         point: Point = nothing,
         wall_ms: Callable[[], int] | None = None,
+        give_way: Callable[[], Awaitable[None]] = _give_way,
     ) -> None:
         self.tallies = Tallies()
         self.progress: dict[int, Progress] = {}
@@ -124,6 +129,9 @@ class Ingest:
         self._payloads = dead_letter_payloads
         self._point = point
         self._wall_ms = wall_ms
+        self._give_way = give_way
+        self._busy = 0.0
+        """Seconds of counting since others had their turn."""
         self._shard = ShardMap(store.shards)
         self._sparsity = Sparsity()
         self._partitions: dict[str, _Partition] = {}
@@ -223,9 +231,11 @@ class Ingest:
                 end = piece[-1].offset + 1
                 read += len(piece)
                 del piece  # before the next is unpacked: it takes the same memory, which is in the cache
-                if loop.time() - begun > BREATH_SECONDS:
-                    await asyncio.sleep(0)
-                    begun = loop.time()
+                self._busy += loop.time() - begun
+                begun = loop.time()
+                if self._busy > BREATH_SECONDS:
+                    await self._give_way()
+                    self._busy, begun = 0.0, loop.time()
             end = ends[name] if ends else end
             if end == part.position:
                 continue

@@ -43,6 +43,7 @@ from stream.rebuild import Rebuilder
 from stream.restore import partitions_of
 from stream.settings import Settings
 from stream.settings_clients import kafka_options, redis_client
+from stream.share import Share
 from stream.signal_metrics import SignalCollector
 from stream.snapshots import PieceRecord
 from stream.standing import Staleness
@@ -167,7 +168,7 @@ class Worker:
         staleness = Staleness(
             round(engine.stale_minutes * MINUTE_MS), clock.now_ms if engine.clock == "wall" else None
         )
-        publisher = Publisher(producer, clock.now_ms, staleness)
+        publisher, share = Publisher(producer, clock.now_ms, staleness), Share()
         ingest = Ingest(
             store,
             self._decoder,
@@ -178,6 +179,7 @@ class Worker:
             dead_letter_payloads=settings.limits.dead_letter_payloads,
             wall_ms=clock.now_ms if engine.clock == "wall" else None,
             point=CommitTimer(self.metrics.commit_duration),
+            give_way=share.give_way,
         )
         ingest.tallies.fold.spend = SpendTally(settings.chargeback.policy())
         make_machine = machine_factory(settings, self.guard)
@@ -212,7 +214,7 @@ class Worker:
         reading = IngestLoop(settings, store, ingest, clock.now_ms, client_id, wake)
         voice = Voice(publisher.heartbeat, send_snapshot, say_again, staleness)
         rebuild = Rebuilder(store, self._kafka, reading.every_start).rebuild
-        loop = EvaluateLoop(store, self.owner, make_evaluator, self.engine, voice, rebuild, clock.now_ms)
+        loop = EvaluateLoop(store, self.owner, make_evaluator, self.engine, voice, rebuild, clock.now_ms, share)
         return reading, loop
 
     async def _serve(

@@ -1,0 +1,53 @@
+"""How a worker's two halves share its event loop.
+
+Reading can take all there is: it always has the next batch. Evaluation has work only now and then, in short steps
+between answers of Redis and Kafka, and somebody waits for what comes of it. So whoever reads gives way after a stretch,
+not for one turn of the loop, but for as long as evaluation has something to do, up to a bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+GIVEN_SECONDS: Final = 0.04
+"""The longest that is given at once. Ingest takes stretches of 20 ms: at worst it is left with a third."""
+
+IDLE_SECONDS: Final = 0.001
+"""After so long in which nothing was done, evaluation waits for a server, and reading goes on meanwhile."""
+
+WORK_SECONDS: Final = 0.0002
+"""A turn of the loop that took longer had work in it."""
+
+
+class Share:
+    """One a worker. `now` is a monotonic clock in seconds."""
+
+    def __init__(self, now: Callable[[], float] | None = None) -> None:
+        self._now = now
+        self._working = 0
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Around what evaluation has to do."""
+        self._working += 1
+        try:
+            yield
+        finally:
+            self._working -= 1
+
+    async def give_way(self) -> None:
+        """Let others on the event loop have their turns; evaluation, if it has work, as many as it needs."""
+        now = self._now or asyncio.get_running_loop().time
+        begun = busy = before = now()
+        await asyncio.sleep(0)
+        while self._working:
+            after = now()
+            if after - before > WORK_SECONDS:
+                busy = after
+            if after - begun >= GIVEN_SECONDS or after - busy >= IDLE_SECONDS:
+                return
+            before = after
+            await asyncio.sleep(0)

@@ -185,6 +185,7 @@ class Ingest:
 
         Records of partitions that are not in hand, and those before the position, are left out. Raises Resync.
         """
+        await self._give_way()
         together: dict[str, Records] = {}
         for name, batch in records.items():
             part = self._partitions.get(name)

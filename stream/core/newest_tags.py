@@ -34,14 +34,16 @@ _SYSTEM: Final = attrgetter("system")
 def note(newest: dict[str, Tagged], system: str, tagged: Tagged) -> None:
     """Keep the tags that are the newest; of two at the same time, those of the greater id."""
     known = newest.get(system)
-    if known is None or tagged[0] > known[0] or (tagged[0] == known[0] and order(tagged) > order(known)):
+    if known is None or _is_newer(tagged, known):
         newest[system] = tagged
 
 
-def order(tagged: Tagged) -> tuple[int, str, tuple[tuple[str, str], ...]]:
-    """The greater, the newer."""
-    ms, identity, tags = tagged
-    return ms, identity, sorted_tags(tags)
+def _is_newer(one: Tagged, other: Tagged) -> bool:
+    if one[0] != other[0]:
+        return one[0] > other[0]
+    if one[1] != other[1]:
+        return one[1] > other[1]
+    return sorted_tags(one[2]) > sorted_tags(other[2])
 
 
 def sorted_tags(tags: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

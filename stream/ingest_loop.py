@@ -249,7 +249,7 @@ class IngestLoop(ConsumerRebalanceListener):
     async def _touch(self, due: bool) -> None:
         """Note what is read to its end, now and then; and at once where that lets a tick pass, for someone may wait."""
         now = self._wall_ms()
-        awaited = self._passing is not None and self._passing.awaited(now)
+        awaited = self._passing is not None and self._passing.is_due(now)
         if not due and not awaited:
             return
         empties = await self._empties()

@@ -31,14 +31,14 @@ class Passing:
         self._passed = self._passing = 0
         """The tick that nothing holds back any more, and how many partitions do not hold back the next."""
 
-    def awaited(self, now_ms: int) -> bool:
+    def is_due(self, now_ms: int) -> bool:
         """Whether a tick could have passed by now that has not, and did so only just."""
         since = now_ms - self.waits_ms
         return tick_of(since) > self._passed and since % MINUTE_MS <= EAGER_MS
 
     def longest_wait_ms(self, now_ms: int) -> int:
         """How long a fetch may wait for data, so that it is over when a tick may pass."""
-        if self.awaited(now_ms):
+        if self.is_due(now_ms):
             return min(SHORT_MS, self._longest_ms)
         left = MINUTE_MS - (now_ms - self.waits_ms) % MINUTE_MS
         return max(min(left, self._longest_ms), 1)
@@ -46,7 +46,7 @@ class Passing:
     def found(self, references: Collection[int], now_ms: int) -> bool:
         """Take in up to when each partition is known to be empty; whether more of them let the tick pass than before.
 
-        One whose broker is away is not looked at for ever: `awaited` ends by itself.
+        One whose broker is away is not looked at for ever: `is_due` ends by itself.
         """
         tick = tick_of(now_ms - self.waits_ms)
         if tick <= self._passed:

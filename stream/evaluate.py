@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +23,7 @@ from stream.core.layouts import LayoutError
 from stream.core.machine import Outcome, ShardMachine
 from stream.core.ticks import NEVER, tick_of
 from stream.points import Point, nothing
+from stream.share import Share
 from stream.store import Store
 from stream.watermark import watermark_ms
 
@@ -81,8 +82,8 @@ class ShardEvaluator:
         """Whether to end: then a chunk is committed up to the tick that it has come to."""
         self.turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
         """Entered while the machine counts. Shards take turns at that: their waits overlap, and their work does not."""
-        self.working: Callable[[], AbstractContextManager[None]] = nullcontext
-        """Entered while there is something to do, so that others give way. Not while it is only looked for."""
+        self.share = Share()
+        """Of the event loop: it is told while there is something to do, and not while that is only looked for."""
         self.compactor = Compactor(store, shard)
         self._make_machine = make_machine
         self._publish = publish
@@ -99,7 +100,7 @@ class ShardEvaluator:
             return False
         self.token = token
         self._renewed = asyncio.get_running_loop().time()
-        with self.working():
+        with self.share.working(urgent=True):
             await self._load()
         return True
 
@@ -150,7 +151,7 @@ class ShardEvaluator:
         target = NEVER if self.watermark_ms == NEVER else tick_of(self.watermark_ms)
         if self.committed >= target:
             return 0
-        with self.working():
+        with self.share.working(urgent=True):
             return await self._advance(target)
 
     async def _advance(self, target: int) -> int:
@@ -171,7 +172,7 @@ class ShardEvaluator:
         """Put together what waits for the next ticks, if it is time to."""
         now = asyncio.get_running_loop().time()
         if self.compactor.due(now):
-            with self.working():
+            with self.share.working():
                 await self.compactor.step(self.token, now)
 
     async def _end_of_chunk(self, start: int, target: int) -> tuple[int, int]:

@@ -191,7 +191,7 @@ class EvaluateLoop:
             if shard not in self._held:
                 evaluator = self._make(shard)
                 evaluator.stopping = self._stopping
-                evaluator.working = self._loop_share.working
+                evaluator.share = self._loop_share
                 evaluator.turn = partial(self._after_others, self._counting, shard)
                 if await self._guarded(evaluator, evaluator.acquire):
                     # Snapshot slots go on in turn over take-overs: the epoch says which is next.

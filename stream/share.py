@@ -18,6 +18,9 @@ GIVEN_SECONDS: Final = 0.04
 IDLE_SECONDS: Final = 0.001
 """After so long in which nothing was done, evaluation waits for a server, and reading goes on meanwhile."""
 
+URGENT_IDLE_SECONDS: Final = 0.01
+"""The same while somebody waits for a tick: an answer that comes at once is not kept waiting by a batch."""
+
 WORK_SECONDS: Final = 0.0002
 """A turn of the loop that took longer had work in it."""
 
@@ -27,16 +30,18 @@ class Share:
 
     def __init__(self, now: Callable[[], float] | None = None) -> None:
         self._now = now
-        self._working = 0
+        self._working = self._urgent = 0
 
     @contextmanager
-    def working(self) -> Iterator[None]:
-        """Around what evaluation has to do."""
+    def working(self, *, urgent: bool = False) -> Iterator[None]:
+        """Around what evaluation has to do; urgent, if somebody waits for it."""
         self._working += 1
+        self._urgent += urgent
         try:
             yield
         finally:
             self._working -= 1
+            self._urgent -= urgent
 
     async def give_way(self) -> None:
         """Let others on the event loop have their turns; evaluation, if it has work, as many as it needs."""
@@ -47,7 +52,8 @@ class Share:
             after = now()
             if after - before > WORK_SECONDS:
                 busy = after
-            if after - begun >= GIVEN_SECONDS or after - busy >= IDLE_SECONDS:
+            idle = URGENT_IDLE_SECONDS if self._urgent else IDLE_SECONDS
+            if after - begun >= GIVEN_SECONDS or after - busy >= idle:
                 return
             before = after
             await asyncio.sleep(0)

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from stream.share import GIVEN_SECONDS, IDLE_SECONDS, Share
+from stream.share import GIVEN_SECONDS, IDLE_SECONDS, URGENT_IDLE_SECONDS, Share
 
 STEP = 0.005
 GLANCE = 0.00005
@@ -71,13 +71,18 @@ async def test_it_is_bounded(clock: Clock) -> None:
     assert seconds <= GIVEN_SECONDS + 2 * STEP
 
 
-async def test_waiting_for_a_server_is_not_waited_for(clock: Clock) -> None:
-    """While evaluation waits for an answer, reading goes on; what then comes has its turn at the next stretch."""
+@pytest.mark.parametrize(("urgent", "idle"), [(False, IDLE_SECONDS), (True, URGENT_IDLE_SECONDS)])
+async def test_waiting_for_a_server_is_hardly_waited_for(clock: Clock, urgent: bool, idle: float) -> None:
+    """While evaluation waits for an answer, reading goes on; sooner, where nobody waits for what comes of it."""
     share = Share(clock)
+    with share.working(urgent=urgent), share.working():
+        begun = clock.seconds
+        await share.give_way()
+    assert idle <= clock.seconds - begun < 2 * idle
     with share.working():
         begun = clock.seconds
         await share.give_way()
-    assert IDLE_SECONDS <= clock.seconds - begun < 2 * IDLE_SECONDS
+    assert clock.seconds - begun < 2 * IDLE_SECONDS
 
 
 async def test_several_that_work_are_counted(clock: Clock) -> None:

@@ -14,6 +14,9 @@ HOPELESS_TRIES: Final = 3
 LEASES: Final = -1
 """What stands for the leases where shards are named."""
 
+What = int | tuple[int, str]
+"""A shard, or `LEASES`; or what a shard has to do beside its ticks, by its name."""
+
 
 @dataclass(slots=True)
 class _Due:
@@ -27,14 +30,14 @@ class _Due:
 
 
 class Dues:
-    """By shard, or `LEASES`: what was begun and is not done. Times are the monotonic clock's, in seconds."""
+    """By shard and what else there is: what was begun and is not done. Times are the monotonic clock's, in seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._dues: dict[int, _Due] = {}
+        self._dues: dict[What, _Due] = {}
 
     @contextmanager
-    def watched(self, what: int, tick: int = 0) -> Iterator[None]:
+    def watched(self, what: What, tick: int = 0) -> Iterator[None]:
         """One try, from that tick on; if it raises, it stays due."""
         now = self._clock()
         due = self._dues.setdefault(what, _Due(now, tick))
@@ -46,7 +49,7 @@ class Dues:
         self._dues.pop(what, None)
 
     @contextmanager
-    def aside(self, what: int) -> Iterator[None]:
+    def aside(self, what: What) -> Iterator[None]:
         """While it waits for others within a try: it is theirs to get on. Afterwards the try counts from then on."""
         due = self._dues.get(what)
         if due is not None:
@@ -64,9 +67,10 @@ class Dues:
         """
         found = []
         for what, due in self._dues.items():
-            if ticks.get(what, due.tick) > due.tick:
+            come = ticks.get(what, due.tick) if isinstance(what, int) else due.tick
+            if come > due.tick:
                 due.since = due.began = self._clock()
-                due.tick, due.tries = ticks[what], 1
+                due.tick, due.tries = come, 1
             if due.tries >= HOPELESS_TRIES:
                 found.append(due.since)
             elif due.at_work:
@@ -80,5 +84,7 @@ class Dues:
 
     def keep(self, held: Collection[int]) -> None:
         """Forget shards that are not among these: they are for others to get on."""
-        for what in [what for what in self._dues if what != LEASES and what not in held]:
-            del self._dues[what]
+        for what in list(self._dues):
+            shard = what if isinstance(what, int) else what[0]
+            if shard != LEASES and shard not in held:
+                del self._dues[what]

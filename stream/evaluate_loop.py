@@ -43,6 +43,9 @@ AT_ONCE: Final = 4
 HANGS_SECONDS: Final = 10.0
 """A shard that is worked at for so long without getting a tick on is no longer held against others."""
 
+SAYING: Final = "saying"
+"""What a shard says of itself: heartbeats, snapshots, what still stands."""
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.evaluate")
 
 
@@ -159,19 +162,25 @@ class EvaluateLoop:
         """
         left = iter(list(self._held))
         moved: list[int] = []
+        failed: set[int] = set()
 
         async def one_by_one() -> None:
             for shard in left:
                 if stop.is_set():
                     break
+                failed.add(shard)
                 if await self._advance(shard):
                     moved.append(shard)
+                failed.discard(shard)
 
-        await _all_ended(one_by_one() for _ in range(AT_ONCE))
+        failures = await _all_ended(one_by_one() for _ in range(AT_ONCE))
         now = asyncio.get_running_loop().time()
         if moved or now - self._said >= HEARTBEAT_SECONDS:
             self._said = now
-            await _all_ended(self._say(shard) for shard in list(self._held))
+            failures += await _all_ended(self._say(shard) for shard in list(self._held) if shard not in failed)
+        if failures:
+            # What cannot be borne goes before what passes.
+            raise min(failures, key=lambda failure: isinstance(failure, RedisError | KafkaError | OSError))
         return bool(moved)
 
     async def _keep(self) -> int:
@@ -227,14 +236,14 @@ class EvaluateLoop:
         return moved
 
     @asynccontextmanager
-    async def _after_others(self, lock: asyncio.Lock, shard: int) -> AsyncIterator[None]:
+    async def _after_others(self, lock: asyncio.Lock, what: int | tuple[int, str]) -> AsyncIterator[None]:
         """A shard's turn at what one does at a time. Whoever waits for it does not hang."""
         now = asyncio.get_running_loop().time
         began = now()
-        with self._dues.aside(shard):
+        with self._dues.aside(what):
             await lock.acquire()
         try:
-            held = self._held.get(shard)
+            held = self._held.get(what) if isinstance(what, int) else None
             if held is not None:
                 held.waited += now() - began
             yield
@@ -245,7 +254,7 @@ class EvaluateLoop:
         """What a shard says of itself, if it is time to."""
         held = self._held.get(shard)
         if held is not None:
-            with self._dues.watched(shard, held.evaluator.committed):
+            with self._dues.watched((shard, SAYING)):
                 await self._beat(shard, held)
                 await self._arrive(shard, held)
 
@@ -270,8 +279,9 @@ class EvaluateLoop:
         # One from the future is from before Redis's clock was put right.
         age_ms = self._wall_ms() - evaluator.snapshot_ms
         if evaluator.machine.tick and not 0 <= age_ms < SNAPSHOT_SECONDS * 1000:
-            async with self._after_others(self._snapshotting, shard):  # Each is in memory until it is sent.
-                await self._snapshot(shard, held)
+            async with self._after_others(self._snapshotting, (shard, SAYING)):  # Each is in memory until it is sent.
+                if not self._stopping():
+                    await self._snapshot(shard, held)
 
     def _heartbeat(self, shard: int, evaluator: ShardEvaluator) -> Heartbeat:
         return Heartbeat(
@@ -347,13 +357,10 @@ def _start_order(owner: str, shards: int) -> list[int]:
     return [(start + step) % shards for step in range(shards)]
 
 
-async def _all_ended(steps: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Do them all at once; raise what failed when all have ended."""
+async def _all_ended(steps: Iterable[Coroutine[Any, Any, None]]) -> list[BaseException]:
+    """Do them all at once; what failed, when all have ended."""
     outcomes = await asyncio.gather(*steps, return_exceptions=True)
-    failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-    if failures:
-        # What cannot be borne goes before what passes.
-        raise min(failures, key=lambda failure: isinstance(failure, RedisError | KafkaError | OSError))
+    return [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -3,9 +3,10 @@
 aiokafka's `getmany` makes an object of eleven fields for every record, in Python, of which ingest reads four; that
 takes longer than unpacking the batch does. `BatchSource` takes batches, and the records as the client's own compiled
 parser finds them in there. It does so by putting its own loop over record batches in the place of the client's
-(`PartitionRecords._unpack_records`), which are the client's private parts: positions, rebalances, pauses, prefetching
-and errors stay the client's business. Where the installed client is not one whose insides are known, or
-the configuration says so, `RecordSource` is taken, which gives the same records.
+(`PartitionRecords._unpack_records`), and around the client's step of a fetch (`Fetcher._proc_fetch_request`) it notes
+when that was sent and how long the next may wait. Those are private parts of the client: positions, rebalances, pauses,
+prefetching and errors stay its business. Where the installed client is not one whose insides are known, or the
+configuration says so, `RecordSource` is taken, which gives the same records.
 """
 
 # The client's private parts are what this is about.
@@ -14,10 +15,10 @@ the configuration says so, `RecordSource` is taken, which gives the same records
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from itertools import islice
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -25,6 +26,7 @@ from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionReco
 from aiokafka.errors import CorruptRecordException, KafkaError
 
 from stream.ingest import Record, Records
+from stream.settings_sections import KafkaSettings
 
 KNOWN_CLIENTS: Final = ("0.14.",)
 """Versions of aiokafka whose insides `BatchSource` was written and tested against, by how they begin."""
@@ -32,7 +34,6 @@ KNOWN_CLIENTS: Final = ("0.14.",)
 STRETCH: Final = 1000
 """Batches are handed on when they hold so many records, or all that a fetch brought."""
 
-FetchChoice = Literal["auto", "records"]
 Fetched = dict[TopicPartition, Records]
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("midwatch.ingest")
@@ -56,10 +57,6 @@ class Source(Protocol):
         """
         ...
 
-    def wait_at_most(self, ms: int) -> None:
-        """Let the broker answer a fetch that brings nothing after so long, from the next one on, if that can be."""
-        ...
-
 
 class RecordSource:
     """A consumer's public `getmany`. The consumer's fetches wait for `max_wait_ms` at most."""
@@ -78,11 +75,9 @@ class RecordSource:
         answered: float | None = self._consumer.last_poll_timestamp(tp)
         if not answered:
             return None
-        # Both by this process's own clock, which may be wrong.
-        return max(time.time() * 1000 - answered, 0.0) + self._max_wait_ms
-
-    def wait_at_most(self, ms: int) -> None:
-        """See `Source`. The client knows no way."""
+        # Both by this process's own clock, which may be wrong, or put back meanwhile: then it says nothing.
+        ago = time.time() * 1000 - answered
+        return ago + self._max_wait_ms if ago >= 0 else None
 
 
 class Batches:
@@ -131,12 +126,14 @@ class Batches:
 class BatchSource:
     """Takes a started consumer's record batches as they come. From then on its `getmany` gives nothing else.
 
-    `max_records` is kept to within a batch, and counts the offsets of records that compaction removed.
+    `max_records` is kept to within a batch, and counts the offsets of records that compaction removed. `wait_ms` says
+    how long a fetch that is about to be sent may wait for data.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, max_records: int) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, max_records: int, wait_ms: Callable[[], int]) -> None:
         self._consumer = consumer
         self._max_records = max_records
+        self._wait_ms = wait_ms
         self._failed: KafkaError | None = None
         self._asked: dict[TopicPartition, float] = {}
         consumer._fetcher._records = _Arriving(min(STRETCH, max_records))
@@ -170,21 +167,17 @@ class BatchSource:
         asked = self._asked.get(tp)
         return None if asked is None else (time.monotonic() - asked) * 1000
 
-    def wait_at_most(self, ms: int) -> None:
-        """See `Source`."""
-        self._consumer._fetcher._fetch_max_wait_ms = ms
-
     async def _fetch(self, assignment: Any, node_id: int, request: Any) -> bool:
         """The client's own step of a fetch, with a note of when it was sent for the partitions that were answered."""
         asked = {TopicPartition(topic, one[0]) for topic, those in request.topics for one in those}
-        for state in filter(None, map(assignment.state_value, asked)):
-            state.timestamp = None  # the client puts a time there when it is answered
         sent = time.monotonic()
         arrived: bool = await self._send(assignment, node_id, request)
         for tp in asked:
             state = assignment.state_value(tp)
             if state and state.timestamp is not None:
-                self._asked[tp] = sent
+                # The client puts a time there when it takes an answer in. Taken away again: the next is the next one's.
+                self._asked[tp], state.timestamp = sent, None
+        self._consumer._fetcher._fetch_max_wait_ms = self._wait_ms()
         return arrived
 
 
@@ -245,12 +238,13 @@ def is_known(client_version: str) -> bool:
     return client_version.startswith(KNOWN_CLIENTS)
 
 
-def source_of(consumer: AIOKafkaConsumer, choice: FetchChoice, max_records: int, max_wait_ms: int) -> Source:
-    """The source for a consumer that is started and has fetched nothing yet."""
-    if choice == "records":
-        return RecordSource(consumer, max_records, max_wait_ms)
+def source_of(consumer: AIOKafkaConsumer, kafka: KafkaSettings, wait_ms: Callable[[], int]) -> Source:
+    """The source for a consumer that is started and has fetched nothing yet; how long fetches wait, if that can be."""
+    public = RecordSource(consumer, kafka.max_batch_records, kafka.fetch_max_wait_ms)
+    if kafka.fetch == "records":
+        return public
     installed = version("aiokafka")
     if not is_known(installed):
         log.warning("fetching_by_record", aiokafka=installed, known=KNOWN_CLIENTS)
-        return RecordSource(consumer, max_records, max_wait_ms)
-    return BatchSource(consumer, max_records)
+        return public
+    return BatchSource(consumer, kafka.max_batch_records, wait_ms)

@@ -62,7 +62,7 @@ BREATH_SECONDS: Final = 0.02
 """How long a batch is decoded and counted before others on the event loop get their turn."""
 
 
-async def _give_way() -> None:
+async def _give_way(_seconds: float) -> None:
     await asyncio.sleep(0)
 
 
@@ -116,7 +116,7 @@ class Ingest:
         dead_letter_payloads: bool = False,
         point: Point = nothing,
         wall_ms: Callable[[], int] | None = None,
-        give_way: Callable[[], Awaitable[None]] = _give_way,
+        give_way: Callable[[float], Awaitable[None]] = _give_way,
     ) -> None:
         self.tallies = Tallies()
         self.progress: dict[int, Progress] = {}
@@ -131,7 +131,7 @@ class Ingest:
         self._wall_ms = wall_ms
         self._give_way = give_way
         self._busy = 0.0
-        """Seconds of counting since others had their turn."""
+        """Seconds of counting and packing since others had their turns."""
         self._shard = ShardMap(store.shards)
         self._sparsity = Sparsity()
         self._partitions: dict[str, _Partition] = {}
@@ -185,7 +185,7 @@ class Ingest:
 
         Records of partitions that are not in hand, and those before the position, are left out. Raises Resync.
         """
-        await self._give_way()
+        await self._rest()
         together: dict[str, Records] = {}
         for name, batch in records.items():
             part = self._partitions.get(name)
@@ -233,10 +233,9 @@ class Ingest:
                 read += len(piece)
                 del piece  # before the next is unpacked: it takes the same memory, which is in the cache
                 self._busy += loop.time() - begun
-                begun = loop.time()
                 if self._busy > BREATH_SECONDS:
-                    await self._give_way()
-                    self._busy, begun = 0.0, loop.time()
+                    await self._rest()
+                begun = loop.time()
             end = ends[name] if ends else end
             if end == part.position:
                 continue
@@ -246,8 +245,10 @@ class Ingest:
             self.tallies.by_topic[name.rpartition("/")[0]] += read
         if not advances:
             return
+        begun = loop.time()
         self._sparsity.after_batch(batch)
         deltas = batch.packed(self._shard)
+        self._busy += loop.time() - begun
         for kind, number in batch.events.items():
             self.tallies.fold.events[kind] += number
         if letters:
@@ -255,6 +256,11 @@ class Ingest:
         self._point("folded")
         await self._commit_shards(list(shards), advances, deltas)
         self._point("committed")
+
+    async def _rest(self) -> None:
+        """Give way for what was taken since the last time."""
+        busy, self._busy = self._busy, 0.0
+        await self._give_way(busy)
 
     async def _commit_shards(
         self, shards: Sequence[int], advances: Sequence[Advance], deltas: Mapping[int, Mapping[int, bytes]]

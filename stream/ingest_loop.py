@@ -82,6 +82,7 @@ class IngestLoop(ConsumerRebalanceListener):
         self._generation = 0
         self._stale = False
         self._passing = _passing(settings)
+        self._touched = float("-inf")
         self._references: list[tuple[int, int]] = []
         self._stopping = asyncio.Event()
         self._read_to: dict[TopicPartition, int] = {}
@@ -102,7 +103,7 @@ class IngestLoop(ConsumerRebalanceListener):
         """
         kafka = self._settings.kafka
         await self.consumer.start()
-        self.source = source_of(self.consumer, kafka.fetch, kafka.max_batch_records, kafka.fetch_max_wait_ms)
+        self.source = source_of(self.consumer, kafka, self._longest_wait_ms)
         await self._make_shards()
         await self._register_all()
         self.consumer.subscribe(list(source_topics(kafka)), listener=self)
@@ -199,7 +200,7 @@ class IngestLoop(ConsumerRebalanceListener):
         """Read, fold, commit, until `stop` is set."""
         self._stopping = stop
         loop = asyncio.get_running_loop()
-        touched = committed = loop.time()
+        committed = loop.time()
         while not stop.is_set():
             if self._stale:
                 async with self._lock:
@@ -209,36 +210,36 @@ class IngestLoop(ConsumerRebalanceListener):
             batch = await self._fetch()
             async with self._lock:
                 if generation == self._generation:
-                    await self._take(batch, loop.time() - touched)
+                    await self._take(batch)
                 elif batch:
                     # It may have been fetched before the last resume or after it: read it again from where Redis says.
                     self._stale = True
-            if loop.time() - touched >= TOUCH_SECONDS:
-                touched = loop.time()
             if loop.time() - committed >= COMMIT_SECONDS:
                 committed = loop.time()
                 await self._show_offsets()
                 await self._look_at_ends()
 
     async def _fetch(self) -> Fetched:
-        wait = self._settings.kafka.fetch_max_wait_ms
-        if self._passing is not None:
-            wait = self._passing.longest_wait_ms(self._wall_ms())
-            self.source.wait_at_most(wait)
         try:
-            return await self.source.fetch(wait)
+            return await self.source.fetch(self._longest_wait_ms())
         except KafkaError as error:
             self.trouble.note(error)
             log.warning("fetch_failed", error=type(error).__name__, detail=str(error))
             await stopped(self._stopping, BACK_OFF_SECONDS[-1])
             return {}
 
-    async def _take(self, batch: Fetched, since_touch: float) -> None:
+    def _longest_wait_ms(self) -> int:
+        """How long a fetch may wait now."""
+        if self._passing is None:
+            return self._settings.kafka.fetch_max_wait_ms
+        return self._passing.longest_wait_ms(self._wall_ms())
+
+    async def _take(self, batch: Fetched) -> None:
         try:
             if batch:
                 await self.ingest.process({name_of(tp): records for tp, records in batch.items()})
             if self.ingest.partitions:
-                await self._touch(since_touch >= TOUCH_SECONDS)
+                await self._touch()
         except (Resync, KafkaError) as error:
             # A KafkaError here is a dead letter that could not be stored: the batch is read again, nothing is skipped.
             self.trouble.note(error.__cause__ or error)
@@ -246,17 +247,20 @@ class IngestLoop(ConsumerRebalanceListener):
             self._stale = True
             await stopped(self._stopping, BACK_OFF_SECONDS[0] if isinstance(error, Resync) else BACK_OFF_SECONDS[-1])
 
-    async def _touch(self, due: bool) -> None:
+    async def _touch(self) -> None:
         """Note what is read to its end, now and then; and at once where that lets a tick pass, for someone may wait."""
-        now = self._wall_ms()
-        awaited = self._passing is not None and self._passing.is_due(now)
+        now, passing = self._wall_ms(), self._passing
+        due = asyncio.get_running_loop().time() - self._touched >= TOUCH_SECONDS
+        awaited = passing is not None and passing.is_due(now)
         if not due and not awaited:
             return
         empties = await self._empties()
-        passes = self._passing is not None and awaited and self._passing.found(empties.values(), now)
+        passes = passing is not None and awaited and passing.look(empties.values(), now)
         if due or passes:
             await self.ingest.touch(empties)
-        if passes:
+            self._touched = asyncio.get_running_loop().time()
+        if passing is not None and passes:
+            passing.noted(len(self.ingest.partitions))
             self.noticed()
 
     async def _empties(self) -> dict[str, int]:

@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-GIVEN_SECONDS: Final = 0.04
-"""The longest that is given at once. Ingest takes stretches of 20 ms: at worst it is left with a third."""
+GIVEN: Final = 2.0
+"""So many times as long as was read, at the most: with evaluation at work, reading is left with a third at worst."""
+
+URGENT_GIVEN: Final = 6.0
+"""The same while somebody waits for a tick: a seventh."""
 
 IDLE_SECONDS: Final = 0.001
 """After so long in which nothing was done, evaluation waits for a server, and reading goes on meanwhile."""
@@ -43,8 +46,11 @@ class Share:
             self._working -= 1
             self._urgent -= urgent
 
-    async def give_way(self) -> None:
-        """Let others on the event loop have their turns; evaluation, if it has work, as many as it needs."""
+    async def give_way(self, read_seconds: float) -> None:
+        """Let others on the event loop have their turns; evaluation, if it has work, as many as it needs.
+
+        At the most some times as long as `read_seconds`, which were taken since the last time.
+        """
         now = self._now or asyncio.get_running_loop().time
         begun = busy = before = now()
         await asyncio.sleep(0)
@@ -52,8 +58,8 @@ class Share:
             after = now()
             if after - before > WORK_SECONDS:
                 busy = after
-            idle = URGENT_IDLE_SECONDS if self._urgent else IDLE_SECONDS
-            if after - begun >= GIVEN_SECONDS or after - busy >= idle:
+            idle, given = (URGENT_IDLE_SECONDS, URGENT_GIVEN) if self._urgent else (IDLE_SECONDS, GIVEN)
+            if after - begun >= given * read_seconds or after - busy >= idle:
                 return
             before = after
             await asyncio.sleep(0)

@@ -7,7 +7,7 @@ are in the processor's cache (`Batch.pack_counts`).
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeVar
@@ -135,15 +135,15 @@ class Place:
 
     def pack_counts(self, bins: Bins) -> None:
         """Put what is common into the bins of its tick, and forget it here."""
-        lists = bins.lists()
+        lists: Lists = defaultdict(list)
         self._pack_flows(lists, bins.shard)
         self._pack_agents(lists, bins.shard)
         for (environment, system, caller, model, pricing), used in self.usage.items():
             whose = (caller or UNNAMED, model, pricing or "payg")
             count = (_USAGE, environment, system, whose, self.minute, used.amounts())
             lists[bins.shard[environment, system]].append(_encode(count))
-        self.usage = {}
-        bins.add(self.tick, lists, bins.lists())
+        self.usage.clear()
+        bins.add_counts(self.tick, lists)
 
     def _pack_flows(self, lists: Lists, shard: Shards) -> None:
         minute, escalated, failed = self.minute, self.unexplained, self.failed
@@ -161,7 +161,8 @@ class Place:
             # A flow of several versions has several counts here, which sum up like those of several batches.
             amounts = (number, raised, failed.get(key, 0))
             append(_encode((_FLOW, environment, system, (flow,), minute, amounts)))
-        self.flows, self.escalated, self.unexplained, self.failed = Counter(), Counter(), Counter(), Counter()
+        for counted in (self.flows, self.escalated, self.unexplained, self.failed):
+            counted.clear()
 
     def _pack_agents(self, lists: Lists, shard: Shards) -> None:
         minute, denials = self.minute, Counter[Agent]()
@@ -175,7 +176,8 @@ class Place:
             lists[shard[environment, system]].append(
                 _encode((_AGENT, environment, system, (agent,), minute, amounts))
             )
-        self.agents, self.denied = Counter(), Counter()
+        self.agents.clear()
+        self.denied.clear()
 
     def pack_into(self, bins: Bins, newest: Newest | None) -> None:
         """Put everything into the bins of its tick.
@@ -183,7 +185,9 @@ class Place:
         `newest` is whose tags count, where several minutes count at this tick; None where this is the only one.
         """
         self.pack_counts(bins)
-        minute, shard, counts, records = self.minute, bins.shard, bins.lists(), bins.lists()
+        minute, shard = self.minute, bins.shard
+        counts: Lists = defaultdict(list)
+        records: Lists = defaultdict(list)
         for environment, systems in self.tags.items():
             for system, tagged in systems.items():
                 if newest is None or newest[environment][system] is tagged:
@@ -200,14 +204,15 @@ class Place:
         for number, part in self.parts(shard):
             records[number].append(_encode(part))
         self._pack_records(records, shard)
-        bins.add(self.tick, counts, records)
+        bins.add_counts(self.tick, counts)
+        bins.add_records(self.tick, records)
 
     def _pack_records(self, lists: Lists, shard: Shards) -> None:
         for record in self.records:
             packed = _encode(record)
             if is_for_all(record):
-                for each in lists:
-                    each.append(packed)
+                for number in range(shard.shards):
+                    lists[number].append(packed)
             else:
                 lists[shard[record.environment, record.system]].append(packed)
 
@@ -231,6 +236,11 @@ class Batch:
         self.controls: Counter[ControlType] = Counter()
         self._places: dict[tuple[int, int], Place] = {}
         self._bins: Bins | None = None
+
+    @property
+    def places(self) -> int:
+        """Minutes, by the ticks at which they count."""
+        return len(self._places)
 
     @property
     def cells(self) -> int:
@@ -259,7 +269,8 @@ class Batch:
         """
         self._bins = self._bins or Bins(shard)
         for place in self._places.values():
-            place.pack_counts(self._bins)
+            if place.cells:
+                place.pack_counts(self._bins)
 
     def packed(self, shard: Shards) -> dict[int, dict[int, bytes]]:
         """Everything by shard and tick, each a packed delta. What is about every system goes into every shard."""

@@ -6,6 +6,7 @@ tens of thousands of counts, and each by itself would have to be fetched again a
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,8 +16,8 @@ from stream.core.deltas import join_packed
 Where = tuple[str, str]
 """Environment and system."""
 
-Lists = list[list[bytes]]
-"""By shard, in order: what is packed for it."""
+Lists = defaultdict[int, list[bytes]]
+"""By shard: what is packed for it."""
 
 
 class Shards(Protocol):
@@ -60,21 +61,21 @@ class Bins:
         self.shard = shard
         self._bins: dict[tuple[int, int], Bin] = {}
 
-    def lists(self) -> Lists:
-        """An empty list for each shard."""
-        return [[] for _ in range(self.shard.shards)]
+    def add_counts(self, tick: int, packed: Lists) -> None:
+        """Add packed counts to what their shards gain at a tick."""
+        for shard, counts in packed.items():
+            self._at(shard, tick).counts.add(counts)
 
-    def add(self, tick: int, counts: Lists, records: Lists) -> None:
-        """Add what is packed to what the shards gain at a tick."""
-        for shard, (of_counts, of_records) in enumerate(zip(counts, records, strict=True)):
-            if of_counts or of_records:
-                found = self._bins.get((shard, tick))
-                if found is None:
-                    found = self._bins[shard, tick] = Bin()
-                if of_counts:
-                    found.counts.add(of_counts)
-                if of_records:
-                    found.records.add(of_records)
+    def add_records(self, tick: int, packed: Lists) -> None:
+        """The same for records."""
+        for shard, records in packed.items():
+            self._at(shard, tick).records.add(records)
+
+    def _at(self, shard: int, tick: int) -> Bin:
+        found = self._bins.get((shard, tick))
+        if found is None:
+            found = self._bins[shard, tick] = Bin()
+        return found
 
     def packed(self) -> dict[int, dict[int, bytes]]:
         """A packed delta for each shard and tick, in order."""

@@ -1,9 +1,9 @@
 """Fold events into deltas: what each shard gains, at which tick it becomes visible.
 
 One `PartitionFold` follows one source partition, in the order of its offsets, and knows the partition's own watermark.
-Batches may be cut anywhere: the sums are the same. The loop over events is the hot path of the engine: where an event
-counts is worked out for all of them at once, and what is common (interactions, decisions, model calls) counts into
-cells of its system by the event's own names, which become series only once a batch.
+Batches may be cut anywhere: the sums are the same. This is the hot path of the engine: where an event counts is worked
+out for all of them at once, and what is common (interactions, decisions, model calls) is counted by the events' own
+names, which become series only when it is packed.
 """
 
 from __future__ import annotations

@@ -19,7 +19,10 @@ ENOUGH: Final = 2000
 """Events of a batch that tell."""
 
 BATCHES: Final = 16
-"""After so many batches it is looked at again."""
+"""After so many batches one is counted as a whole again, to look."""
+
+PLACES: Final = 16
+"""A batch of more minutes is of the past, read as fast as it goes: the pieces of that are spread too thin."""
 
 
 class Sparsity:
@@ -30,7 +33,7 @@ class Sparsity:
 
     def after_piece(self, batch: Batch, shard: Shards) -> None:
         """Pack what a piece brought, where it pays."""
-        if self._left:
+        if self._left and batch.places <= PLACES:
             batch.pack_counts(shard)
 
     def after_batch(self, batch: Batch) -> None:

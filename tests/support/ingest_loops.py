@@ -101,15 +101,11 @@ class FakeSource(RecordSource):
 
     def __init__(self, consumer: FakeConsumer, wall_ms: Callable[[], int]) -> None:
         super().__init__(consumer, 20_000, 100)
-        self.longest_ms: list[int] = []
         self._fake = consumer
         self._wall_ms = wall_ms
 
     def asked_ago_ms(self, _tp: TopicPartition) -> float | None:
         return self._wall_ms() - self._fake.asked_ms if self._fake.asked_ms else None
-
-    def wait_at_most(self, ms: int) -> None:
-        self.longest_ms.append(ms)
 
 
 async def no_letters(_letters: Sequence[object]) -> None:

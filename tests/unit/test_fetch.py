@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from stream.fetch import BatchSource, RecordSource, is_known, source_of, stretches
 from stream.ingest import Record
+from stream.settings_sections import KafkaSettings
 
 TP = TopicPartition("agent.interactions", 0)
 CODECS = [
@@ -219,7 +220,7 @@ def arrival(count: int) -> FetchResult:
 async def test_a_fetch_is_bounded_and_goes_on_where_it_stopped() -> None:
     """No more than a batch beyond the bound is taken at once, and nothing is left out."""
     consumer = FakeConsumer()
-    source = BatchSource(consumer, 25)
+    source = BatchSource(consumer, 25, lambda: 100)
     consumer._fetcher._records[TP] = arrival(6)
     sizes, offsets = [], []
     while found := await source.fetch(10):
@@ -232,7 +233,7 @@ async def test_a_fetch_is_bounded_and_goes_on_where_it_stopped() -> None:
 async def test_an_error_behind_records_waits_for_the_next_fetch() -> None:
     """What came before the error counts; the error is not lost either."""
     consumer = FakeConsumer()
-    source = BatchSource(consumer, 1000)
+    source = BatchSource(consumer, 1000, lambda: 100)
     consumer._fetcher._records[TP] = arrival(1)
     consumer.errors.append(CorruptRecordException("bad"))
     assert (await source.fetch(10))[TP].records == 10  # type: ignore[union-attr]
@@ -245,17 +246,18 @@ def test_a_client_of_another_version_is_used_through_its_public_interface(monkey
     """Private parts are relied on only where they are known; the configuration can refuse them altogether."""
     assert is_known("0.14.0")
     assert not is_known("0.15.0")
-    assert isinstance(source_of(FakeConsumer(), "auto", 10, 100), BatchSource)
-    assert isinstance(source_of(FakeConsumer(), "records", 10, 100), RecordSource)
+    assert isinstance(source_of(FakeConsumer(), KafkaSettings(), lambda: 100), BatchSource)
+    assert isinstance(source_of(FakeConsumer(), KafkaSettings(fetch="records"), lambda: 100), RecordSource)
     monkeypatch.setattr("stream.fetch.version", lambda _name: "0.15.1")
-    assert isinstance(source_of(FakeConsumer(), "auto", 10, 100), RecordSource)
+    assert isinstance(source_of(FakeConsumer(), KafkaSettings(), lambda: 100), RecordSource)
 
 
 async def test_when_a_partition_was_asked_for_is_noted_if_it_is_answered() -> None:
     """Only what the broker answered counts, and as of when it was asked: what came meanwhile may not be in there."""
     consumer, other = FakeConsumer(), TopicPartition("agent.usage", 1)
-    source = BatchSource(consumer, 1000)
-    states = {tp: SimpleNamespace(timestamp=5) for tp in (TP, other)}
+    waits = [100]
+    source = BatchSource(consumer, 1000, lambda: waits[0])
+    states = {tp: SimpleNamespace(timestamp=None) for tp in (TP, other)}
     assignment = SimpleNamespace(state_value=states.get)
     request = SimpleNamespace(topics=[(tp.topic, [(tp.partition, 0, 1)]) for tp in (TP, other)])
     assert source.asked_ago_ms(TP) is None
@@ -266,10 +268,11 @@ async def test_when_a_partition_was_asked_for_is_noted_if_it_is_answered() -> No
     assert first >= 10, "it was sent before the answer"
     assert source.asked_ago_ms(other) is None, "the broker said nothing of it"
     states.pop(other)
-    consumer.answered = set()
+    consumer.answered, waits[0] = set(), 10
     assert await consumer._fetcher._proc_fetch_request(assignment, 1, request) is False
-    assert (source.asked_ago_ms(TP) or 0) >= first + 10, "the answer was passed over"
+    assert (source.asked_ago_ms(TP) or 0) >= first + 10, "the answer was passed over, or failed"
     assert source.asked_ago_ms(other) is None, "it went to another worker meanwhile"
+    assert consumer._fetcher._fetch_max_wait_ms == 10, "the next fetch, which the client sends at once, waits as long"
 
 
 def test_the_public_interface_tells_when_the_answer_came() -> None:
@@ -280,5 +283,4 @@ def test_the_public_interface_tells_when_the_answer_came() -> None:
     consumer.polled_ms = round(time.time() * 1000) - 1000
     assert 1250 <= (source.asked_ago_ms(TP) or 0) < 60_000
     consumer.polled_ms = round(time.time() * 1000) + 3_600_000
-    assert source.asked_ago_ms(TP) == 250, "the clock was put back meanwhile"
-    source.wait_at_most(10)
+    assert source.asked_ago_ms(TP) is None, "the clock was put back meanwhile"

@@ -61,6 +61,35 @@ async def test_a_batch_moves_every_shard_and_counts_once(store: MemoryStore) -> 
     assert ingest.tallies.by_topic == {"agent.interactions": 5}
 
 
+async def test_reading_gives_way_before_a_batch_and_within_a_long_one(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For what was counted since the last time; all of it, so that small batches add up as a large one does."""
+    monkeypatch.setattr("stream.ingest.PIECE", 1)
+    seconds = [0.0]
+    given: list[float] = []
+
+    async def give_way(read: float) -> None:
+        given.append(round(read, 3))
+
+    ingest, _ = make(store, give_way=give_way)
+    real = Ingest._fold
+
+    def fold(*args: Any) -> Any:
+        seconds[0] += 0.008
+        return real(*args)
+
+    monkeypatch.setattr(Ingest, "_fold", fold)
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: seconds[0])
+    await ingest.resume({A: 0})
+    records = log(*["resolve"] * 6)
+    await ingest.process({A: records[:1]})
+    await ingest.process({A: records[1:]})
+    assert given == [0.0, 0.008, 0.024]
+    await ingest.process({})
+    assert given[3:] == [0.016]
+
+
 async def test_records_that_overlap_the_position_are_cut(store: MemoryStore) -> None:
     """Of a batch that begins before the position only the rest counts."""
     ingest, _ = make(store)

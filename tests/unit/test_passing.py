@@ -17,35 +17,62 @@ DUE = 100 * MINUTE_MS + WAITS
 def passing() -> Passing:
     """One that has seen the tick before pass."""
     found = Passing(WAITS, LONGEST)
-    assert found.found([DUE - MINUTE_MS + 1], DUE - MINUTE_MS + 1)
+    assert found.look([DUE - MINUTE_MS], DUE - MINUTE_MS + 1)
+    found.noted(1)
     return found
 
 
-def test_a_tick_is_awaited_from_when_it_may_pass_until_it_does(passing: Passing) -> None:
-    """And not for ever: a broker may be away."""
+def test_a_tick_is_looked_for_from_when_it_may_pass_until_it_does(passing: Passing) -> None:
+    """For a while again and again, but not for ever: a broker may be away."""
     assert not passing.is_due(DUE - 1)
     assert passing.is_due(DUE)
+    assert not passing.look([DUE - 1], DUE)
     assert passing.is_due(DUE + EAGER_MS)
     assert not passing.is_due(DUE + EAGER_MS + 1)
-    assert passing.found([DUE], DUE + 5)
+    assert passing.look([DUE], DUE + 5)
+    assert passing.is_due(DUE + 6), "it is not noted yet, and that may fail"
+    passing.noted(1)
     assert not passing.is_due(DUE + 6)
     assert passing.is_due(DUE + MINUTE_MS)
 
 
+def test_whoever_comes_late_looks_once(passing: Passing) -> None:
+    """A batch may take seconds: the tick must not be held back until the next."""
+    late = DUE + 20_000
+    assert passing.is_due(late)
+    assert not passing.look([DUE - 1], late)
+    assert not passing.is_due(late + 100)
+    assert passing.longest_wait_ms(late) == LONGEST
+
+
 def test_every_partition_that_lets_it_pass_is_news_once(passing: Passing) -> None:
-    """It has passed when all that are known let it."""
-    assert not passing.found([DUE - 1, DUE - 50], DUE + 1), "what came in the last moment is not known yet"
-    assert passing.found([DUE, DUE - 50], DUE + 2)
-    assert not passing.found([DUE + 1, DUE - 50], DUE + 3)
+    """It has passed when all that are in hand let it."""
+    assert not passing.look([DUE - 1, DUE - 50], DUE + 1), "what came in the last moment is not known yet"
+    assert passing.look([DUE, DUE - 50], DUE + 2)
+    passing.noted(2)
+    assert not passing.look([DUE + 1, DUE - 50], DUE + 3)
+    passing.noted(2)
     assert passing.is_due(DUE + 3)
-    assert passing.found([DUE + 1, DUE + 4], DUE + 5)
+    assert passing.look([DUE + 1, DUE + 4], DUE + 5)
+    passing.noted(3)
+    assert passing.is_due(DUE + 5), "the third has something to read, or its broker is away"
+    passing.noted(2)
     assert not passing.is_due(DUE + 5)
-    assert not passing.found([DUE + 6, DUE + 6], DUE + 7)
 
 
-def test_without_partitions_nothing_passes(passing: Passing) -> None:
-    """Nothing is read: that lets no tick pass."""
-    assert not passing.found([], DUE + 1)
+def test_what_another_tick_left_does_not_count(passing: Passing) -> None:
+    """Two of three let a tick pass; that as many let the next one is news again."""
+    assert passing.look([DUE, DUE], DUE + 1)
+    passing.noted(3)
+    next_tick = DUE + MINUTE_MS
+    assert passing.look([next_tick, next_tick], next_tick + 1)
+    passing.noted(2)
+    assert not passing.is_due(next_tick + 2)
+
+
+def test_without_partitions_nothing_is_news(passing: Passing) -> None:
+    """Nothing is read to its end."""
+    assert not passing.look([], DUE + 1)
     assert passing.is_due(DUE + 1)
 
 

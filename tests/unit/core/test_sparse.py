@@ -7,7 +7,7 @@ import pytest
 from stream.adapters.native import Interaction
 from stream.core.batch import Batch
 from stream.core.fold import PartitionFold, ShardMap
-from stream.core.sparse import BATCHES, ENOUGH, MANY, Sparsity
+from stream.core.sparse import BATCHES, ENOUGH, MANY, PLACES, Sparsity
 
 SHARD = ShardMap(2)
 
@@ -48,6 +48,18 @@ def test_a_batch_with_nearly_as_many_cells_as_events_tells(events: int, flows: i
     sparsity = Sparsity()
     sparsity.after_batch(batch_of(events, flows))
     assert is_packed_at_once(sparsity) is sparse
+
+
+@pytest.mark.parametrize(("minutes", "packed"), [(PLACES, True), (PLACES + 1, False)])
+def test_a_batch_of_many_minutes_is_packed_at_its_end(minutes: int, packed: bool) -> None:
+    """Weeks that are read back make many places of a few cells each."""
+    sparsity = Sparsity()
+    sparsity.after_batch(batch_of(ENOUGH, ENOUGH))
+    batch = Batch()
+    for minute in range(minutes):
+        batch.place(minute + 1, minute).flows["prod", "claims", "f", None] += 1
+    sparsity.after_piece(batch, SHARD)
+    assert (batch.cells == 0) is packed
 
 
 def test_it_is_looked_at_again() -> None:

@@ -1,7 +1,7 @@
 """Cells that a fold counts into, where a number alone will not do.
 
-They become series only when they are packed (`stream.core.batch`). This is the hot path: a cell holds numbers, and of its
-events nothing.
+They become series only when they are packed (`stream.core.batch`). This is the hot path: a cell holds numbers, and of
+its events nothing.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ async def test_a_tick_that_is_due_is_urgent_and_looking_for_one_is_nothing(embed
         timing = EvaluateSettings(5_000, 2_000, checkpoint_ticks=10_000)
         store, script = filled.store, filled.store.run
 
-        async def run(name: str, keys: list[str], args: list[Any]) -> Any:
+        async def run(name: str, keys: list[str], args: Sequence[Any]) -> Any:
             seen.setdefault(name, set()).add(share.now_at())
             return await script(name, keys, args)
 

@@ -206,7 +206,7 @@ async def test_a_heartbeat_that_always_fails_is_stuck() -> None:
 
     await shards.until(loop, seen)
     assert len(set(stuck)) == 1, "since its first failure"
-    shards.mute = set()
+    assert loop.trouble.about == "kafka"
 
 
 async def test_whoever_notes_that_a_tick_may_pass_wakes_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -220,6 +220,8 @@ async def test_what_lets_a_tick_pass_is_noted_at_once(monkeypatch: pytest.Monkey
     await loop._touch()
     began = len(store.notes) // SHARDS
     assert began == 1, "it is time to"
+    await loop._touch()
+    assert len(store.notes) // SHARDS == 1, "a moment later it is not"
     assert await after(6.99) == 0, "lateness and grace are not over"
     assert await after(7.01, asked_ago=0.02) == 0, "what came in the last moment is not known yet"
     assert await after(7.02) == min(notes, 1)

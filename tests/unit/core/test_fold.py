@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,7 +38,7 @@ from stream.core.deltas import (
     pack,
     unpack,
 )
-from stream.core.fold import UNNAMED, Batch, FoldTallies, PartitionFold, ShardMap
+from stream.core.fold import UNNAMED, Batch, PartitionFold, ShardMap
 from stream.core.shards import shard_of
 from stream.core.ticks import MINUTE_MS, NEVER, visible_from
 
@@ -362,31 +361,6 @@ def test_tallies_count_events_by_type_and_late_ones(events: list[NativeEvent]) -
 def usage(**fields: Any) -> Usage:
     base = {"id": "u1", "time": START_MS, "environment": "prod", "system": "claims", "model": MODEL}
     return Usage(**{**base, "input_tokens": 1000, "output_tokens": 100, **fields})
-
-
-@pytest.mark.parametrize(
-    ("fields", "micro"),
-    [
-        ({}, 560),  # 0.40 and 1.60 dollars a million tokens
-        ({"cached_input_tokens": 1000}, 260),  # cached ones are 0.10
-        ({"cost_usd": 0.0000125}, 12),  # what the producer says counts, half to even
-        ({"pricing": "ptu", "cost_usd": 3.0}, 0),  # provisioned: paid by the hour
-        ({"model": "no-such-model"}, 0),
-    ],
-)
-def test_usage_is_priced(fields: dict[str, Any], micro: int) -> None:
-    """A call costs what the producer says, else what the price book says, else nothing."""
-    found = counts_of(folded([[usage(**fields)]])[0])
-    amounts = next(amounts for (_, key, _), amounts in found.items() if key.kind == "usage")
-    assert amounts[-1] == micro
-
-
-def test_a_model_without_a_price_is_counted() -> None:
-    """An unknown model is free, and `unpriced` says how often that happened."""
-    tallies = FoldTallies()
-    fold = PartitionFold(LATENESS_MS, tallies=tallies)
-    fold.add([usage(model="no-such-model"), usage(model="no-such-model"), usage()], Batch())
-    assert tallies.unpriced == {"no-such-model": 2}
 
 
 def test_many_exemplars_in_one_batch_keep_the_smallest() -> None:

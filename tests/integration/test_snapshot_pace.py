@@ -47,9 +47,9 @@ class Shard:
         """The worker holds the shard for so long, and looks at it at the end."""
         await loop._share()
         loop.shards[0].machine.tick = 1
-        await loop._advance(0)
+        await loop._say(0)
         self.now_ms += round(seconds * 1000)
-        await loop._advance(0)
+        await loop._say(0)
 
 
 @pytest.fixture

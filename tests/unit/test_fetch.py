@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -188,10 +186,12 @@ class FakeConsumer:
         self.states: dict[TopicPartition, Any] = {}
         self.answered: set[TopicPartition] = set()
         self.polled_ms: int | None = None
+        self.seconds = 1_767_607_200.0
+        """What both clocks say."""
 
     async def answer(self, assignment: Any, _node_id: int, _request: Any) -> bool:
         """What the client does with an answer, as far as it is noted."""
-        await asyncio.sleep(0.01)
+        self.seconds += 0.01
         for tp in self.answered:
             assignment.state_value(tp).timestamp = 1
         return bool(self.answered)
@@ -252,9 +252,18 @@ def test_a_client_of_another_version_is_used_through_its_public_interface(monkey
     assert isinstance(source_of(FakeConsumer(), KafkaSettings(), lambda: 100), RecordSource)
 
 
-async def test_when_a_partition_was_asked_for_is_noted_if_it_is_answered() -> None:
+@pytest.fixture
+def consumer(monkeypatch: pytest.MonkeyPatch) -> FakeConsumer:
+    """One whose answers take ten milliseconds by the clocks that a source reads."""
+    found = FakeConsumer()
+    clocks = SimpleNamespace(time=lambda: found.seconds, monotonic=lambda: found.seconds)
+    monkeypatch.setattr("stream.fetch.time", clocks)
+    return found
+
+
+async def test_when_a_partition_was_asked_for_is_noted_if_it_is_answered(consumer: FakeConsumer) -> None:
     """Only what the broker answered counts, and as of when it was asked: what came meanwhile may not be in there."""
-    consumer, other = FakeConsumer(), TopicPartition("agent.usage", 1)
+    other = TopicPartition("agent.usage", 1)
     waits = [100]
     source = BatchSource(consumer, 1000, lambda: waits[0])
     states = {tp: SimpleNamespace(timestamp=None) for tp in (TP, other)}
@@ -263,24 +272,22 @@ async def test_when_a_partition_was_asked_for_is_noted_if_it_is_answered() -> No
     assert source.asked_ago_ms(TP) is None
     consumer.answered = {TP}
     assert await consumer._fetcher._proc_fetch_request(assignment, 1, request) is True
-    first = source.asked_ago_ms(TP)
-    assert first is not None
-    assert first >= 10, "it was sent before the answer"
+    assert source.asked_ago_ms(TP) == pytest.approx(10, abs=0.1), "it was sent before the answer"
     assert source.asked_ago_ms(other) is None, "the broker said nothing of it"
     states.pop(other)
     consumer.answered, waits[0] = set(), 10
     assert await consumer._fetcher._proc_fetch_request(assignment, 1, request) is False
-    assert (source.asked_ago_ms(TP) or 0) >= first + 10, "the answer was passed over, or failed"
+    assert source.asked_ago_ms(TP) == pytest.approx(20, abs=0.1), "the answer was passed over, or failed"
     assert source.asked_ago_ms(other) is None, "it went to another worker meanwhile"
     assert consumer._fetcher._fetch_max_wait_ms == 10, "the next fetch, which the client sends at once, waits as long"
 
 
-def test_the_public_interface_tells_when_the_answer_came() -> None:
+def test_the_public_interface_tells_when_the_answer_came(consumer: FakeConsumer) -> None:
     """The fetch may have waited as long as it may; of a partition that was never answered nothing is known."""
-    consumer = FakeConsumer()
     source = RecordSource(consumer, 10, 250)
     assert source.asked_ago_ms(TP) is None
-    consumer.polled_ms = round(time.time() * 1000) - 1000
-    assert 1250 <= (source.asked_ago_ms(TP) or 0) < 60_000
-    consumer.polled_ms = round(time.time() * 1000) + 3_600_000
+    now_ms = round(consumer.seconds * 1000)
+    consumer.polled_ms = now_ms - 1000
+    assert source.asked_ago_ms(TP) == 1250
+    consumer.polled_ms = now_ms + 3_600_000
     assert source.asked_ago_ms(TP) is None, "the clock was put back meanwhile"

@@ -19,7 +19,7 @@ from stream.cancel import cancel
 from stream.core.checkpoint import save
 from stream.core.layouts import LayoutError, NewerLayout
 from stream.core.ticks import time_of
-from stream.due import LEASES, Dues
+from stream.due import LEASES, Dues, What
 from stream.evaluate import Fenced, ShardEvaluator
 from stream.evaluate_tallies import EvaluateTallies
 from stream.share import Share
@@ -236,7 +236,7 @@ class EvaluateLoop:
         return moved
 
     @asynccontextmanager
-    async def _after_others(self, lock: asyncio.Lock, what: int | tuple[int, str]) -> AsyncIterator[None]:
+    async def _after_others(self, lock: asyncio.Lock, what: What) -> AsyncIterator[None]:
         """A shard's turn at what one does at a time. Whoever waits for it does not hang."""
         now = asyncio.get_running_loop().time
         began = now()

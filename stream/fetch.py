@@ -138,7 +138,7 @@ class BatchSource:
         self._asked: dict[TopicPartition, float] = {}
         consumer._fetcher._records = _Arriving(min(STRETCH, max_records))
         self._send = consumer._fetcher._proc_fetch_request
-        consumer._fetcher._proc_fetch_request = self._fetch
+        consumer._fetcher._proc_fetch_request = self._ask
 
     async def fetch(self, timeout_ms: int) -> Fetched:
         """See `Source`."""
@@ -161,13 +161,12 @@ class BatchSource:
                 found.setdefault(tp, Batches()).extend(stretch)
         return dict(found)
 
-
     def asked_ago_ms(self, tp: TopicPartition) -> float | None:
         """See `Source`."""
         asked = self._asked.get(tp)
         return None if asked is None else (time.monotonic() - asked) * 1000
 
-    async def _fetch(self, assignment: Any, node_id: int, request: Any) -> bool:
+    async def _ask(self, assignment: Any, node_id: int, request: Any) -> bool:
         """The client's own step of a fetch, with a note of when it was sent for the partitions that were answered."""
         asked = {TopicPartition(topic, one[0]) for topic, those in request.topics for one in those}
         sent = time.monotonic()

@@ -161,13 +161,9 @@ class Worker:
         if missing:
             raise TopicsMissing(f"topics are missing: {', '.join(missing)}; run: midwatch topics create")
 
-    def _parts(
-        self, store: Store, producer: AIOKafkaProducer, clock: EngineClock
-    ) -> tuple[IngestLoop, EvaluateLoop]:
+    def _parts(self, store: Store, producer: AIOKafkaProducer, clock: EngineClock) -> tuple[IngestLoop, EvaluateLoop]:
         settings, engine = self.settings, self.settings.engine
-        staleness = Staleness(
-            round(engine.stale_minutes * MINUTE_MS), clock.now_ms if engine.clock == "wall" else None
-        )
+        staleness = Staleness(round(engine.stale_minutes * MINUTE_MS), clock.now_ms if engine.clock == "wall" else None)
         publisher, share = Publisher(producer, clock.now_ms, staleness), Share()
         ingest = Ingest(
             store,

@@ -68,8 +68,6 @@ _K = TypeVar("_K")
 _encode: Final = msgpack.Encoder().encode
 
 
-
-
 @dataclass(slots=True)
 class Trace:
     """The spans of one trace that a batch has for one place, and the budgets that its tokens count against."""
@@ -173,9 +171,7 @@ class Place:
         for key, number in self.agents.items():
             environment, system, agent = key
             amounts = (number, denials.get(key, 0))
-            lists[shard[environment, system]].append(
-                _encode((_AGENT, environment, system, (agent,), minute, amounts))
-            )
+            lists[shard[environment, system]].append(_encode((_AGENT, environment, system, (agent,), minute, amounts)))
         self.agents.clear()
         self.denied.clear()
 

@@ -21,7 +21,6 @@ from stream.adapters.packed import gunzip, is_gzip
 from stream.adapters.payload import Payload, without_registry_prefix
 from stream.adapters.rejection import RejectedRecord
 from stream.assembly import record_limits
-from stream.core.newest_tags import identity_of
 from stream.core.spans import Role, Root, SpanFact, TracedSpan
 from stream.core.ticks import ms_of, rfc3339
 from stream.restore import partitions_of
@@ -62,7 +61,7 @@ class Seen:
     def of(cls, event: NativeEvent | TracedSpan | Control) -> Seen:
         """What is shown of an event, or of a span that is a part of one; never its texts."""
         if isinstance(event, TracedSpan):
-            return cls("span", identity_of(event), f"{event.environment}/{event.system}", _span(event.fact))
+            return cls("span", event.id, f"{event.environment}/{event.system}", _span(event.fact))
         kind = str(getattr(event, "type", None) or type(event).__struct_config__.tag)  # type: ignore[union-attr]
         says = {name: getattr(event, name) for name in DIMENSIONS[kind] if getattr(event, name) is not None}
         return cls(kind, event.id, f"{event.environment}/{event.system}", says)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final, Literal, TypeVar
 
 from msgspec import msgpack
@@ -36,7 +37,7 @@ from stream.core.deltas import (
     TagsRecord,
     unpack,
 )
-from stream.core.newest_tags import Newest, note, sorted_tags
+from stream.core.first_tags import Tags, sorted_tags
 from stream.core.spans import SpanFact, TracedSpan, TracePart
 
 UNNAMED: Final = "(unnamed)"
@@ -108,7 +109,7 @@ class Place:
         flows: interactions; of those `escalated`, `unexplained` (escalated, for no reason) and `failed`.
         agents: authorizations; of those `denied`.
         usage: model calls.
-        tags: the newest of each system.
+        tags: what each system's first tagged event in this minute bears, where that was not told before.
     """
 
     tick: int
@@ -120,7 +121,7 @@ class Place:
     agents: Counter[Agent] = field(default_factory=Counter)
     denied: Counter[Denied] = field(default_factory=Counter)
     usage: dict[Used, UsageCell] = field(default_factory=dict)
-    tags: Newest = field(default_factory=dict)
+    tags: Tags = field(default_factory=dict)
     series: dict[Series, list[int]] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     exemplars: dict[Series, list[Shown]] = field(default_factory=dict)
@@ -175,7 +176,7 @@ class Place:
         self.agents.clear()
         self.denied.clear()
 
-    def pack_into(self, bins: Bins, newest: Newest | None) -> None:
+    def pack_into(self, bins: Bins, newest: Tags | None) -> None:
         """Put everything into the bins of its tick.
 
         `newest` is whose tags count, where several minutes count at this tick; None where this is the only one.
@@ -187,8 +188,8 @@ class Place:
         for environment, systems in self.tags.items():
             for system, tagged in systems.items():
                 if newest is None or newest[environment][system] is tagged:
-                    ms, identity, tags = tagged
-                    packed = _encode(TagsRecord(identity, ms, environment, system, sorted_tags(tags)))
+                    ms, tags = tagged
+                    packed = _encode(TagsRecord("", ms, environment, system, sorted_tags(tags)))
                     records[shard[environment, system]].append(packed)
         for series, summed in self.series.items():
             capped = tuple([min(amount, CEILING) for amount in summed])
@@ -282,19 +283,18 @@ class Batch:
             number: {tick: unpack(blob) for tick, blob in ticks.items()} for number, ticks in self.packed(shard).items()
         }
 
-    def _newest(self) -> dict[int, Newest]:
-        """Whose tags are the newest of each system's, of all minutes, at the ticks in which several minutes count."""
+    def _newest(self) -> dict[int, Tags]:
+        """The tags of each system's newest minute, at the ticks in which several minutes count."""
         places: dict[int, list[Place]] = {}
         for place in self._places.values():
             places.setdefault(place.tick, []).append(place)
-        found: dict[int, Newest] = {}
+        found: dict[int, Tags] = {}
         for tick, several in places.items():
             if len(several) > 1:
                 newest = found[tick] = {}
-                for place in several:
+                for place in sorted(several, key=attrgetter("minute")):
                     for environment, systems in place.tags.items():
-                        for system, tagged in systems.items():
-                            note(newest.setdefault(environment, {}), system, tagged)
+                        newest.setdefault(environment, {}).update(systems)
         return found
 
 

@@ -1,7 +1,7 @@
 """Deltas: what a batch of events adds to one shard at one tick, and their packed form in the shard's inbox.
 
 Counts are sums, so batches may be cut anywhere. Records (deployments, breaker states, scores) carry the event's id and
-are applied once however often they arrive. Exemplars and tags keep the smallest or latest by a stated order, so that
+are applied once however often they arrive. Exemplars and tags keep those that come first by a stated order, so that
 merging batches in any order gives the same.
 """
 
@@ -14,6 +14,7 @@ import msgspec
 
 from schemas.series import KINDS, SeriesKey, SeriesKind
 from stream.core.spans import TracePart
+from stream.core.ticks import MINUTE_MS
 
 KIND_CODE: Final[dict[SeriesKind, int]] = {kind: code for code, kind in enumerate(KINDS)}
 
@@ -104,13 +105,21 @@ class ExemplarRecord(msgspec.Struct, array_like=True, frozen=True, tag="x", gc=F
 
 
 class TagsRecord(msgspec.Struct, array_like=True, frozen=True, tag="t", gc=False):
-    """The chargeback tags that a system's events carry, as of the latest event by (`ms`, `id`)."""
+    """The chargeback tags that a system's events carry: those of its first tagged event in its newest minute.
+
+    `id` says nothing; earlier versions put the event's there.
+    """
 
     id: str
     ms: int
     environment: str
     system: str
     tags: tuple[tuple[str, str], ...]
+
+    def stands_before(self, other: TagsRecord) -> bool:
+        """Whether this one counts, and not the other, which is about the same system."""
+        minute, known = self.ms // MINUTE_MS, other.ms // MINUTE_MS
+        return minute > known if minute != known else (self.ms, self.tags, self.id) < (other.ms, other.tags, other.id)
 
 
 class SilenceRecord(msgspec.Struct, array_like=True, frozen=True, tag="q", gc=False):
@@ -226,7 +235,7 @@ class Sum:
 
 
 def _needed(records: Iterable[Record]) -> Iterator[Record]:
-    """The records without what is let go in any case: exemplars of a larger rank, tags that are not the newest."""
+    """The records without what is let go in any case: exemplars of a larger rank, tags that do not count."""
     shown: dict[tuple[int, str, str, tuple[str, ...], int], list[ExemplarRecord]] = {}
     tags: dict[tuple[str, str], TagsRecord] = {}
     for record in records:
@@ -235,7 +244,7 @@ def _needed(records: Iterable[Record]) -> Iterator[Record]:
             shown.setdefault(place, []).append(record)
         elif isinstance(record, TagsRecord):
             known = tags.setdefault((record.environment, record.system), record)
-            if (record.ms, record.id, record.tags) > (known.ms, known.id, known.tags):
+            if record.stands_before(known):
                 tags[record.environment, record.system] = record
         else:
             yield record

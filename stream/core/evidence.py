@@ -126,7 +126,7 @@ class Evidence:
         if known is None:
             if self._has_room(system, self.tags, "tags"):
                 self.tags[system] = record
-        elif (record.ms, record.id, record.tags) > (known.ms, known.id, known.tags):
+        elif record.stands_before(known):
             self.tags[system] = record
 
     def first_time(self, record: ScoreRecord) -> bool:

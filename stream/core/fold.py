@@ -38,7 +38,7 @@ from stream.core.batch import UNNAMED, WORDS, Agent, Batch, Denied, Escalated, F
 from stream.core.cells import UsageCell, show
 from stream.core.controls import Control, record_of
 from stream.core.deltas import KIND_CODE, BreakerRecord, DeploymentRecord, ScoreRecord
-from stream.core.newest_tags import note_all
+from stream.core.first_tags import FirstTags
 from stream.core.shards import shard_of
 from stream.core.spans import TracedSpan
 from stream.core.ticks import MINUTE_MS, NEVER, rfc3339, visible_from
@@ -94,6 +94,7 @@ class PartitionFold:
         self.tallies = tallies or FoldTallies()
         self._lateness_ms = lateness_ms
         self._prices = prices
+        self._tags = FirstTags()
         self._budgets = tuple((rule, (KIND_CODE["budget"], *rule.key()[1:])) for rule in budgets)
         self._take: dict[type, Callable[[Place, Any, int], None]] = {
             Evaluation: _evaluation,
@@ -167,7 +168,7 @@ class PartitionFold:
             _denied(place, denied)
         if usages:
             self._usage(place, usages)
-        note_all(place.tags, events, times)
+        self._tags.note(place.minute, place.tags, events, times)
         counted[Interaction] += len(interactions)
         counted[Usage] += len(usages)
         counted[Authorization] += len(authorizations)

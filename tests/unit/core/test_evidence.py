@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,11 +89,14 @@ def test_the_newest_score_ids_survive_the_cap(monkeypatch: pytest.MonkeyPatch) -
     assert evidence.dropped["score_id"] == 2
 
 
-def test_the_latest_tags_stand() -> None:
-    """By time, then id; and they are forgotten after the longest window."""
-    evidence = applied([tags("a", START + 1, "new"), tags("b", START, "old"), tags("0", START + 1, "smaller id")])
-    [record] = evidence.tags.values()
-    assert record.tags == (("cost-center", "new"),)
+def test_the_tags_of_the_newest_minute_stand() -> None:
+    """Those of its first event, whatever the order; and they are forgotten after the longest window."""
+    first, second, old = tags("", START + 1, "first"), tags("", START + 1, "second"), tags("", START, "old")
+    second = msgspec.structs.replace(second, ms=second.ms + 1)
+    for order in permutations([first, second, old]):
+        evidence = applied(list(order))
+        [record] = evidence.tags.values()
+        assert record.tags == (("cost-center", "first"),)
     evidence.prune(START + 1 + module.DAYS * DAY + 1)
     assert not evidence.tags
 

@@ -230,7 +230,7 @@ def test_batches_may_be_cut_anywhere(events: list[NativeEvent], cuts: list[int])
     for kind in (ScoreRecord, BreakerRecord, DeploymentRecord):
         assert sorted(map(repr, records_of(pieces, kind))) == sorted(map(repr, records_of(whole, kind)))
     assert kept_exemplars(pieces) == kept_exemplars(whole)
-    assert newest_tags(pieces) == newest_tags(whole)
+    assert tags_as_of_each_tick(pieces) == tags_as_of_each_tick(whole)
     assert (first.newest_ms, first.tallies) == (second.newest_ms, second.tallies)
 
 
@@ -243,11 +243,19 @@ def kept_exemplars(inboxes: dict[int, dict[int, list[Delta]]]) -> dict[Any, list
     return {place: sorted(known)[:2] for place, known in found.items()}
 
 
-def newest_tags(inboxes: dict[int, dict[int, list[Delta]]]) -> dict[Any, Any]:
-    found: dict[Any, Any] = {}
-    for tick, r in records_of(inboxes, TagsRecord):
-        place = (tick, r.environment, r.system)
-        found[place] = max(found.get(place, (NEVER,)), (r.ms, r.id, r.tags))
+def tags_as_of_each_tick(inboxes: dict[int, dict[int, list[Delta]]]) -> dict[int, dict[Any, Any]]:
+    """By the ticks at which anything may be visible: of each system, what is known of its tags by then."""
+    told = sorted(records_of(inboxes, TagsRecord), key=lambda one: one[0])
+    found: dict[int, dict[Any, Any]] = {}
+    known: dict[Any, TagsRecord] = {}
+    for tick in range(START_MS // MINUTE_MS, START_MS // MINUTE_MS + 10):
+        while told and told[0][0] <= tick:
+            record = told.pop(0)[1]
+            where = (record.environment, record.system)
+            if where not in known or record.stands_before(known[where]):
+                known[where] = record
+        found[tick] = {where: (one.ms, one.tags) for where, one in known.items()}
+    assert not told
     return found
 
 
@@ -286,17 +294,37 @@ def by_series(inboxes: dict[int, dict[int, list[Delta]]]) -> dict[Any, list[Exem
 
 
 @given(streams)
-def test_tags_are_those_of_the_newest_tagged_event(events: list[NativeEvent]) -> None:
-    """By system and tick, the tags of the event that is last by (time, id, tags); an event without any says nothing."""
-    wanted: dict[Any, Any] = {}
-    for event, tick in zip(events, each_tick(events), strict=True):
-        if event.tags:
-            place = (tick, event.environment, event.system)
-            one = (event.time, event.id, tuple(sorted(event.tags.items())))
-            wanted[place] = max(wanted.get(place, (NEVER,)), one)
-    found = folded([events])[0]
-    assert newest_tags(found) == wanted
-    assert len(records_of(found, TagsRecord)) == len(wanted)
+def test_tags_are_those_of_the_first_tagged_event_of_the_newest_minute(events: list[NativeEvent]) -> None:
+    """As of each tick, of what is visible by then; an event without any says nothing."""
+    seen = [
+        (tick, event.time // MINUTE_MS, (event.environment, event.system), event.time, tuple(sorted(event.tags.items())))
+        for event, tick in zip(events, each_tick(events), strict=True)
+        if event.tags
+    ]
+    for as_of, known in tags_as_of_each_tick(folded([events])[0]).items():
+        visible = [one[1:] for one in seen if one[0] <= as_of]
+        wanted = {}
+        for where in {one[1] for one in visible}:
+            newest = max(one[0] for one in visible if one[1] == where)
+            wanted[where] = min(one[2:] for one in visible if one[:2] == (newest, where))
+        assert known == wanted
+
+
+@given(streams, st.lists(st.integers(0, 30), max_size=4))
+def test_a_worker_that_starts_anew_tells_the_same(events: list[NativeEvent], cuts: list[int]) -> None:
+    """What one has told, another that goes on where it ended tells again or not: the state at each tick is the same."""
+    edges = [0, *sorted(min(cut, len(events)) for cut in cuts), len(events)]
+    together: dict[int, dict[int, list[Delta]]] = {}
+    newest = NEVER
+    for begin, end in pairwise(edges):
+        inboxes, fold = folded([events[begin:end]], PartitionFold(LATENESS_MS, BUDGETS, newest))
+        newest = fold.newest_ms
+        for shard, ticks in inboxes.items():
+            for tick, deltas in ticks.items():
+                together.setdefault(shard, {}).setdefault(tick, []).extend(deltas)
+    whole = folded([events])[0]
+    assert tags_as_of_each_tick(together) == tags_as_of_each_tick(whole)
+    assert counts_of(together) == counts_of(whole)
 
 
 @given(streams, streams)
@@ -311,7 +339,7 @@ def test_the_order_of_partitions_in_a_batch_does_not_matter(left: list[NativeEve
             shard: {tick: [delta] for tick, delta in ticks.items()}
             for shard, ticks in batch.spread(ShardMap(SHARDS)).items()
         }
-        return counts_of(inboxes), kept_exemplars(inboxes), newest_tags(inboxes)
+        return counts_of(inboxes), kept_exemplars(inboxes), tags_as_of_each_tick(inboxes)
 
     assert both([left, right]) == both([right, left])
 

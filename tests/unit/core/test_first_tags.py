@@ -1,0 +1,102 @@
+"""The tags of each system, held against looking at one event after the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.adapters.native import Interaction
+from stream.core.first_tags import MINUTES, SYSTEMS, FirstTags, Tags
+
+Found = dict[tuple[str, str], tuple[int, tuple[tuple[str, str], ...]]]
+
+events = st.builds(
+    Interaction,
+    time=st.integers(0, 4) | st.integers(0, 1000),
+    environment=st.sampled_from(["prod", "test"]),
+    system=st.sampled_from(["claims", "refunds", "onboarding"]),
+    id=st.just("e"),
+    tags=st.sampled_from([None, {}, {"team": "a"}, {"team": "b"}, {"team": "a", "app": "x"}]),
+    flow=st.just("f"),
+    outcome=st.just("resolved"),
+)
+pieces = st.lists(st.lists(events, min_size=1, max_size=12), max_size=5)
+
+
+def event(ms: int, tags: dict[str, str] | None, system: str = "claims") -> Interaction:
+    return Interaction(
+        id="e", time=ms, environment="prod", system=system, tags=tags, flow="f", outcome="resolved"
+    )
+
+
+def naive(seen: list[Interaction]) -> Found:
+    """By environment and system: the smallest (time, tags) of those with tags."""
+    found: Found = {}
+    for one in seen:
+        if one.tags:
+            where, said = (one.environment, one.system), (one.time, tuple(sorted(one.tags.items())))
+            found[where] = min(found.get(where, said), said)
+    return found
+
+
+def flat(tags: Tags) -> Found:
+    return {
+        (environment, system): (ms, tuple(sorted(said.items())))
+        for environment, systems in tags.items()
+        for system, (ms, said) in systems.items()
+    }
+
+
+def note(first: FirstTags, piece: list[Any], minute: int = 0, found: Tags | None = None) -> Found:
+    found = {} if found is None else found
+    first.note(minute, found, piece, np.array([one.time for one in piece], np.int64))
+    return flat(found)
+
+
+@given(pieces)
+def test_the_first_by_time_and_tags_is_found(several: list[list[Interaction]]) -> None:
+    """In any order, with ties, piece by piece into one place."""
+    first, found = FirstTags(), Tags()
+    for piece in several:
+        note(first, piece, found=found)
+    assert flat(found) == naive([one for piece in several for one in piece])
+
+
+@given(pieces)
+def test_what_is_told_in_several_places_comes_to_the_same(several: list[list[Interaction]]) -> None:
+    """Told only where it is news: the smallest of all that was told is the smallest of all."""
+    first, told = FirstTags(), Found()
+    for piece in several:
+        for where, said in note(first, piece).items():
+            assert where not in told or said[0] <= told[where][0]
+            told[where] = min(told.get(where, said), said)
+    assert told == naive([one for piece in several for one in piece])
+
+
+def test_what_was_told_is_not_told_again() -> None:
+    """Until another minute begins."""
+    first = FirstTags()
+    assert note(first, [event(5, {"team": "a"})])
+    assert not note(first, [event(6, {"team": "b"}), event(7, None)])
+    assert note(first, [event(60_005, {"team": "b"})], minute=1)
+
+
+def test_an_event_without_tags_does_not_stand_for_its_system() -> None:
+    first = FirstTags()
+    assert not note(first, [event(5, None), event(6, {})])
+    assert note(first, [event(7, {"team": "a"})]) == {("prod", "claims"): (7, (("team", "a"),))}
+
+
+def test_little_is_remembered() -> None:
+    """A few minutes, and so many systems of each: whoever invents names fills no memory, and is told again."""
+    first = FirstTags()
+    for minute in range(3 * MINUTES):
+        note(first, [event(minute * 60_000, {"team": "a"})], minute)
+    assert len(first._told) == MINUTES
+    for some in range(0, 3 * SYSTEMS, SYSTEMS // 4):
+        invented = [event(1, {"team": "a"}, f"s{some + number}") for number in range(SYSTEMS // 4)]
+        note(first, invented, 3 * MINUTES)
+        assert len(first._told[3 * MINUTES]["prod"]) <= SYSTEMS + SYSTEMS // 4

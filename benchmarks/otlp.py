@@ -23,7 +23,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from stream.adapters import Decoder
 from stream.adapters.otlp import OtlpReader
 from stream.core.deltas import pack
-from stream.core.fold import Batch, PartitionFold, ShardMap
+from stream.core.fold import Batch, PartitionFold
+from stream.core.shards import ShardMap
 from stream.core.spans import TracePart
 from stream.core.traces import Traces
 

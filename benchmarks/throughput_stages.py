@@ -29,7 +29,8 @@ from stream.adapters import Decoder
 from stream.adapters.native import NativeEvent
 from stream.collector import calm_collector
 from stream.core.batch import Batch
-from stream.core.fold import PartitionFold, ShardMap
+from stream.core.fold import PartitionFold
+from stream.core.shards import ShardMap
 from stream.core.sparse import Sparsity
 from stream.fetch import Batches
 from stream.ingest import PIECE

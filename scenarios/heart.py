@@ -17,9 +17,10 @@ from stream.adapters import Decoder, Rejection, decode_controls
 from stream.assembly import machine_factory, record_limits
 from stream.core.controls import record_of
 from stream.core.deltas import Count, Delta
-from stream.core.fold import Batch, PartitionFold, ShardMap
+from stream.core.fold import Batch, PartitionFold
 from stream.core.gather import Gatherer
 from stream.core.machine import Outcome, ShardMachine
+from stream.core.shards import ShardMap
 from stream.settings import Settings
 from triage.case import Case
 

@@ -14,9 +14,9 @@ from detectors.base import HOURS
 from detectors.burn_rate import BurnRate, BurnRateSettings
 from schemas.series import KINDS, MICRO_USD, SeriesKey
 from stream.assembly import engine_of
-from stream.core.fold import Batch, FoldTallies, PartitionFold, ShardMap
+from stream.core.fold import Batch, FoldTallies, PartitionFold
 from stream.core.machine import Limits, ShardMachine
-from stream.core.shards import shard_of
+from stream.core.shards import ShardMap, shard_of
 from stream.core.ticks import MINUTE_MS
 from stream.cost_budgets import Spend
 from stream.ondemand_read import latest_machine

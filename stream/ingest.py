@@ -21,7 +21,8 @@ from costs.prices import LIST, PriceBook
 from schemas.outputs import DeadLetter
 from schemas.words import CONTROLS_TOPIC
 from stream.adapters import Decoder, KafkaRecord, Rejection, dead_letter, decode_controls
-from stream.core.fold import Batch, FoldTallies, PartitionFold, ShardMap
+from stream.core.fold import Batch, FoldTallies, PartitionFold
+from stream.core.shards import ShardMap
 from stream.core.sparse import Sparsity
 from stream.core.ticks import NEVER
 from stream.points import Point, nothing

@@ -24,8 +24,9 @@ from stream.adapters import Decoder, Rejection, dead_letter, decode_controls
 from stream.adapters.otlp_json import is_request as is_otlp_json
 from stream.assembly import machine_factory, record_limits
 from stream.core.deltas import Delta
-from stream.core.fold import Batch, FoldTallies, PartitionFold, ShardMap
+from stream.core.fold import Batch, FoldTallies, PartitionFold
 from stream.core.machine import Outcome, ShardMachine
+from stream.core.shards import ShardMap
 from stream.settings import Settings
 
 BATCH_LINES: Final = 10_000

@@ -17,8 +17,9 @@ from schemas.series import COUNTERS
 from stream.adapters import Decoder
 from stream.assembly import machine_factory, record_limits
 from stream.core.deltas import Delta, merge
-from stream.core.fold import Batch, PartitionFold, ShardMap
+from stream.core.fold import Batch, PartitionFold
 from stream.core.machine import Outcome, ShardMachine
+from stream.core.shards import ShardMap
 from stream.core.ticks import NEVER
 from stream.restore import partitions_of
 from stream.settings import Settings

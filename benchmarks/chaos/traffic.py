@@ -174,7 +174,9 @@ def cause_at(system: int, ms: int) -> str | None:
 
 
 def _where(system: int, ms: int) -> JsonObject:
-    return {"time": rfc3339(ms), "environment": "production", "system": f"system-{system}"}
+    # Tags that change from event to event: a verdict shows which one's count.
+    tags = {"cost-center": f"cc-{ms % 7}"}
+    return {"time": rfc3339(ms), "environment": "production", "system": f"system-{system}", "tags": tags}
 
 
 def _authorization(chance: random.Random, identity: str, system: int, ms: int) -> JsonObject:

@@ -26,29 +26,19 @@ from stream.adapters.native import (
     Usage,
 )
 from stream.core.bins import Bins, Lists, Shards
-from stream.core.cells import Shown, UsageCell
+from stream.core.cells import Shown
 from stream.core.controls import is_for_all
 from stream.core.deltas import (
     CEILING,
-    KIND_CODE,
     Delta,
     ExemplarRecord,
     Record,
     TagsRecord,
     unpack,
 )
-from stream.core.first_tags import Tags, sorted_tags
+from stream.core.first_tags import Tagged, sorted_tags
+from stream.core.gains import Gains
 from stream.core.spans import SpanFact, TracedSpan, TracePart
-
-UNNAMED: Final = "(unnamed)"
-"""Stands for an agent or a principal that the producer left out."""
-
-_FLOW: Final = KIND_CODE["flow"]
-_FLOW_VERSION: Final = KIND_CODE["flow_version"]
-_AGENT: Final = KIND_CODE["agent"]
-_FLOW_REASON: Final = KIND_CODE["flow_reason"]
-_DENIAL: Final = KIND_CODE["denial"]
-_USAGE: Final = KIND_CODE["usage"]
 
 WORDS: Final[dict[type, EventType | Literal["span"]]] = {
     Interaction: "interaction",
@@ -63,6 +53,9 @@ WORDS: Final[dict[type, EventType | Literal["span"]]] = {
 
 Series = tuple[int, str, str, tuple[str, ...]]
 """A series as a `Count` has it: code of its kind, environment, system, dimensions."""
+
+Tags = dict[str, dict[str, Tagged]]
+"""By environment and system."""
 
 _K = TypeVar("_K")
 
@@ -85,43 +78,13 @@ class Trace:
         return TracePart(trace_id, environment, system, self.version, whole, names, tuple(spans))
 
 
-Flow = tuple[str, str, str, str | None]
-"""A flow's version: environment, system, flow, version."""
-
-Escalated = tuple[str, str, str, str | None, str]
-"""Escalations of a flow's version for one reason: environment, system, flow, version, reason."""
-
-Agent = tuple[str, str, str]
-"""An agent: environment, system, agent."""
-
-Denied = tuple[str, str, str, str, str | None]
-"""Denials of an agent's action: environment, system, agent, action, principal."""
-
-Used = tuple[str, str, str | None, str, str | None]
-"""Use of a model: environment, system, agent, model, pricing."""
-
-
 @dataclass(slots=True)
 class Place:
-    """What is visible from `tick` on and counts in `minute`.
-
-    Attributes:
-        flows: interactions; of those `escalated`, `unexplained` (escalated, for no reason) and `failed`.
-        agents: authorizations; of those `denied`.
-        usage: model calls.
-        tags: what each system's first tagged event in this minute bears, where that was not told before.
-    """
+    """What is visible from `tick` on and counts in `minute`; of what is common, by environment."""
 
     tick: int
     minute: int
-    flows: Counter[Flow] = field(default_factory=Counter)
-    escalated: Counter[Escalated] = field(default_factory=Counter)
-    unexplained: Counter[Flow] = field(default_factory=Counter)
-    failed: Counter[Flow] = field(default_factory=Counter)
-    agents: Counter[Agent] = field(default_factory=Counter)
-    denied: Counter[Denied] = field(default_factory=Counter)
-    usage: dict[Used, UsageCell] = field(default_factory=dict)
-    tags: Tags = field(default_factory=dict)
+    environments: dict[str, Gains] = field(default_factory=dict)
     series: dict[Series, list[int]] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     exemplars: dict[Series, list[Shown]] = field(default_factory=dict)
@@ -129,52 +92,20 @@ class Place:
 
     @property
     def cells(self) -> int:
-        """Cells of what is common: interactions, decisions, model calls."""
-        return len(self.flows) + len(self.agents) + len(self.usage)
+        """Cells of what is common."""
+        return sum(gains.cells for gains in self.environments.values())
+
+    def of(self, environment: str) -> Gains:
+        """What an environment gained of what is common."""
+        gains = self.environments.get(environment)
+        if gains is None:
+            gains = self.environments[environment] = Gains(environment)
+        return gains
 
     def pack_counts(self, bins: Bins) -> None:
         """Put what is common into the bins of its tick, and forget it here."""
-        lists: Lists = defaultdict(list)
-        self._pack_flows(lists, bins.shard)
-        self._pack_agents(lists, bins.shard)
-        for (environment, system, caller, model, pricing), used in self.usage.items():
-            whose = (caller or UNNAMED, model, pricing or "payg")
-            count = (_USAGE, environment, system, whose, self.minute, used.amounts())
-            lists[bins.shard[environment, system]].append(_encode(count))
-        self.usage.clear()
-        bins.add_counts(self.tick, lists)
-
-    def _pack_flows(self, lists: Lists, shard: Shards) -> None:
-        minute, escalated, failed = self.minute, self.unexplained, self.failed
-        for (environment, system, flow, version, reason), number in self.escalated.items():
-            escalated[environment, system, flow, version] += number
-            count = (_FLOW_REASON, environment, system, (flow, reason), minute, (number,))
-            lists[shard[environment, system]].append(_encode(count))
-        for key, number in self.flows.items():
-            environment, system, flow, version = key
-            append = lists[shard[environment, system]].append
-            raised = escalated.get(key, 0)
-            if version is not None:
-                dims = (flow, version)
-                append(_encode((_FLOW_VERSION, environment, system, dims, minute, (number, raised))))
-            # A flow of several versions has several counts here, which sum up like those of several batches.
-            amounts = (number, raised, failed.get(key, 0))
-            append(_encode((_FLOW, environment, system, (flow,), minute, amounts)))
-        for counted in (self.flows, self.escalated, self.unexplained, self.failed):
-            counted.clear()
-
-    def _pack_agents(self, lists: Lists, shard: Shards) -> None:
-        minute, denials = self.minute, Counter[Agent]()
-        for (environment, system, agent, action, principal), number in self.denied.items():
-            denials[environment, system, agent] += number
-            count = (_DENIAL, environment, system, (agent, action, principal or UNNAMED), minute, (number,))
-            lists[shard[environment, system]].append(_encode(count))
-        for key, number in self.agents.items():
-            environment, system, agent = key
-            amounts = (number, denials.get(key, 0))
-            lists[shard[environment, system]].append(_encode((_AGENT, environment, system, (agent,), minute, amounts)))
-        self.agents.clear()
-        self.denied.clear()
+        for environment, gains in self.environments.items():
+            bins.add_counts(self.tick, gains.pack_counts(self.minute, bins.shard.within(environment)))
 
     def pack_into(self, bins: Bins, newest: Tags | None) -> None:
         """Put everything into the bins of its tick.
@@ -185,12 +116,13 @@ class Place:
         minute, shard = self.minute, bins.shard
         counts: Lists = defaultdict(list)
         records: Lists = defaultdict(list)
-        for environment, systems in self.tags.items():
-            for system, tagged in systems.items():
+        for environment, gains in self.environments.items():
+            within = shard.within(environment)
+            for system, tagged in gains.tags.items():
                 if newest is None or newest[environment][system] is tagged:
                     ms, tags = tagged
                     packed = _encode(TagsRecord("", ms, environment, system, sorted_tags(tags)))
-                    records[shard[environment, system]].append(packed)
+                    records[within[system]].append(packed)
         for series, summed in self.series.items():
             capped = tuple([min(amount, CEILING) for amount in summed])
             counts[shard[series[1:3]]].append(_encode((*series, minute, capped)))
@@ -293,8 +225,8 @@ class Batch:
             if len(several) > 1:
                 newest = found[tick] = {}
                 for place in sorted(several, key=attrgetter("minute")):
-                    for environment, systems in place.tags.items():
-                        newest.setdefault(environment, {}).update(systems)
+                    for environment, gains in place.environments.items():
+                        newest.setdefault(environment, {}).update(gains.tags)
         return found
 
 

@@ -7,7 +7,7 @@ tens of thousands of counts, and each by itself would have to be fetched again a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -30,6 +30,10 @@ class Shards(Protocol):
 
     def __getitem__(self, where: Where, /) -> int:
         """The shard of a system."""
+        ...
+
+    def within(self, environment: str) -> Mapping[str, int]:
+        """The shards of an environment's systems."""
         ...
 
 

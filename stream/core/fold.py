@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import compress, pairwise
 from operator import attrgetter
 from typing import Any, Final, Literal
 
@@ -34,19 +34,18 @@ from stream.adapters.native import (
     NativeEvent,
     Usage,
 )
-from stream.core.batch import UNNAMED, WORDS, Agent, Batch, Denied, Escalated, Flow, Place, Trace, add_to
+from stream.core.batch import WORDS, Batch, Place, Trace, add_to
 from stream.core.cells import UsageCell, show
 from stream.core.controls import Control, record_of
 from stream.core.deltas import KIND_CODE, BreakerRecord, DeploymentRecord, ScoreRecord
 from stream.core.first_tags import FirstTags
-from stream.core.shards import shard_of
+from stream.core.gains import UNNAMED, Agent, Denied, Escalated, Flow, Gains
 from stream.core.spans import TracedSpan
 from stream.core.ticks import MINUTE_MS, NEVER, rfc3339, visible_from
 
-__all__ = ["UNNAMED", "Batch", "FoldTallies", "PartitionFold", "ShardMap", "type_of"]
+__all__ = ["UNNAMED", "Batch", "FoldTallies", "PartitionFold", "type_of"]
 
 DAY_MINUTES: Final = 1440
-SHARD_MEMO: Final = 65_536
 
 MIXED: Final = 16
 """Stretches of one place that are shorter than this, on average, are put together before they are counted."""
@@ -55,13 +54,14 @@ _DEPENDENCY: Final = KIND_CODE["dependency"]
 _FLOW: Final = KIND_CODE["flow"]
 _AGENT: Final = KIND_CODE["agent"]
 
-_FLOW_KEY: Final[Callable[[Interaction], Flow]] = attrgetter("environment", "system", "flow", "version")
-_AGENT_KEY: Final[Callable[[Authorization], Agent]] = attrgetter("environment", "system", "agent")
+_ENVIRONMENT: Final = attrgetter("environment")
+_FLOW_KEY: Final[Callable[[Interaction], Flow]] = attrgetter("system", "flow", "version")
+_AGENT_KEY: Final[Callable[[Authorization], Agent]] = attrgetter("system", "agent")
 _ESCALATED_KEY: Final[Callable[[Interaction], Escalated]] = attrgetter(
-    "environment", "system", "flow", "version", "escalation.reason"
+    "system", "flow", "version", "escalation.reason"
 )
 _DENIED_KEY: Final[Callable[[Authorization], Denied]] = attrgetter(
-    "environment", "system", "agent", "action", "principal"
+    "system", "agent", "action", "principal"
 )
 
 
@@ -132,10 +132,29 @@ class PartitionFold:
             place = batch.place(int(ticks[begin]), int(minutes[begin]))
             self._count(place, events[begin:end], times[begin:end], batch.counted)
 
-    def _count(  # noqa: C901  # the hot loop: a call for each event would take as long as all that it does
+    def _count(
         self, place: Place, events: Sequence[NativeEvent | TracedSpan], times: NDArray[np.int64], counted: Counter[type]
     ) -> None:
-        """Count events of one place, and into `counted` how many of each type.
+        """Count events of one place, and into `counted` how many of each type."""
+        environments = list(map(_ENVIRONMENT, events))
+        environment = environments[0]
+        if environments.count(environment) == len(environments):
+            self._count_within(place, place.of(environment), events, times, counted)
+            return
+        for environment in dict.fromkeys(environments):
+            here = [one == environment for one in environments]
+            those = list(compress(events, here))
+            self._count_within(place, place.of(environment), those, times[here], counted)
+
+    def _count_within(  # noqa: C901  # the hot loop: a call for each event would take as long as all that it does
+        self,
+        place: Place,
+        gains: Gains,
+        events: Sequence[NativeEvent | TracedSpan],
+        times: NDArray[np.int64],
+        counted: Counter[type],
+    ) -> None:
+        """The same for events of one environment.
 
         What is common is sorted by type and counted by functions of C, with a step of Python only for what is odd.
         """
@@ -160,15 +179,15 @@ class PartitionFold:
             else:
                 counted[type(event)] += 1
                 self._take[type(event)](place, event, ms)
-        place.flows.update(map(_FLOW_KEY, interactions))
-        place.agents.update(map(_AGENT_KEY, authorizations))
+        gains.flows.update(map(_FLOW_KEY, interactions))
+        gains.agents.update(map(_AGENT_KEY, authorizations))
         if odd:
-            _odd(place, odd)
+            _odd(place, gains, odd)
         if denied:
-            _denied(place, denied)
+            _denied(place, gains, denied)
         if usages:
-            self._usage(place, usages)
-        self._tags.note(place.minute, place.tags, events, times)
+            self._usage(place, gains, usages)
+        self._tags.note(place.minute, gains.environment, gains.tags, events, times)
         counted[Interaction] += len(interactions)
         counted[Usage] += len(usages)
         counted[Authorization] += len(authorizations)
@@ -201,15 +220,15 @@ class PartitionFold:
             fact = structs.replace(fact, tokens=(read, cached, written, price or 0))
         trace.spans.append(fact)
 
-    def _usage(self, place: Place, events: Sequence[Usage]) -> None:
-        known, spend = place.usage, self.tallies.spend
+    def _usage(self, place: Place, gains: Gains, events: Sequence[Usage]) -> None:
+        known, spend = gains.usage, self.tallies.spend
         for event in events:
             told = event.cost_usd
             if told is None or event.pricing == "ptu":
                 cost = self._cost(event, place.minute // DAY_MINUTES)
             else:
                 cost = usd_to_micro(told)
-            key = (event.environment, event.system, event.agent, event.model, event.pricing)
+            key = (event.system, event.agent, event.model, event.pricing)
             cell = known.get(key)
             if cell is None:
                 cell = known[key] = UsageCell()
@@ -243,22 +262,22 @@ def _edges(ticks: NDArray[np.int64], minutes: NDArray[np.int64]) -> list[int]:
     return [0, *changes.tolist(), len(ticks)]
 
 
-def _odd(place: Place, events: Sequence[Interaction]) -> None:
+def _odd(place: Place, gains: Gains, events: Sequence[Interaction]) -> None:
     """Note interactions that were not plainly resolved."""
     escalated = [event for event in events if event.outcome == "escalated"]
     explained = [event for event in escalated if event.escalation is not None]
-    place.escalated.update(map(_ESCALATED_KEY, explained))
+    gains.escalated.update(map(_ESCALATED_KEY, explained))
     if len(explained) < len(escalated):
-        place.unexplained.update(_FLOW_KEY(event) for event in escalated if event.escalation is None)
+        gains.unexplained.update(_FLOW_KEY(event) for event in escalated if event.escalation is None)
     if len(escalated) < len(events):
-        place.failed.update(_FLOW_KEY(event) for event in events if event.outcome == "failed")
+        gains.failed.update(_FLOW_KEY(event) for event in events if event.outcome == "failed")
     for event in escalated:
         series = (_FLOW, event.environment, event.system, (event.flow,))
         show(place.exemplars, series, event.id, event.trace_id)
 
 
-def _denied(place: Place, events: Sequence[Authorization]) -> None:
-    place.denied.update(map(_DENIED_KEY, events))
+def _denied(place: Place, gains: Gains, events: Sequence[Authorization]) -> None:
+    gains.denied.update(map(_DENIED_KEY, events))
     for event in events:
         series = (_AGENT, event.environment, event.system, (event.agent,))
         show(place.exemplars, series, event.interaction_id or event.id, event.trace_id)
@@ -296,21 +315,6 @@ def _circuit_breaker(place: Place, event: CircuitBreaker, ms: int) -> None:
 def _deployment(place: Place, event: Deployment, ms: int) -> None:
     body = canonical_json({**to_builtins(event, order="sorted"), "time": rfc3339(ms)}).decode()
     place.records.append(DeploymentRecord(event.id, ms, event.environment, event.system, body))
-
-
-class ShardMap(dict[tuple[str, str], int]):
-    """`shard_of` with a bounded memo: the shard of an environment's system."""
-
-    def __init__(self, shards: int) -> None:
-        super().__init__()
-        self.shards = shards
-
-    def __missing__(self, where: tuple[str, str]) -> int:
-        """Work out what is not remembered."""
-        if len(self) >= SHARD_MEMO:
-            self.clear()
-        shard = self[where] = shard_of(*where, self.shards)
-        return shard
 
 
 def type_of(event: NativeEvent | TracedSpan) -> EventType | Literal["span"]:

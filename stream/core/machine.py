@@ -22,8 +22,9 @@ from stream.core.deltas import KIND_CODE, ControlRecord, Count, Delta, ExemplarR
 from stream.core.evidence import Evidence
 from stream.core.exemplars import EXEMPLAR_MINUTES
 from stream.core.firings import firing_of
-from stream.core.fold import Batch, PartitionFold, ShardMap
+from stream.core.fold import Batch, PartitionFold
 from stream.core.gather import Gatherer
+from stream.core.shards import ShardMap
 from stream.core.spans import TracePart
 from stream.core.ticks import MINUTE_MS
 from stream.core.traces import TraceLimits, Traces

@@ -7,9 +7,50 @@ scores and deployments of one system) lies in one shard and is read as of one ti
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from typing import Final
+
+SYSTEMS: Final = 65_536
+ENVIRONMENTS: Final = 64
+"""How many are remembered: environments, and systems of each."""
 
 
 def shard_of(environment: str, system: str, shards: int) -> int:
     """The shard, 0 to `shards - 1`, of a system. Stable across processes, machines and versions."""
     digest = hashlib.blake2b(f"{environment}\x1f{system}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % shards
+
+
+class ShardMap:
+    """`shard_of` with a bounded memo."""
+
+    def __init__(self, shards: int) -> None:
+        self.shards = shards
+        self._within: dict[str, _Within] = {}
+
+    def __getitem__(self, where: tuple[str, str]) -> int:
+        """The shard of an environment's system."""
+        environment, system = where
+        return self.within(environment)[system]
+
+    def within(self, environment: str) -> Mapping[str, int]:
+        """The shards of an environment's systems, of any name."""
+        found = self._within.get(environment)
+        if found is None:
+            if len(self._within) >= ENVIRONMENTS:
+                self._within.clear()
+            found = self._within[environment] = _Within(environment, self.shards)
+        return found
+
+
+class _Within(dict[str, int]):
+    def __init__(self, environment: str, shards: int) -> None:
+        super().__init__()
+        self._environment = environment
+        self._shards = shards
+
+    def __missing__(self, system: str) -> int:
+        if len(self) >= SYSTEMS:
+            self.clear()
+        shard = self[system] = shard_of(self._environment, system, self._shards)
+        return shard

@@ -90,6 +90,8 @@ def event_value(number: int, second: int, system: int, kind: str) -> bytes:
         "environment": "prod",
         "system": SYSTEMS[system],
         "trace_id": f"t{number}",
+        # By turns, so that it shows in a verdict which event's tags count.
+        "tags": {"team": "abc"[number % 3]},
     }
     if kind.startswith("span_"):
         return span_value(number, ms, SYSTEMS[system], kind)

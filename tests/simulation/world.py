@@ -22,8 +22,9 @@ from stream.adapters.otlp import OtlpReader
 from stream.compaction import Compactor
 from stream.core.checkpoint import Checkpoint, LayoutError, load, readable, save
 from stream.core.deltas import Delta
-from stream.core.fold import Batch, PartitionFold, ShardMap
+from stream.core.fold import Batch, PartitionFold
 from stream.core.machine import Outcome, ShardMachine
+from stream.core.shards import ShardMap
 from stream.core.ticks import NEVER, tick_of
 from stream.evaluate import EvaluateSettings, Fenced, ShardEvaluator
 from stream.ingest import Ingest, Resync

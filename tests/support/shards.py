@@ -11,7 +11,8 @@ from schemas.canonical import canonical_json
 from stream.adapters import Decoder, Limits
 from stream.assembly import machine_factory
 from stream.core.deltas import pack
-from stream.core.fold import Batch, PartitionFold, ShardMap
+from stream.core.fold import Batch, PartitionFold
+from stream.core.shards import ShardMap
 from stream.core.ticks import NEVER
 from stream.evaluate import EvaluateSettings, ShardEvaluator
 from stream.settings import Settings, load_settings

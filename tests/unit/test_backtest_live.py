@@ -17,7 +17,8 @@ from schemas.canonical import canonical_json, jsonable
 from stream.adapters import Decoder
 from stream.assembly import machine_factory, record_limits
 from stream.backtest import Config, backtest
-from stream.core.fold import Batch, PartitionFold, ShardMap
+from stream.core.fold import Batch, PartitionFold
+from stream.core.shards import ShardMap
 from stream.core.ticks import MINUTE_MS
 from stream.replay import Inboxes, replay
 from stream.settings import Settings, load_settings

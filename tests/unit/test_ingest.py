@@ -13,7 +13,7 @@ from schemas.outputs import DeadLetter
 from schemas.words import EventType
 from stream import ingest as ingest_module
 from stream.adapters import Decoder, Limits
-from stream.core.deltas import merge, unpack
+from stream.core.deltas import TagsRecord, merge, unpack
 from stream.core.ticks import MINUTE_MS, NEVER
 from stream.ingest import Ingest, Resync
 from stream.store import PartitionMissing, PartitionState, Progress, ShardMissing
@@ -228,6 +228,48 @@ async def test_another_stored_offset_ends_in_resync_with_nothing_half_applied(st
     assert await zombie.resume({A: 0}) == {A: 3}
     await zombie.process({A: log(*["resolve"] * 5)})
     assert store.interactions() == 5
+
+
+async def test_tags_of_a_batch_that_was_not_committed_are_told_again(store: MemoryStore) -> None:
+    """What a partition has told is what was committed: after a resync it begins anew; until then it tells once."""
+
+    def told() -> int:
+        blobs = [blob for inbox in store.inbox for _, blob in inbox]
+        return sum(type(record) is TagsRecord for blob in blobs for record in unpack(blob).records)
+
+    ingest, _ = make(store)
+    await ingest.resume({A: 0})
+    store.fail = {shard: ConnectionError("lost") for shard in range(SHARDS)}
+    with pytest.raises(Resync):
+        await ingest.process({A: log(*["resolve"] * 4)})
+    assert told() == 0
+    await ingest.resume({A: 0})
+    await ingest.process({A: log(*["resolve"] * 4)})
+    assert told() == SHARDS
+    await ingest.process({A: log(*["resolve"] * 4, first=4)})
+    assert told() == SHARDS
+
+
+async def test_counts_of_a_wide_fleet_are_packed_piece_by_piece(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a batch had nearly as many cells as events; of a narrow one they are put together first."""
+    monkeypatch.setattr("stream.core.sparse.ENOUGH", 4)
+    monkeypatch.setattr(ingest_module, "PIECE", 2)
+
+    async def counts_of_a_second_batch(first: Sequence[str]) -> int:
+        fresh = MemoryStore()
+        ingest, _ = make(fresh)
+        await ingest.resume({A: 0})
+        await ingest.process({A: log(*first)})
+        for inbox in fresh.inbox:
+            inbox.clear()
+        await ingest.process({A: log(*["resolve"] * 8, first=len(first))})
+        assert fresh.interactions() == 8
+        return sum(len(unpack(blob).counts) for inbox in fresh.inbox for _, blob in inbox)
+
+    narrow = await counts_of_a_second_batch(["resolve"] * 8)
+    assert await counts_of_a_second_batch(["resolve", "resolve", "deny", "deny"]) == 4 * narrow
 
 
 @pytest.mark.parametrize("error", [ConnectionError("lost"), ShardMissing("shard 0"), PartitionMissing("A")])

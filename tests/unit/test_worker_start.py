@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
+from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from stream import worker as module
+from stream.clock import EngineClock
 from stream.settings import load_settings
+from stream.store import Store
 from stream.worker import START_PAUSES, TopicsMissing, Worker
 
 
@@ -71,3 +75,15 @@ async def test_a_stop_ends_the_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     starts.on_try = stop.set
     await starts.worker.run(stop)
     assert starts.tries == 1
+
+
+async def test_reading_wakes_evaluation_and_gives_way_to_it() -> None:
+    """The two halves of a worker know each other: a tick that may pass is looked at, and reading is not in its way."""
+    worker = Worker(load_settings(None, {}))
+    store = Store(Redis(), "midwatch", worker.settings.engine.shards)
+    producer: Any = object()
+    reading, evaluating = worker._parts(store, producer, EngineClock(store.redis.time))
+    reading.noticed()
+    assert evaluating._woken.is_set()
+    assert reading.ingest._give_way == evaluating._loop_share.give_way
+    await reading.stop()

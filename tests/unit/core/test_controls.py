@@ -18,9 +18,9 @@ from stream.core.batch import Batch
 from stream.core.checkpoint import load, save
 from stream.core.controls import ControlBook, record_of
 from stream.core.deltas import Delta, pack, unpack
-from stream.core.fold import PartitionFold, ShardMap
+from stream.core.fold import PartitionFold
 from stream.core.machine import QUIET_GAP_TICKS
-from stream.core.shards import shard_of
+from stream.core.shards import ShardMap, shard_of
 from stream.core.ticks import time_of
 from stream.evaluate_tallies import EvaluateTallies
 from stream.standing import Staleness

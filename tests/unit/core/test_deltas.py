@@ -41,7 +41,8 @@ shown = st.builds(
 )  # fmt: skip
 tags = st.builds(
     lambda ms, number, system, team: TagsRecord(f"i{number}", ms, "production", system, (("team", team),)),
-    st.integers(0, 3) | st.integers(MINUTE_MS - 1, MINUTE_MS + 1), st.integers(0, 3), st.sampled_from("xy"), st.sampled_from("ab"),
+    st.integers(0, 3) | st.integers(MINUTE_MS - 1, MINUTE_MS + 1),
+    st.integers(0, 3), st.sampled_from("xy"), st.sampled_from("ab"),
 )  # fmt: skip
 deltas = st.builds(lambda c, r: Delta(tuple(c), tuple(r)), st.lists(counts, max_size=6), st.lists(records, max_size=4))
 
@@ -91,9 +92,9 @@ def test_merge_keeps_the_exemplars_and_tags_that_count(batches, cut) -> None:
             wanted |= {r for _, _, r in ordered[:EXEMPLARS_PER_MINUTE]}
     tagged = [r for r in given if isinstance(r, TagsRecord)]
     for system in {r.system for r in tagged}:
-        here = [r for r in tagged if r.system == system]
-        newest = max(r.ms // MINUTE_MS for r in here)
-        wanted.add(min((r for r in here if r.ms // MINUTE_MS == newest), key=lambda r: (r.ms, r.tags, r.id)))
+        told = [r for r in tagged if r.system == system]
+        newest = max(r.ms // MINUTE_MS for r in told)
+        wanted.add(min((r for r in told if r.ms // MINUTE_MS == newest), key=lambda r: (r.ms, r.tags, r.id)))
     assert set(merge(parts).records) == wanted
     assert set(merge([merge(parts[:cut]), *parts[cut:]]).records) == wanted
 

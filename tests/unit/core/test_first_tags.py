@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.adapters.native import Interaction
-from stream.core.first_tags import MINUTES, SYSTEMS, FirstTags, Tags
+from stream.core.first_tags import MINUTES, SYSTEMS, FirstTags
 
 Found = dict[tuple[str, str], tuple[int, tuple[tuple[str, str], ...]]]
 
@@ -27,9 +27,7 @@ pieces = st.lists(st.lists(events, min_size=1, max_size=12), max_size=5)
 
 
 def event(ms: int, tags: dict[str, str] | None, system: str = "claims") -> Interaction:
-    return Interaction(
-        id="e", time=ms, environment="prod", system=system, tags=tags, flow="f", outcome="resolved"
-    )
+    return Interaction(id="e", time=ms, environment="prod", system=system, tags=tags, flow="f", outcome="resolved")
 
 
 def naive(seen: list[Interaction]) -> Found:
@@ -42,27 +40,24 @@ def naive(seen: list[Interaction]) -> Found:
     return found
 
 
-def flat(tags: Tags) -> Found:
-    return {
-        (environment, system): (ms, tuple(sorted(said.items())))
-        for environment, systems in tags.items()
-        for system, (ms, said) in systems.items()
-    }
-
-
-def note(first: FirstTags, piece: list[Any], minute: int = 0, found: Tags | None = None) -> Found:
-    found = {} if found is None else found
-    first.note(minute, found, piece, np.array([one.time for one in piece], np.int64))
-    return flat(found)
+def note(first: FirstTags, piece: list[Any], minute: int = 0, found: dict[str, Any] | None = None) -> Found:
+    """What a piece tells, environment by environment; `found` holds what is told in one place, in all of them."""
+    told = Found()
+    for environment in ("prod", "test"):
+        here = [one for one in piece if one.environment == environment]
+        tags = {} if found is None else found.setdefault(environment, {})
+        first.note(minute, environment, tags, here, np.array([one.time for one in here], np.int64))
+        told |= {(environment, system): (ms, tuple(sorted(said.items()))) for system, (ms, said) in tags.items()}
+    return told
 
 
 @given(pieces)
 def test_the_first_by_time_and_tags_is_found(several: list[list[Interaction]]) -> None:
     """In any order, with ties, piece by piece into one place."""
-    first, found = FirstTags(), Tags()
+    first, found, told = FirstTags(), dict[str, Any](), Found()
     for piece in several:
-        note(first, piece, found=found)
-    assert flat(found) == naive([one for piece in several for one in piece])
+        told = note(first, piece, found=found)
+    assert told == naive([one for piece in several for one in piece])
 
 
 @given(pieces)

@@ -38,8 +38,8 @@ from stream.core.deltas import (
     pack,
     unpack,
 )
-from stream.core.fold import UNNAMED, Batch, PartitionFold, ShardMap
-from stream.core.shards import shard_of
+from stream.core.fold import UNNAMED, Batch, PartitionFold
+from stream.core.shards import ShardMap, shard_of
 from stream.core.ticks import MINUTE_MS, NEVER, visible_from
 
 LATENESS_MS = 20_000
@@ -297,9 +297,9 @@ def by_series(inboxes: dict[int, dict[int, list[Delta]]]) -> dict[Any, list[Exem
 def test_tags_are_those_of_the_first_tagged_event_of_the_newest_minute(events: list[NativeEvent]) -> None:
     """As of each tick, of what is visible by then; an event without any says nothing."""
     seen = [
-        (tick, event.time // MINUTE_MS, (event.environment, event.system), event.time, tuple(sorted(event.tags.items())))
-        for event, tick in zip(events, each_tick(events), strict=True)
-        if event.tags
+        (tick, one.time // MINUTE_MS, (one.environment, one.system), one.time, tuple(sorted(one.tags.items())))
+        for one, tick in zip(events, each_tick(events), strict=True)
+        if one.tags
     ]
     for as_of, known in tags_as_of_each_tick(folded([events])[0]).items():
         visible = [one[1:] for one in seen if one[0] <= as_of]

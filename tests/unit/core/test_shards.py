@@ -6,8 +6,7 @@ from collections import Counter
 
 import pytest
 
-from stream.core.fold import ShardMap
-from stream.core.shards import shard_of
+from stream.core.shards import ShardMap, shard_of
 
 
 def test_a_system_stays_in_its_shard() -> None:
@@ -28,9 +27,14 @@ def test_systems_spread_over_the_shards() -> None:
 
 
 def test_the_shard_memo_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any number of systems gets the right shard, and the memo forgets rather than grows."""
-    monkeypatch.setattr("stream.core.fold.SHARD_MEMO", 4)
+    """Any number of environments and systems gets the right shard, and the memo forgets rather than grows."""
+    monkeypatch.setattr("stream.core.shards.SYSTEMS", 4)
+    monkeypatch.setattr("stream.core.shards.ENVIRONMENTS", 2)
     shards = ShardMap(3)
-    names = [f"system-{number}" for number in range(11)]
-    assert [shards["prod", name] for name in names] == [shard_of("prod", name, 3) for name in names]
-    assert len(shards) <= 4
+    for environment in ("prod", "test", "staging", "prod"):
+        names = [f"system-{number}" for number in range(11)]
+        wanted = [shard_of(environment, name, 3) for name in names]
+        assert [shards[environment, name] for name in names] == wanted
+        assert [shards.within(environment)[name] for name in names] == wanted
+        assert len(shards.within(environment)) <= 4
+        assert len(shards._within) <= 2

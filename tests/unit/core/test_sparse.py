@@ -6,7 +6,8 @@ import pytest
 
 from stream.adapters.native import Interaction
 from stream.core.batch import Batch
-from stream.core.fold import PartitionFold, ShardMap
+from stream.core.fold import PartitionFold
+from stream.core.shards import ShardMap
 from stream.core.sparse import BATCHES, ENOUGH, MANY, PLACES, Sparsity
 
 SHARD = ShardMap(2)
@@ -57,7 +58,7 @@ def test_a_batch_of_many_minutes_is_packed_at_its_end(minutes: int, packed: bool
     sparsity.after_batch(batch_of(ENOUGH, ENOUGH))
     batch = Batch()
     for minute in range(minutes):
-        batch.place(minute + 1, minute).flows["prod", "claims", "f", None] += 1
+        batch.place(minute + 1, minute).of("prod").flows["claims", "f", None] += 1
     sparsity.after_piece(batch, SHARD)
     assert (batch.cells == 0) is packed
 

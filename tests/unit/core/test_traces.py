@@ -13,8 +13,9 @@ from costs.budgets import BudgetRule
 from schemas.series import KINDS, SeriesKey
 from stream.core.checkpoint import load, save
 from stream.core.deltas import Delta, pack, unpack
-from stream.core.fold import Batch, PartitionFold, ShardMap
+from stream.core.fold import Batch, PartitionFold
 from stream.core.machine import Limits, ShardMachine
+from stream.core.shards import ShardMap
 from stream.core.spans import Role, Root, SpanFact, TracedSpan, TracePart
 from stream.core.ticks import MINUTE_MS
 from stream.core.trace_reading import Whose, read_trace

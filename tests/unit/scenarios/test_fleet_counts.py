@@ -28,8 +28,9 @@ from schemas.series import SeriesKey
 from stream.adapters import Decoder
 from stream.assembly import record_limits
 from stream.core.deltas import Count, Delta, ScoreRecord, merge
-from stream.core.fold import Batch, PartitionFold, ShardMap
+from stream.core.fold import Batch, PartitionFold
 from stream.core.machine import score_counts
+from stream.core.shards import ShardMap
 from stream.settings import load_settings
 
 NOON = 1_772_582_400_000 + 12 * HOUR_MS

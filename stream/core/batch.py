@@ -80,11 +80,17 @@ class Trace:
 
 @dataclass(slots=True)
 class Place:
-    """What is visible from `tick` on and counts in `minute`; of what is common, by environment."""
+    """What is visible from `tick` on and counts in `minute`.
+
+    Attributes:
+        common: by environment, what is common and not packed yet.
+        tags: what each system's first tagged event bears, where that was not told before.
+    """
 
     tick: int
     minute: int
-    environments: dict[str, Gains] = field(default_factory=dict)
+    common: dict[str, Gains] = field(default_factory=dict)
+    tags: Tags = field(default_factory=dict)
     series: dict[Series, list[int]] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     exemplars: dict[Series, list[Shown]] = field(default_factory=dict)
@@ -93,19 +99,20 @@ class Place:
     @property
     def cells(self) -> int:
         """Cells of what is common."""
-        return sum(gains.cells for gains in self.environments.values())
+        return sum(gains.cells for gains in self.common.values())
 
     def of(self, environment: str) -> Gains:
         """What an environment gained of what is common."""
-        gains = self.environments.get(environment)
+        gains = self.common.get(environment)
         if gains is None:
-            gains = self.environments[environment] = Gains(environment)
+            gains = self.common[environment] = Gains(environment)
         return gains
 
     def pack_counts(self, bins: Bins) -> None:
         """Put what is common into the bins of its tick, and forget it here."""
-        for environment, gains in self.environments.items():
+        for environment, gains in self.common.items():
             bins.add_counts(self.tick, gains.pack_counts(self.minute, bins.shard.within(environment)))
+        self.common.clear()
 
     def pack_into(self, bins: Bins, newest: Tags | None) -> None:
         """Put everything into the bins of its tick.
@@ -116,9 +123,9 @@ class Place:
         minute, shard = self.minute, bins.shard
         counts: Lists = defaultdict(list)
         records: Lists = defaultdict(list)
-        for environment, gains in self.environments.items():
+        for environment, systems in self.tags.items():
             within = shard.within(environment)
-            for system, tagged in gains.tags.items():
+            for system, tagged in systems.items():
                 if newest is None or newest[environment][system] is tagged:
                     ms, tags = tagged
                     packed = _encode(TagsRecord("", ms, environment, system, sorted_tags(tags)))
@@ -225,8 +232,8 @@ class Batch:
             if len(several) > 1:
                 newest = found[tick] = {}
                 for place in sorted(several, key=attrgetter("minute")):
-                    for environment, gains in place.environments.items():
-                        newest.setdefault(environment, {}).update(gains.tags)
+                    for environment, systems in place.tags.items():
+                        newest.setdefault(environment, {}).update(systems)
         return found
 
 

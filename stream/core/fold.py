@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import compress, pairwise
+from itertools import pairwise
 from operator import attrgetter
 from typing import Any, Final, Literal
 
@@ -141,9 +141,11 @@ class PartitionFold:
         if environments.count(environment) == len(environments):
             self._count_within(place, place.of(environment), events, times, counted)
             return
-        for environment in dict.fromkeys(environments):
-            here = [one == environment for one in environments]
-            those = list(compress(events, here))
+        indices: dict[str, list[int]] = {}
+        for index, environment in enumerate(environments):
+            indices.setdefault(environment, []).append(index)
+        for environment, here in indices.items():
+            those = [events[index] for index in here]
             self._count_within(place, place.of(environment), those, times[here], counted)
 
     def _count_within(  # noqa: C901  # the hot loop: a call for each event would take as long as all that it does
@@ -187,7 +189,8 @@ class PartitionFold:
             _denied(place, gains, denied)
         if usages:
             self._usage(place, gains, usages)
-        self._tags.note(place.minute, gains.environment, gains.tags, events, times)
+        tags = place.tags.setdefault(gains.environment, {})
+        self._tags.note((place.tick, place.minute), gains.environment, tags, events, times)
         counted[Interaction] += len(interactions)
         counted[Usage] += len(usages)
         counted[Authorization] += len(authorizations)

@@ -16,7 +16,6 @@ from msgspec import msgpack
 from stream.core.bins import Lists
 from stream.core.cells import UsageCell
 from stream.core.deltas import KIND_CODE
-from stream.core.first_tags import Tagged
 
 UNNAMED: Final = "(unnamed)"
 """Stands for an agent or a principal that the producer left out."""
@@ -54,7 +53,6 @@ class Gains:
         flows: interactions; of those `escalated`, `unexplained` (escalated, for no reason) and `failed`.
         agents: authorizations; of those `denied`.
         usage: model calls.
-        tags: what each system's first tagged event in this minute bears, where that was not told before.
     """
 
     environment: str
@@ -65,7 +63,6 @@ class Gains:
     agents: Counter[Agent] = field(default_factory=Counter)
     denied: Counter[Denied] = field(default_factory=Counter)
     usage: dict[Used, UsageCell] = field(default_factory=dict)
-    tags: dict[str, Tagged] = field(default_factory=dict)
 
     @property
     def cells(self) -> int:
@@ -73,14 +70,13 @@ class Gains:
         return len(self.flows) + len(self.agents) + len(self.usage)
 
     def pack_counts(self, minute: int, shard: Mapping[str, int]) -> Lists:
-        """What is counted, packed by the shards of the systems, and forgotten here."""
+        """What is counted, packed by the shards of the systems. To be done once."""
         lists: Lists = defaultdict(list)
         self._pack_flows(lists, minute, shard)
         self._pack_agents(lists, minute, shard)
         for (system, caller, model, pricing), used in self.usage.items():
             whose = (caller or UNNAMED, model, pricing or "payg")
             lists[shard[system]].append(_encode((_USAGE, self.environment, system, whose, minute, used.amounts())))
-        self.usage.clear()
         return lists
 
     def _pack_flows(self, lists: Lists, minute: int, shard: Mapping[str, int]) -> None:
@@ -98,8 +94,6 @@ class Gains:
                 append(_encode((_FLOW_VERSION, environment, system, dims, minute, (number, raised))))
             # A flow of several versions has several counts here, which sum up like those of several batches.
             append(_encode((_FLOW, environment, system, (flow,), minute, (number, raised, failed.get(key, 0)))))
-        for counted in (self.flows, self.escalated, self.unexplained, self.failed):
-            counted.clear()
 
     def _pack_agents(self, lists: Lists, minute: int, shard: Mapping[str, int]) -> None:
         environment, denials = self.environment, Counter[Agent]()
@@ -111,5 +105,3 @@ class Gains:
             system, agent = key
             amounts = (number, denials.get(key, 0))
             lists[shard[system]].append(_encode((_AGENT, environment, system, (agent,), minute, amounts)))
-        self.agents.clear()
-        self.denied.clear()

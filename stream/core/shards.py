@@ -10,9 +10,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Final
 
-SYSTEMS: Final = 65_536
-ENVIRONMENTS: Final = 64
-"""How many are remembered: environments, and systems of each."""
+NAMES: Final = 65_536
+"""Names of environments and systems that a memo holds."""
 
 
 def shard_of(environment: str, system: str, shards: int) -> int:
@@ -27,6 +26,7 @@ class ShardMap:
     def __init__(self, shards: int) -> None:
         self.shards = shards
         self._within: dict[str, _Within] = {}
+        self._names = 0
 
     def __getitem__(self, where: tuple[str, str]) -> int:
         """The shard of an environment's system."""
@@ -37,20 +37,27 @@ class ShardMap:
         """The shards of an environment's systems, of any name."""
         found = self._within.get(environment)
         if found is None:
-            if len(self._within) >= ENVIRONMENTS:
-                self._within.clear()
-            found = self._within[environment] = _Within(environment, self.shards)
+            self.remember_one_more()
+            found = self._within[environment] = _Within(environment, self)
         return found
+
+    def remember_one_more(self) -> None:
+        """Count a name that is about to be remembered; forget all others, where there are too many."""
+        if self._names >= NAMES:
+            for found in self._within.values():
+                found.clear()
+            self._within.clear()
+            self._names = 0
+        self._names += 1
 
 
 class _Within(dict[str, int]):
-    def __init__(self, environment: str, shards: int) -> None:
+    def __init__(self, environment: str, of: ShardMap) -> None:
         super().__init__()
         self._environment = environment
-        self._shards = shards
+        self._of = of
 
     def __missing__(self, system: str) -> int:
-        if len(self) >= SYSTEMS:
-            self.clear()
-        shard = self[system] = shard_of(self._environment, system, self._shards)
+        self._of.remember_one_more()
+        shard = self[system] = shard_of(self._environment, system, self._of.shards)
         return shard

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.adapters.native import Interaction
-from stream.core.first_tags import MINUTES, SYSTEMS, FirstTags
+from stream.core.first_tags import MINUTES, FirstTags
 
 Found = dict[tuple[str, str], tuple[int, tuple[tuple[str, str], ...]]]
 
@@ -40,13 +41,16 @@ def naive(seen: list[Interaction]) -> Found:
     return found
 
 
-def note(first: FirstTags, piece: list[Any], minute: int = 0, found: dict[str, Any] | None = None) -> Found:
+def note(
+    first: FirstTags, piece: list[Any], minute: int = 0, tick: int | None = None, found: dict[str, Any] | None = None
+) -> Found:
     """What a piece tells, environment by environment; `found` holds what is told in one place, in all of them."""
     told = Found()
     for environment in ("prod", "test"):
         here = [one for one in piece if one.environment == environment]
         tags = {} if found is None else found.setdefault(environment, {})
-        first.note(minute, environment, tags, here, np.array([one.time for one in here], np.int64))
+        place = (minute + 1 if tick is None else tick, minute)
+        first.note(place, environment, tags, here, np.array([one.time for one in here], np.int64))
         told |= {(environment, system): (ms, tuple(sorted(said.items()))) for system, (ms, said) in tags.items()}
     return told
 
@@ -72,10 +76,11 @@ def test_what_is_told_in_several_places_comes_to_the_same(several: list[list[Int
 
 
 def test_what_was_told_is_not_told_again() -> None:
-    """Until another minute begins."""
+    """Until another minute begins, or another tick: what was told before may be forgotten there."""
     first = FirstTags()
     assert note(first, [event(5, {"team": "a"})])
     assert not note(first, [event(6, {"team": "b"}), event(7, None)])
+    assert note(first, [event(8, {"team": "b"})], tick=2) == {("prod", "claims"): (8, (("team", "b"),))}
     assert note(first, [event(60_005, {"team": "b"})], minute=1)
 
 
@@ -85,13 +90,16 @@ def test_an_event_without_tags_does_not_stand_for_its_system() -> None:
     assert note(first, [event(7, {"team": "a"})]) == {("prod", "claims"): (7, (("team", "a"),))}
 
 
-def test_little_is_remembered() -> None:
-    """A few minutes, and so many systems of each: whoever invents names fills no memory, and is told again."""
+def test_little_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few minutes, those told last, and so many names of each: whoever invents some fills no memory."""
+    monkeypatch.setattr("stream.core.first_tags.NAMES", 40)
     first = FirstTags()
-    for minute in range(3 * MINUTES):
+    for minute in (100, 0, 1, 2, 3, 2):
         note(first, [event(minute * 60_000, {"team": "a"})], minute)
-    assert len(first._told) == MINUTES
-    for some in range(0, 3 * SYSTEMS, SYSTEMS // 4):
-        invented = [event(1, {"team": "a"}, f"s{some + number}") for number in range(SYSTEMS // 4)]
-        note(first, invented, 3 * MINUTES)
-        assert len(first._told[3 * MINUTES]["prod"]) <= SYSTEMS + SYSTEMS // 4
+    assert list(first._told) == [0, 1, 3, 2][-MINUTES:]
+    for number in range(100):
+        invented = event(5, {"team": "a"}, f"s{number}")
+        first.note((9, 8), f"e{number // 2}", {}, [invented], np.array([5]))
+        first.note((9, 8), f"untagged{number}", {}, [event(5, None)], np.array([5]))
+        told = first._told[8]
+        assert told.names == len(told.moments) + sum(map(len, told.moments.values())) <= 42

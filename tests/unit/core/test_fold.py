@@ -230,7 +230,7 @@ def test_batches_may_be_cut_anywhere(events: list[NativeEvent], cuts: list[int])
     for kind in (ScoreRecord, BreakerRecord, DeploymentRecord):
         assert sorted(map(repr, records_of(pieces, kind))) == sorted(map(repr, records_of(whole, kind)))
     assert kept_exemplars(pieces) == kept_exemplars(whole)
-    assert tags_as_of_each_tick(pieces) == tags_as_of_each_tick(whole)
+    assert tags_of(pieces) == tags_of(whole)
     assert (first.newest_ms, first.tallies) == (second.newest_ms, second.tallies)
 
 
@@ -243,20 +243,14 @@ def kept_exemplars(inboxes: dict[int, dict[int, list[Delta]]]) -> dict[Any, list
     return {place: sorted(known)[:2] for place, known in found.items()}
 
 
-def tags_as_of_each_tick(inboxes: dict[int, dict[int, list[Delta]]]) -> dict[int, dict[Any, Any]]:
-    """By the ticks at which anything may be visible: of each system, what is known of its tags by then."""
-    told = sorted(records_of(inboxes, TagsRecord), key=lambda one: one[0])
-    found: dict[int, dict[Any, Any]] = {}
-    known: dict[Any, TagsRecord] = {}
-    for tick in range(START_MS // MINUTE_MS, START_MS // MINUTE_MS + 10):
-        while told and told[0][0] <= tick:
-            record = told.pop(0)[1]
-            where = (record.environment, record.system)
-            if where not in known or record.stands_before(known[where]):
-                known[where] = record
-        found[tick] = {where: (one.ms, one.tags) for where, one in known.items()}
-    assert not told
-    return found
+def tags_of(inboxes: dict[int, dict[int, list[Delta]]]) -> dict[Any, Any]:
+    """By tick and system, what stands of all that is told."""
+    found: dict[Any, TagsRecord] = {}
+    for tick, record in records_of(inboxes, TagsRecord):
+        where = (tick, record.environment, record.system)
+        if where not in found or record.stands_before(found[where]):
+            found[where] = record
+    return {where: (one.ms, one.tags) for where, one in found.items()}
 
 
 @given(streams)
@@ -295,24 +289,20 @@ def by_series(inboxes: dict[int, dict[int, list[Delta]]]) -> dict[Any, list[Exem
 
 @given(streams)
 def test_tags_are_those_of_the_first_tagged_event_of_the_newest_minute(events: list[NativeEvent]) -> None:
-    """As of each tick, of what is visible by then; an event without any says nothing."""
-    seen = [
-        (tick, one.time // MINUTE_MS, (one.environment, one.system), one.time, tuple(sorted(one.tags.items())))
-        for one, tick in zip(events, each_tick(events), strict=True)
-        if one.tags
-    ]
-    for as_of, known in tags_as_of_each_tick(folded([events])[0]).items():
-        visible = [one[1:] for one in seen if one[0] <= as_of]
-        wanted = {}
-        for where in {one[1] for one in visible}:
-            newest = max(one[0] for one in visible if one[1] == where)
-            wanted[where] = min(one[2:] for one in visible if one[:2] == (newest, where))
-        assert known == wanted
+    """Of what becomes visible at a tick; an event without any says nothing. One batch tells each system's once."""
+    seen: dict[Any, list[Any]] = {}
+    for one, tick in zip(events, each_tick(events), strict=True):
+        if one.tags:
+            said = (-(one.time // MINUTE_MS), one.time, tuple(sorted(one.tags.items())))
+            seen.setdefault((tick, one.environment, one.system), []).append(said)
+    found = folded([events])[0]
+    assert tags_of(found) == {where: min(those)[1:] for where, those in seen.items()}
+    assert len(records_of(found, TagsRecord)) == len(seen)
 
 
 @given(streams, st.lists(st.integers(0, 30), max_size=4))
 def test_a_worker_that_starts_anew_tells_the_same(events: list[NativeEvent], cuts: list[int]) -> None:
-    """What one has told, another that goes on where it ended tells again or not: the state at each tick is the same."""
+    """One that goes on where another ended comes to the same at every tick, whatever the other had told before."""
     edges = [0, *sorted(min(cut, len(events)) for cut in cuts), len(events)]
     together: dict[int, dict[int, list[Delta]]] = {}
     newest = NEVER
@@ -323,7 +313,7 @@ def test_a_worker_that_starts_anew_tells_the_same(events: list[NativeEvent], cut
             for tick, deltas in ticks.items():
                 together.setdefault(shard, {}).setdefault(tick, []).extend(deltas)
     whole = folded([events])[0]
-    assert tags_as_of_each_tick(together) == tags_as_of_each_tick(whole)
+    assert tags_of(together) == tags_of(whole)
     assert counts_of(together) == counts_of(whole)
 
 
@@ -339,7 +329,7 @@ def test_the_order_of_partitions_in_a_batch_does_not_matter(left: list[NativeEve
             shard: {tick: [delta] for tick, delta in ticks.items()}
             for shard, ticks in batch.spread(ShardMap(SHARDS)).items()
         }
-        return counts_of(inboxes), kept_exemplars(inboxes), tags_as_of_each_tick(inboxes)
+        return counts_of(inboxes), kept_exemplars(inboxes), tags_of(inboxes)
 
     assert both([left, right]) == both([right, left])
 

@@ -28,13 +28,14 @@ def test_systems_spread_over_the_shards() -> None:
 
 def test_the_shard_memo_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any number of environments and systems gets the right shard, and the memo forgets rather than grows."""
-    monkeypatch.setattr("stream.core.shards.SYSTEMS", 4)
-    monkeypatch.setattr("stream.core.shards.ENVIRONMENTS", 2)
+    monkeypatch.setattr("stream.core.shards.NAMES", 6)
     shards = ShardMap(3)
     for environment in ("prod", "test", "staging", "prod"):
         names = [f"system-{number}" for number in range(11)]
         wanted = [shard_of(environment, name, 3) for name in names]
         assert [shards[environment, name] for name in names] == wanted
         assert [shards.within(environment)[name] for name in names] == wanted
-        assert len(shards.within(environment)) <= 4
-        assert len(shards._within) <= 2
+        assert len(shards._within) + sum(map(len, shards._within.values())) <= 6
+    for number in range(20):
+        shards.within(f"environment-{number}")
+    assert len(shards._within) <= 6

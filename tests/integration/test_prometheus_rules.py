@@ -62,6 +62,7 @@ TROUBLE: Final[dict[str, dict[str, str | None]]] = {
         f'midwatch_heartbeat_timestamp_seconds{{{JOB}, shard="1"}}': f"0+60x500 30000x{MINUTES - 500}"
     },
     "MidwatchPartDown": {'up{job="midwatch-sinks"}': f"1x500 0x{MINUTES - 500}"},
+    "MidwatchSettingsDiffer": {f'midwatch_build_info{{{JOB}, config_hash="another"}}': f"1x{MINUTES}"},
     "MidwatchDependencyDown": {f'midwatch_dependency_up{{{JOB}, dependency="kafka"}}': f"1x500 0x{MINUTES - 500}"},
     "MidwatchLagging": {f'midwatch_consumer_lag_records{{{JOB}, topic="agent.usage"}}': f"0+1000x{MINUTES}"},
     "MidwatchIngestPaused": {f"midwatch_ingest_paused{{{JOB}}}": f"1x{MINUTES}"},

@@ -44,8 +44,6 @@ class ShardMap:
     def remember_one_more(self) -> None:
         """Count a name that is about to be remembered; forget all others, where there are too many."""
         if self._names >= NAMES:
-            for found in self._within.values():
-                found.clear()
             self._within.clear()
             self._names = 0
         self._names += 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from stream.adapters.native import Interaction
+from stream.adapters.native import Authorization, Interaction, Usage
 from stream.core.batch import Batch
 from stream.core.fold import PartitionFold
 from stream.core.shards import ShardMap
@@ -27,6 +29,21 @@ def batch_of(events: int, flows: int) -> Batch:
         batch,
     )  # fmt: skip
     return batch
+
+
+def test_cells_are_those_of_all_that_is_common() -> None:
+    """Interactions, decisions and model calls: a fleet that is wide in any of them is wide."""
+    own: dict[str, Any] = {"id": "e", "time": 5, "environment": "prod", "system": "claims"}
+    batch = Batch()
+    PartitionFold(5000).add(
+        [
+            Interaction(**own, flow="f", outcome="resolved"),
+            *[Authorization(**own, agent=f"a{number}", action="pay", decision="allow") for number in range(2)],
+            *[Usage(**own, model=f"m{number}", input_tokens=1, output_tokens=1) for number in range(3)],
+        ],
+        batch,
+    )
+    assert batch.cells == 6
 
 
 def is_packed_at_once(sparsity: Sparsity) -> bool:

@@ -25,6 +25,7 @@ def app_of(task: Task) -> Any:
         value_serializer="json",
         topic_partitions=task.partitions,
         consumer_auto_offset_reset="earliest",
+        datadir=task.directory,
         web_enabled=False,
         topic_disable_leader=True,
     )

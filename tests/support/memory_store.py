@@ -1,17 +1,21 @@
-"""Shards in memory that keep the scripts' rules, and logs of telemetry for them."""
+"""Shards in memory that keep the scripts' rules, logs of telemetry for them, and an ingest between the two."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
+from schemas.outputs import DeadLetter
+from stream.adapters import Decoder, Limits
 from stream.core.deltas import merge, unpack
 from stream.core.ticks import MINUTE_MS
+from stream.ingest import Ingest
 from stream.store import Advance, OffsetMismatch, PartitionMissing, PartitionState, Progress
 from tests.simulation.tiny import START_MINUTE, LogRecord, event_value
 
 SHARDS: Final = 2
 START_MS: Final = START_MINUTE * MINUTE_MS
+ANY_TIME: Final = Limits(max_future_ms=None, max_age_ms=None)
 
 
 class MemoryStore:
@@ -73,3 +77,22 @@ def log(*kinds: str, first: int = 0) -> list[LogRecord]:
         LogRecord(number, START_MS, event_value(number, number, number % 2, kind))
         for number, kind in enumerate(kinds, first)
     ]
+
+
+class Letters:
+    """Takes dead letters and writes them into the store's journal."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.sent: list[DeadLetter] = []
+        self._store = store
+
+    async def __call__(self, letters: Sequence[DeadLetter]) -> None:
+        self.sent += letters
+        self._store.journal.append(f"letters {len(letters)}")
+
+
+def make(store: MemoryStore, **options: Any) -> tuple[Ingest, Letters]:
+    """An ingest that commits to `store`, of events of any time; and its dead letters."""
+    letters = Letters(store)
+    limits = options.pop("limits", ANY_TIME)
+    return Ingest(store, Decoder(limits), letters, 20_000, **options), letters  # type: ignore[arg-type]

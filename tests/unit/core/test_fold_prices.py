@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stream.core.fold import Batch, FoldTallies, PartitionFold
-from tests.unit.core.test_fold import LATENESS_MS, counts_of, folded, usage
+from tests.unit.core.folding import LATENESS_MS, counts_of, folded, usage
 
 
 @pytest.mark.parametrize(
